@@ -1,0 +1,248 @@
+//! Sealing and opening messages (CRYPTO 6).
+//!
+//! Opening checks the tag before anything else and works on copies: the chain moves only when
+//! the content is out and its layout is right.
+
+use hushwire_identity::Code;
+use hushwire_wire::message::{
+    Class, Delivered, HEADER_LEN, Header, LANE_DURABLE, LANE_EPHEMERAL, write_upload,
+};
+use hushwire_wire::{DeviceId, EpochId, LayoutError, Mid, UserId};
+use subtle::ConstantTimeEq;
+
+use crate::content::{Content, ContentError};
+use crate::seal;
+use crate::secret::Secret;
+use crate::state::{EpochState, Step};
+
+pub use crate::content::Received;
+
+/// How far a lane-0 counter may be ahead of the next expected one.
+pub const SKIP_DURABLE: u32 = 1024;
+/// How far a lane-1 counter may be ahead.
+pub const SKIP_EPHEMERAL: u32 = 4096;
+
+/// A message ready to be persisted, then sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedMessage {
+    /// CRYPTO 6, `upload`.
+    pub upload: Vec<u8>,
+    /// The message's id: the header's salt.
+    pub mid: Mid,
+    /// Its counter in this device's chain of the lane.
+    pub counter: u32,
+}
+
+/// A message that was opened. The state has moved on; persist both in one transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// What it says, or why it is to be dropped.
+    pub content: Received,
+    /// The user that wrote it.
+    pub user: UserId,
+    /// The device that wrote it.
+    pub device: DeviceId,
+    /// The message's id.
+    pub mid: Mid,
+    /// The kind outside.
+    pub class: Class,
+    /// The lane.
+    pub lane: u8,
+    /// Its counter in the sender's chain of the lane.
+    pub counter: u32,
+}
+
+/// Why a content could not be sealed. The state is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The content does not fit its layout, class or lane.
+    #[error("the content cannot be laid out")]
+    Content(#[source] ContentError),
+    /// The chain's last counter is used.
+    #[error("the chain is at its end")]
+    Exhausted,
+}
+
+/// Why a message could not be opened. The state is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Not laid out as a delivered message.
+    #[error("the message is not laid out as it should be")]
+    Layout(#[source] LayoutError),
+    /// Of another epoch: fetch that one and hold the message.
+    #[error("the message is of another epoch")]
+    Epoch(EpochId),
+    /// Not made by the device that it names, for this device.
+    #[error("the message is not authentic")]
+    Tag,
+    /// Received before.
+    #[error("the message was received before")]
+    Replay,
+    /// Too far ahead of what was received.
+    #[error("too many messages are missing before this one")]
+    SkipLimit,
+    /// The commitment does not belong to the message's key.
+    #[error("the commitment does not match")]
+    Commit,
+    /// The ciphertext does not open.
+    #[error("the ciphertext does not open")]
+    Aead,
+    /// The content is not laid out as its type demands.
+    #[error("the content is not laid out as it should be")]
+    Content(#[source] ContentError),
+}
+
+impl OpenError {
+    /// The code of CRYPTO 11, for `ack.failed`.
+    #[must_use]
+    pub const fn code(self) -> Code {
+        match self {
+            Self::Layout(_) | Self::Content(_) => Code::BadContent,
+            Self::Epoch(_) => Code::EpochUnknown,
+            Self::Tag => Code::BadTag,
+            Self::Replay => Code::Replay,
+            Self::SkipLimit => Code::SkipLimit,
+            Self::Commit => Code::BadCommit,
+            Self::Aead => Code::BadAead,
+        }
+    }
+}
+
+impl EpochState {
+    /// Seals `content` as the next message of this device on `lane` and moves the chain on.
+    /// `random` is 16 fresh random bytes. Persist state and upload before sending.
+    ///
+    /// # Errors
+    /// [`SealError`]; the state is then unchanged.
+    pub fn seal(
+        &mut self,
+        class: Class,
+        lane: u8,
+        content: &Content,
+        random: [u8; 16],
+    ) -> Result<SealedMessage, SealError> {
+        if content.body.class_and_lane() != (class, lane) {
+            return Err(SealError::Content(ContentError::Pairing));
+        }
+        if !content.seen.is_empty() && content.seen.len() != self.header().roster.len() {
+            return Err(SealError::Content(ContentError::Size));
+        }
+        let padded = content.to_padded().map_err(SealError::Content)?;
+        self.seal_padded(class, lane, &padded, random)
+    }
+
+    /// Seals what is padded already: the part of [`Self::seal`] that knows no contents.
+    pub(crate) fn seal_padded(
+        &mut self,
+        class: Class,
+        lane: u8,
+        padded: &[u8],
+        random: [u8; 16],
+    ) -> Result<SealedMessage, SealError> {
+        let (chain, counter) = self.sending(lane).ok_or(SealError::Exhausted)?;
+        let mid = Mid(seal::salt(chain, &random, padded));
+        let header = Header { class, sender: self.me(), lane, counter, epoch: self.id(), mid };
+        let bytes = header.to_bytes();
+        let key = seal::message_key(&seal::skipped_key(chain), &bytes);
+        let ct = seal::aead_seal(&seal::content_key(&key), padded)
+            .map_err(|seal::Failed| SealError::Content(ContentError::Size))?;
+        let commit = seal::commitment(&key, &bytes);
+        let envelope = seal::envelope(&bytes, &commit, &ct);
+        let tags: Vec<_> = self.sending_tags().map(|key| seal::tag(key, &envelope)).collect();
+        let upload = write_upload(&header, &commit, &ct, &tags);
+        self.sent_one(lane);
+        Ok(SealedMessage { upload, mid, counter })
+    }
+
+    /// Opens a delivered message (`header | commit | v32 ct | tag`) and moves the sender's chain
+    /// on. `now_ms` dates the keys that are skipped. The same as [`Self::open_beside`] with 0.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the state is then unchanged.
+    pub fn open(&mut self, delivered: &[u8], now_ms: u64) -> Result<Opened, OpenError> {
+        self.open_beside(delivered, now_ms, 0)
+    }
+
+    /// As [`Self::open`], while `held` skipped keys are kept in other epochs of the pair: 2,048
+    /// in all (CRYPTO 6).
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_beside(
+        &mut self,
+        delivered: &[u8],
+        now_ms: u64,
+        held: usize,
+    ) -> Result<Opened, OpenError> {
+        let message = Delivered::parse(delivered).map_err(OpenError::Layout)?;
+        let Header { class, sender, lane, counter, epoch, mid } = message.header;
+        if epoch != self.id() {
+            return Err(OpenError::Epoch(epoch));
+        }
+        let header: &[u8; HEADER_LEN] = message
+            .header_bytes
+            .as_array()
+            .ok_or(OpenError::Layout(LayoutError::new("msg.header", "56 bytes")))?;
+        let (slot, tag_key) = self.receiving_from(sender).ok_or(OpenError::Tag)?;
+        let envelope = seal::envelope(header, message.commit, message.ct);
+        if !bool::from(seal::tag(tag_key, &envelope).ct_eq(message.tag)) {
+            return Err(OpenError::Tag);
+        }
+        let user = self.header().user(slot.side).ok_or(OpenError::Tag)?;
+        let device = slot.device;
+        let step = self.step(sender, lane, counter)?;
+        let content = self.read(step.key(), header, &message)?;
+        self.take(step, now_ms, held);
+        Ok(Opened { content, user, device, mid, class, lane, counter })
+    }
+
+    fn read(
+        &self,
+        skipped: &Secret<32>,
+        header: &[u8; HEADER_LEN],
+        message: &Delivered<'_>,
+    ) -> Result<Received, OpenError> {
+        let key = seal::message_key(skipped, header);
+        if !bool::from(seal::commitment(&key, header).ct_eq(message.commit)) {
+            return Err(OpenError::Commit);
+        }
+        let padded = seal::aead_open(&seal::content_key(&key), message.ct)
+            .map_err(|seal::Failed| OpenError::Aead)?;
+        let received = Content::parse(&padded, message.header.class, message.header.lane)
+            .map_err(OpenError::Content)?;
+        if let Received::Content(content) = &received
+            && !content.seen.is_empty()
+            && content.seen.len() != self.header().roster.len()
+        {
+            let error = LayoutError::new("content.m", "the roster's size");
+            return Err(OpenError::Content(ContentError::Layout(error)));
+        }
+        Ok(received)
+    }
+
+    /// The key for a counter, and what the chain becomes: derived on a copy.
+    fn step(&self, sender: u8, lane: u8, counter: u32) -> Result<Step, OpenError> {
+        let window = match lane {
+            LANE_DURABLE => SKIP_DURABLE,
+            LANE_EPHEMERAL => SKIP_EPHEMERAL,
+            _ => return Err(OpenError::Tag),
+        };
+        let (chain, next) = self.chain_of(sender, lane).ok_or(OpenError::Tag)?;
+        if counter < next {
+            let key = self.skipped_key(sender, lane, counter).ok_or(OpenError::Replay)?;
+            return Ok(Step::Late { sender, lane, counter, key: key.clone() });
+        }
+        if counter - next > window || counter == u32::MAX {
+            return Err(OpenError::SkipLimit);
+        }
+        let mut chain = chain.clone();
+        let mut passed = Vec::new();
+        for skipped in next..counter {
+            passed.push((skipped, seal::skipped_key(&chain)));
+            chain = seal::next_chain_key(&chain);
+        }
+        let key = seal::skipped_key(&chain);
+        let next = seal::next_chain_key(&chain);
+        Ok(Step::Forward { sender, lane, counter, key, next, passed })
+    }
+}

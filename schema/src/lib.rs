@@ -1,0 +1,30 @@
+//! What is durable: accounts, contacts, epochs. Tables, migrations and queries.
+//!
+//! [`Store`] is the one way in, with typed acts and typed refusals; [`SqliteStore`] implements it
+//! for the embedded default. What is handed in was verified by the caller: this crate compares
+//! and sets, and never opens or judges a signature. No message, sealed or not, has a table here.
+#![deny(missing_docs)]
+
+mod account;
+#[cfg(test)]
+mod conformance;
+mod contact;
+mod epoch;
+mod failure;
+mod sqlite;
+mod store;
+
+pub use account::{
+    DomainError, LoginKey, NewAccount, PrekeyRow, PutPrekeyError, ReadError, RegisterError,
+};
+pub use contact::{
+    AcceptError, Asked, CONTACTS_MAX, ContactList, ContactRow, NewRequest, RequestBounds,
+    RequestError, Requested, Told,
+};
+pub use epoch::{
+    ClaimError, EpochFound, EpochRow, NewEpoch, PairKeys, PairNow, PairStamp, PostEpochError,
+    SideKeys, WrapRow,
+};
+pub use failure::Failure;
+pub use sqlite::{MigrationState, OpenError, SqliteStore};
+pub use store::Store;

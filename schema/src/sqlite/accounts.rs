@@ -1,0 +1,256 @@
+//! Queries on accounts, devices and prekeys.
+
+use diesel::SqliteConnection;
+use diesel::dsl::{exists, select};
+use diesel::prelude::*;
+use hushwire_wire::{DeviceId, UserId};
+
+use super::column;
+use super::tables::{
+    devices, epoch_prekeys, log_entries, log_keys, meta, pairs, prekeys as prekeys_table, requests,
+    users,
+};
+use crate::account::{
+    DomainError, LoginKey, NewAccount, PrekeyRow, PutPrekeyError, ReadError, RegisterError,
+};
+use crate::failure::Failure;
+
+const DOMAIN: &str = "domain";
+
+pub(super) fn settle_domain(conn: &mut SqliteConnection, domain: &str) -> Result<(), DomainError> {
+    let stored: Option<String> =
+        meta::table.find(DOMAIN).select(meta::value).first(conn).optional()?;
+    match stored {
+        Some(stored) if stored == domain => Ok(()),
+        Some(stored) => Err(DomainError::Other { stored }),
+        None => {
+            diesel::insert_into(meta::table)
+                .values((meta::name.eq(DOMAIN), meta::value.eq(domain)))
+                .execute(conn)?;
+            Ok(())
+        }
+    }
+}
+
+pub(super) fn register(
+    conn: &mut SqliteConnection,
+    account: &NewAccount,
+) -> Result<(), RegisterError> {
+    let user = account.user.as_ref();
+    if select(exists(users::table.find(user))).get_result(conn)? {
+        return Ok(());
+    }
+    let handle = account.handle.as_str();
+    if select(exists(users::table.filter(users::handle.eq(handle)))).get_result(conn)? {
+        return Err(RegisterError::HandleTaken);
+    }
+    let known = log_keys::table
+        .filter(log_keys::key.eq(&account.ik[..]).or(log_keys::key_id.eq(account.device.as_ref())));
+    if select(exists(known)).get_result(conn)? {
+        return Err(RegisterError::KeyKnown);
+    }
+    let now = column::ms(account.now_ms);
+    diesel::insert_into(users::table)
+        .values((
+            users::log_id.eq(user),
+            users::handle.eq(handle),
+            users::v.eq(1),
+            users::keys_v.eq(1),
+            users::since_ms.eq(now),
+        ))
+        .execute(conn)?;
+    diesel::insert_into(log_entries::table)
+        .values((
+            log_entries::log_id.eq(user),
+            log_entries::seq.eq(0),
+            log_entries::head.eq(&account.head.0[..]),
+            log_entries::wire.eq(&account.genesis),
+        ))
+        .execute(conn)?;
+    diesel::insert_into(log_keys::table)
+        .values((
+            log_keys::key.eq(&account.ik[..]),
+            log_keys::key_id.eq(account.device.as_ref()),
+            log_keys::log_id.eq(user),
+        ))
+        .execute(conn)?;
+    diesel::insert_into(devices::table)
+        .values((
+            devices::device_id.eq(account.device.as_ref()),
+            devices::log_id.eq(user),
+            devices::ik.eq(&account.ik[..]),
+            devices::since_ms.eq(now),
+            devices::prekey_id.eq(i64::from(account.prekey.id)),
+        ))
+        .execute(conn)?;
+    insert_prekey(conn, &account.prekey)?;
+    Ok(())
+}
+
+pub(super) fn login_key(
+    conn: &mut SqliteConnection,
+    user: &UserId,
+    device: &DeviceId,
+) -> Result<Option<LoginKey>, Failure> {
+    let row: Option<(Vec<u8>, i64, i64)> = devices::table
+        .inner_join(users::table)
+        .filter(devices::device_id.eq(device.as_ref()))
+        .filter(devices::log_id.eq(user.as_ref()))
+        .filter(devices::revoked_seq.is_null())
+        .select((devices::ik, users::v, devices::since_ms))
+        .first(conn)
+        .optional()?;
+    row.map(|(key, v, since)| {
+        Ok(LoginKey {
+            key: column::b32(&key, "ik")?,
+            v: column::n64(v, "v")?,
+            since_ms: column::n64(since, "since_ms")?,
+        })
+    })
+    .transpose()
+}
+
+pub(super) fn log(
+    conn: &mut SqliteConnection,
+    reader: &UserId,
+    user: &UserId,
+    after: Option<u32>,
+) -> Result<Vec<Vec<u8>>, ReadError> {
+    if !may_read(conn, reader, user)? {
+        return Err(ReadError::NotFound);
+    }
+    Ok(entries(conn, user, after)?)
+}
+
+pub(super) fn prekeys(
+    conn: &mut SqliteConnection,
+    reader: &UserId,
+    user: &UserId,
+) -> Result<Vec<PrekeyRow>, ReadError> {
+    if !may_read(conn, reader, user)? {
+        return Err(ReadError::NotFound);
+    }
+    Ok(current_prekeys(conn, user)?)
+}
+
+pub(super) fn put_prekey(
+    conn: &mut SqliteConnection,
+    user: &UserId,
+    prekey: &PrekeyRow,
+) -> Result<(), PutPrekeyError> {
+    let device = prekey.device.as_ref();
+    let current: Option<i64> = devices::table
+        .find(device)
+        .filter(devices::log_id.eq(user.as_ref()))
+        .filter(devices::revoked_seq.is_null())
+        .select(devices::prekey_id)
+        .first(conn)
+        .optional()?;
+    let current = current.ok_or(PutPrekeyError::NoDevice)?;
+    let new = i64::from(prekey.id);
+    if new == current {
+        let same: bool = select(exists(
+            prekeys_table::table
+                .find((device, current))
+                .filter(prekeys_table::record.eq(&prekey.record)),
+        ))
+        .get_result(conn)?;
+        if same {
+            return Ok(());
+        }
+    }
+    if new != current + 1 {
+        let next = current.saturating_add(1).min(i64::from(u32::MAX));
+        return Err(PutPrekeyError::NotNext { next: column::n32(next, "prekey_id")? });
+    }
+    insert_prekey(conn, prekey)?;
+    diesel::update(devices::table.find(device)).set(devices::prekey_id.eq(new)).execute(conn)?;
+    diesel::update(users::table.find(user.as_ref()))
+        .set(users::keys_v.eq(users::keys_v + 1))
+        .execute(conn)?;
+    let named = epoch_prekeys::table
+        .filter(epoch_prekeys::device_id.eq(device))
+        .filter(epoch_prekeys::prekey_id.eq(current));
+    if !select(exists(named)).get_result::<bool>(conn)? {
+        diesel::delete(prekeys_table::table.find((device, current))).execute(conn)?;
+    }
+    Ok(())
+}
+
+pub(super) fn ping(conn: &mut SqliteConnection) -> Result<(), Failure> {
+    let _domain: Option<String> =
+        meta::table.find(DOMAIN).select(meta::value).first(conn).optional()?;
+    Ok(())
+}
+
+/// Oneself, accepted contacts, and somebody who waits for the reader's answer.
+fn may_read(conn: &mut SqliteConnection, reader: &UserId, user: &UserId) -> QueryResult<bool> {
+    if reader == user {
+        return select(exists(users::table.find(user.as_ref()))).get_result(conn);
+    }
+    let (a, b) = column::ordered(*reader, *user);
+    let contact = pairs::table.find((a.as_ref(), b.as_ref()));
+    if select(exists(contact)).get_result(conn)? {
+        return Ok(true);
+    }
+    let waits = requests::table
+        .filter(requests::answerer.eq(reader.as_ref()))
+        .filter(requests::asker.eq(user.as_ref()));
+    select(exists(waits)).get_result(conn)
+}
+
+/// A log's entries after `after`, or all.
+pub(super) fn entries(
+    conn: &mut SqliteConnection,
+    user: &UserId,
+    after: Option<u32>,
+) -> QueryResult<Vec<Vec<u8>>> {
+    log_entries::table
+        .filter(log_entries::log_id.eq(user.as_ref()))
+        .filter(log_entries::seq.gt(after.map_or(-1, i64::from)))
+        .order(log_entries::seq)
+        .select(log_entries::wire)
+        .load(conn)
+}
+
+/// The current prekeys of a user's active devices, in the order of device ids.
+pub(super) fn current_prekeys(
+    conn: &mut SqliteConnection,
+    user: &UserId,
+) -> Result<Vec<PrekeyRow>, Failure> {
+    prekeys_table::table
+        .inner_join(devices::table)
+        .filter(devices::log_id.eq(user.as_ref()))
+        .filter(devices::revoked_seq.is_null())
+        .filter(prekeys_table::id.eq(devices::prekey_id))
+        .order(devices::device_id)
+        .select((
+            prekeys_table::device_id,
+            prekeys_table::id,
+            prekeys_table::record,
+            prekeys_table::xwing,
+        ))
+        .load(conn)?
+        .into_iter()
+        .map(prekey_row)
+        .collect()
+}
+
+/// A row of `prekeys`.
+pub(super) fn prekey_row(
+    (device, id, record, xwing): (Vec<u8>, i64, Vec<u8>, Option<Vec<u8>>),
+) -> Result<PrekeyRow, Failure> {
+    Ok(PrekeyRow { device: column::device(&device)?, id: column::n32(id, "id")?, record, xwing })
+}
+
+fn insert_prekey(conn: &mut SqliteConnection, prekey: &PrekeyRow) -> QueryResult<()> {
+    diesel::insert_into(prekeys_table::table)
+        .values((
+            prekeys_table::device_id.eq(prekey.device.as_ref()),
+            prekeys_table::id.eq(i64::from(prekey.id)),
+            prekeys_table::record.eq(&prekey.record),
+            prekeys_table::xwing.eq(prekey.xwing.as_deref()),
+        ))
+        .execute(conn)?;
+    Ok(())
+}

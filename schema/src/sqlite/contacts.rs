@@ -1,0 +1,247 @@
+//! Queries on contact requests and contacts.
+
+use diesel::SqliteConnection;
+use diesel::dsl::{exists, select};
+use diesel::prelude::*;
+use hushwire_wire::http::{ContactState, EpochRef};
+use hushwire_wire::{RequestId, UserId};
+
+use super::tables::{pairs, requests, users};
+use super::{column, epochs};
+use crate::account::ReadError;
+use crate::contact::{
+    AcceptError, Asked, CONTACTS_MAX, ContactList, ContactRow, NewRequest, RequestBounds,
+    RequestError, Requested, Told,
+};
+use crate::epoch::{NewEpoch, PairStamp};
+use crate::failure::Failure;
+
+pub(super) fn request(
+    conn: &mut SqliteConnection,
+    new: &NewRequest,
+) -> Result<Requested, RequestError> {
+    let asker = new.asker.as_ref();
+    let handle = new.handle.as_str();
+    let repeat = requests::table.find(new.id.as_ref()).filter(requests::asker.eq(asker));
+    let accepted = pairs::table
+        .filter(pairs::request_id.eq(new.id.as_ref()))
+        .filter(pairs::a.eq(asker).or(pairs::b.eq(asker)));
+    if select(exists(repeat)).get_result(conn)? || select(exists(accepted)).get_result(conn)? {
+        return Ok(Requested::Silent);
+    }
+    let answerer = answerer(conn, new)?;
+    if let Some(answerer) = &answerer
+        && let Some(first) = asked_by(conn, answerer, &new.asker)?
+    {
+        return Ok(Requested::Crossed(first));
+    }
+    // One open request per username: a newer one takes the place of the older.
+    diesel::delete(requests::table.filter(requests::asker.eq(asker)))
+        .filter(requests::handle.eq(handle))
+        .execute(conn)?;
+    check_open(conn, new)?;
+    let answerer = match answerer {
+        Some(answerer) if has_room(conn, &answerer, new.bounds.waiting)? => Some(answerer),
+        _ => None,
+    };
+    diesel::insert_into(requests::table)
+        .values((
+            requests::request_id.eq(new.id.as_ref()),
+            requests::asker.eq(asker),
+            requests::handle.eq(handle),
+            requests::answerer.eq(answerer.as_ref().map(AsRef::<[u8]>::as_ref)),
+            requests::request.eq(&new.bytes),
+            requests::asked_ms.eq(column::ms(new.now_ms)),
+        ))
+        .execute(conn)?;
+    match answerer {
+        Some(answerer) => Ok(Requested::Delivered(bump(conn, &answerer)?)),
+        None => Ok(Requested::Silent),
+    }
+}
+
+/// Who is to be told: the user of this name, if the request means that one, it is somebody else,
+/// and no contact yet.
+fn answerer(conn: &mut SqliteConnection, new: &NewRequest) -> Result<Option<UserId>, Failure> {
+    let found: Option<Vec<u8>> = users::table
+        .filter(users::handle.eq(new.handle.as_str()))
+        .select(users::log_id)
+        .first(conn)
+        .optional()?;
+    let Some(found) = found else { return Ok(None) };
+    let found = column::user(&found)?;
+    if found == new.asker || new.to.is_some_and(|to| to != found) {
+        return Ok(None);
+    }
+    let (a, b) = column::ordered(new.asker, found);
+    let contact: bool =
+        select(exists(pairs::table.find((a.as_ref(), b.as_ref())))).get_result(conn)?;
+    Ok((!contact).then_some(found))
+}
+
+/// The request with which `asker` waits for an answer of `answerer`.
+fn asked_by(
+    conn: &mut SqliteConnection,
+    asker: &UserId,
+    answerer: &UserId,
+) -> Result<Option<RequestId>, Failure> {
+    let found: Option<Vec<u8>> = requests::table
+        .filter(requests::answerer.eq(answerer.as_ref()))
+        .filter(requests::asker.eq(asker.as_ref()))
+        .select(requests::request_id)
+        .first(conn)
+        .optional()?;
+    found.map(|id| column::request(&id)).transpose()
+}
+
+fn check_open(conn: &mut SqliteConnection, new: &NewRequest) -> Result<(), RequestError> {
+    let asker = new.asker.as_ref();
+    let kept_since = column::ms(new.now_ms.saturating_sub(RequestBounds::KEPT_MS));
+    diesel::delete(requests::table.filter(requests::asker.eq(asker)))
+        .filter(requests::asked_ms.lt(kept_since))
+        .execute(conn)?;
+    let open_since = column::ms(new.now_ms.saturating_sub(new.bounds.open_ms));
+    let times: Vec<i64> = requests::table
+        .filter(requests::asker.eq(asker))
+        .filter(requests::asked_ms.gt(open_since))
+        .order(requests::asked_ms)
+        .select(requests::asked_ms)
+        .load(conn)?;
+    let open = u32::try_from(times.len()).unwrap_or(u32::MAX);
+    if open < new.bounds.asked {
+        return Ok(());
+    }
+    let oldest = times.first().copied().unwrap_or_default();
+    let until = column::n64(oldest, "asked_ms")?.saturating_add(new.bounds.open_ms);
+    Err(RequestError::TooMany { open, retry_after_ms: until.saturating_sub(new.now_ms).max(1) })
+}
+
+fn has_room(conn: &mut SqliteConnection, answerer: &UserId, bound: u32) -> QueryResult<bool> {
+    let waiting: i64 = requests::table
+        .filter(requests::answerer.eq(answerer.as_ref()))
+        .count()
+        .get_result(conn)?;
+    Ok(waiting < i64::from(bound))
+}
+
+/// `a`, `b`, the request, and the newest epoch's number and id.
+type ActiveColumns = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, i64, Vec<u8>);
+
+pub(super) fn list(conn: &mut SqliteConnection, user: &UserId) -> Result<ContactList, ReadError> {
+    let v: Option<i64> =
+        users::table.find(user.as_ref()).select(users::v).first(conn).optional()?;
+    let v = column::n64(v.ok_or(ReadError::NotFound)?, "v")?;
+    let active: Vec<ActiveColumns> = pairs::table
+        .filter(pairs::a.eq(user.as_ref()).or(pairs::b.eq(user.as_ref())))
+        .filter(pairs::request_id.is_not_null())
+        .select((pairs::a, pairs::b, pairs::request, pairs::newest_n, pairs::newest_epoch))
+        .load(conn)?;
+    let mut contacts = Vec::with_capacity(active.len());
+    for (a, b, request, n, epoch) in active {
+        let (a, b) = (column::user(&a)?, column::user(&b)?);
+        contacts.push(ContactRow {
+            peer: if a == *user { b } else { a },
+            state: ContactState::Active,
+            request: request.ok_or(Failure::Corrupt("request"))?,
+            newest: Some(EpochRef { n: column::n32(n, "n")?, epoch: column::epoch(&epoch)? }),
+        });
+    }
+    contacts.sort_by_key(|contact| contact.peer);
+    let waiting: Vec<(Vec<u8>, Vec<u8>)> = requests::table
+        .filter(requests::answerer.eq(user.as_ref()))
+        .order((requests::asked_ms, requests::request_id))
+        .select((requests::asker, requests::request))
+        .load(conn)?;
+    for (asker, request) in waiting {
+        let (peer, state) = (column::user(&asker)?, ContactState::Requested);
+        contacts.push(ContactRow { peer, state, request, newest: None });
+    }
+    Ok(ContactList { v, contacts })
+}
+
+pub(super) fn asked(
+    conn: &mut SqliteConnection,
+    answerer: &UserId,
+    request: &RequestId,
+    now_ms: u64,
+) -> Result<Option<Asked>, Failure> {
+    let waiting: Option<Vec<u8>> = requests::table
+        .find(request.as_ref())
+        .filter(requests::answerer.eq(answerer.as_ref()))
+        .select(requests::asker)
+        .first(conn)
+        .optional()?;
+    let (asker, accepted) = match waiting {
+        Some(asker) => (column::user(&asker)?, false),
+        None => match accepted_before(conn, answerer, request)? {
+            Some(asker) => (asker, true),
+            None => return Ok(None),
+        },
+    };
+    let keys = epochs::snapshot(conn, answerer, &asker, now_ms)?;
+    Ok(Some(Asked { asker, accepted, keys }))
+}
+
+/// The other user of the contact that this request began.
+fn accepted_before(
+    conn: &mut SqliteConnection,
+    user: &UserId,
+    request: &RequestId,
+) -> Result<Option<UserId>, Failure> {
+    let pair: Option<(Vec<u8>, Vec<u8>)> = pairs::table
+        .filter(pairs::request_id.eq(request.as_ref()))
+        .select((pairs::a, pairs::b))
+        .first(conn)
+        .optional()?;
+    let Some((a, b)) = pair else { return Ok(None) };
+    let (a, b) = (column::user(&a)?, column::user(&b)?);
+    Ok(if a == *user {
+        Some(b)
+    } else if b == *user {
+        Some(a)
+    } else {
+        None
+    })
+}
+
+pub(super) fn accept(
+    conn: &mut SqliteConnection,
+    answerer: &UserId,
+    request: &RequestId,
+    stamp: &PairStamp,
+    epoch: &NewEpoch,
+) -> Result<Vec<Told>, AcceptError> {
+    let waiting: Option<(Vec<u8>, Vec<u8>)> = requests::table
+        .find(request.as_ref())
+        .filter(requests::answerer.eq(answerer.as_ref()))
+        .select((requests::asker, requests::request))
+        .first(conn)
+        .optional()?;
+    let (asker, bytes) = waiting.ok_or(AcceptError::NotFound)?;
+    let asker = column::user(&asker)?;
+    if !epochs::is_current(conn, stamp)? || (stamp.a, stamp.b) != column::ordered(*answerer, asker)
+    {
+        return Err(AcceptError::Moved);
+    }
+    for user in [answerer, &asker] {
+        let contacts: i64 = pairs::table
+            .filter(pairs::a.eq(user.as_ref()).or(pairs::b.eq(user.as_ref())))
+            .count()
+            .get_result(conn)?;
+        if usize::try_from(contacts).unwrap_or(usize::MAX) >= CONTACTS_MAX {
+            return Err(AcceptError::TooMany);
+        }
+    }
+    epochs::insert(conn, stamp, epoch, Some((request, &bytes)))?;
+    diesel::delete(requests::table.find(request.as_ref())).execute(conn)?;
+    Ok(vec![bump(conn, answerer)?, bump(conn, &asker)?])
+}
+
+/// Counts a change that the user's devices are told of.
+pub(super) fn bump(conn: &mut SqliteConnection, user: &UserId) -> Result<Told, Failure> {
+    let v: i64 = diesel::update(users::table.find(user.as_ref()))
+        .set(users::v.eq(users::v + 1))
+        .returning(users::v)
+        .get_result(conn)?;
+    Ok(Told { user: *user, v: column::n64(v, "v")? })
+}

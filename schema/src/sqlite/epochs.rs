@@ -1,0 +1,309 @@
+//! Queries on pairs, epochs and wraps.
+
+use diesel::SqliteConnection;
+use diesel::dsl::{exists, not, select};
+use diesel::prelude::*;
+use hushwire_identity::{Head, LogPoint};
+use hushwire_wire::{DeviceId, EpochId, RequestId, UserId};
+
+use super::tables::{
+    devices, epoch_prekeys, epochs as epochs_table, log_entries, pairs, prekeys, requests, users,
+    wraps,
+};
+use super::{accounts, column, contacts};
+use crate::account::ReadError;
+use crate::contact::{RequestBounds, Told};
+use crate::epoch::{
+    ClaimError, EpochFound, EpochRow, NewEpoch, PairKeys, PairNow, PairStamp, PostEpochError,
+    SideKeys,
+};
+use crate::failure::Failure;
+
+const DAY_MS: u64 = 86_400_000;
+/// How long a wrap waits to be claimed.
+const WRAP_KEPT_MS: u64 = 30 * DAY_MS;
+/// How long an epoch is kept after a newer one.
+const EPOCH_KEPT_MS: u64 = 61 * DAY_MS;
+/// Rows that one prune deletes of each kind, at most: the writer is not held up for long.
+const PRUNED_MAX: i64 = 1000;
+/// Posts of a day that a snapshot lists, at most.
+const POSTS_LISTED: i64 = 256;
+
+pub(super) fn pair_keys(
+    conn: &mut SqliteConnection,
+    user: &UserId,
+    peer: &UserId,
+    now_ms: u64,
+) -> Result<Option<PairKeys>, Failure> {
+    if user != peer {
+        let (a, b) = column::ordered(*user, *peer);
+        let contact = pairs::table.find((a.as_ref(), b.as_ref()));
+        if !select(exists(contact)).get_result::<bool>(conn)? {
+            return Ok(None);
+        }
+    }
+    snapshot(conn, user, peer, now_ms).map(Some)
+}
+
+/// What an epoch of `caller` and `peer`, who both exist, is checked against.
+pub(super) fn snapshot(
+    conn: &mut SqliteConnection,
+    caller: &UserId,
+    peer: &UserId,
+    now_ms: u64,
+) -> Result<PairKeys, Failure> {
+    let (a, b) = column::ordered(*caller, *peer);
+    let newest = newest(conn, &a, &b)?;
+    let posted: Vec<i64> = epochs_table::table
+        .filter(epochs_table::a.eq(a.as_ref()))
+        .filter(epochs_table::b.eq(b.as_ref()))
+        .filter(epochs_table::creator.eq(caller.as_ref()))
+        .filter(epochs_table::posted_ms.gt(column::ms(now_ms.saturating_sub(DAY_MS))))
+        .order(epochs_table::n.desc())
+        .limit(POSTS_LISTED)
+        .select(epochs_table::posted_ms)
+        .load(conn)?;
+    let stamp = PairStamp {
+        a,
+        b,
+        a_keys_v: keys_v(conn, &a)?,
+        b_keys_v: keys_v(conn, &b)?,
+        newest: newest.as_ref().map(|epoch| epoch.id),
+    };
+    Ok(PairKeys {
+        a: side(conn, a)?,
+        b: if a == b { None } else { Some(side(conn, b)?) },
+        newest,
+        posted_ms: posted
+            .into_iter()
+            .map(|at| column::n64(at, "posted_ms"))
+            .collect::<Result<_, _>>()?,
+        stamp,
+    })
+}
+
+fn side(conn: &mut SqliteConnection, user: UserId) -> Result<SideKeys, Failure> {
+    let log = accounts::entries(conn, &user, None)?;
+    let prekeys = accounts::current_prekeys(conn, &user)?;
+    Ok(SideKeys { user, log, prekeys: prekeys.into_iter().map(|prekey| prekey.record).collect() })
+}
+
+fn keys_v(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<i64> {
+    users::table.find(user.as_ref()).select(users::keys_v).first(conn)
+}
+
+fn newest(
+    conn: &mut SqliteConnection,
+    a: &UserId,
+    b: &UserId,
+) -> Result<Option<EpochRow>, Failure> {
+    let id: Option<Vec<u8>> = pairs::table
+        .find((a.as_ref(), b.as_ref()))
+        .select(pairs::newest_epoch)
+        .first(conn)
+        .optional()?;
+    let Some(id) = id else { return Ok(None) };
+    let (n, header): (i64, Vec<u8>) = epochs_table::table
+        .find(&id)
+        .select((epochs_table::n, epochs_table::header))
+        .first(conn)?;
+    Ok(Some(EpochRow { id: column::epoch(&id)?, n: column::n32(n, "n")?, header }))
+}
+
+/// Whether the pair is as the stamp says.
+pub(super) fn is_current(conn: &mut SqliteConnection, stamp: &PairStamp) -> Result<bool, Failure> {
+    let newest: Option<Vec<u8>> = pairs::table
+        .find((stamp.a.as_ref(), stamp.b.as_ref()))
+        .select(pairs::newest_epoch)
+        .first(conn)
+        .optional()?;
+    let newest = newest.map(|id| column::epoch(&id)).transpose()?;
+    Ok(newest == stamp.newest
+        && keys_v(conn, &stamp.a)? == stamp.a_keys_v
+        && keys_v(conn, &stamp.b)? == stamp.b_keys_v)
+}
+
+pub(super) fn post(
+    conn: &mut SqliteConnection,
+    stamp: &PairStamp,
+    epoch: &NewEpoch,
+) -> Result<Vec<Told>, PostEpochError> {
+    let contact = stamp.a == stamp.b || stamp.newest.is_some();
+    if !contact || !is_current(conn, stamp)? {
+        return Err(PostEpochError::Moved);
+    }
+    insert(conn, stamp, epoch, None)?;
+    let mut told = vec![contacts::bump(conn, &stamp.a)?];
+    if stamp.b != stamp.a {
+        told.push(contacts::bump(conn, &stamp.b)?);
+    }
+    Ok(told)
+}
+
+/// Makes `epoch` the newest of the pair, and the pair if there is none; a pair of two users is
+/// begun by a request.
+pub(super) fn insert(
+    conn: &mut SqliteConnection,
+    stamp: &PairStamp,
+    epoch: &NewEpoch,
+    request: Option<(&RequestId, &[u8])>,
+) -> QueryResult<()> {
+    let (a, b) = (stamp.a.as_ref(), stamp.b.as_ref());
+    let (n, now) = (i64::from(epoch.n), column::ms(epoch.now_ms));
+    if stamp.newest.is_some() {
+        diesel::update(epochs_table::table)
+            .filter(epochs_table::a.eq(a))
+            .filter(epochs_table::b.eq(b))
+            .filter(epochs_table::superseded_ms.is_null())
+            .set(epochs_table::superseded_ms.eq(now))
+            .execute(conn)?;
+        diesel::update(pairs::table.find((a, b)))
+            .set((pairs::newest_n.eq(n), pairs::newest_epoch.eq(epoch.id.as_ref())))
+            .execute(conn)?;
+    } else {
+        diesel::insert_into(pairs::table)
+            .values((
+                pairs::a.eq(a),
+                pairs::b.eq(b),
+                pairs::request_id.eq(request.map(|(id, _)| AsRef::<[u8]>::as_ref(id))),
+                pairs::request.eq(request.map(|(_, bytes)| bytes)),
+                pairs::since_ms.eq(now),
+                pairs::newest_n.eq(n),
+                pairs::newest_epoch.eq(epoch.id.as_ref()),
+            ))
+            .execute(conn)?;
+    }
+    diesel::insert_into(epochs_table::table)
+        .values((
+            epochs_table::epoch_id.eq(epoch.id.as_ref()),
+            epochs_table::a.eq(a),
+            epochs_table::b.eq(b),
+            epochs_table::n.eq(n),
+            epochs_table::creator.eq(epoch.creator.as_ref()),
+            epochs_table::header.eq(&epoch.header),
+            epochs_table::posted_ms.eq(now),
+        ))
+        .execute(conn)?;
+    for (device, prekey) in &epoch.named {
+        diesel::insert_into(epoch_prekeys::table)
+            .values((
+                epoch_prekeys::epoch_id.eq(epoch.id.as_ref()),
+                epoch_prekeys::device_id.eq(device.as_ref()),
+                epoch_prekeys::prekey_id.eq(i64::from(*prekey)),
+            ))
+            .execute(conn)?;
+    }
+    for wrap in &epoch.wraps {
+        diesel::insert_into(wraps::table)
+            .values((
+                wraps::epoch_id.eq(epoch.id.as_ref()),
+                wraps::device_id.eq(wrap.device.as_ref()),
+                wraps::wrap.eq(&wrap.wrap),
+                wraps::posted_ms.eq(now),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+pub(super) fn find(
+    conn: &mut SqliteConnection,
+    user: &UserId,
+    device: &DeviceId,
+    epoch: &EpochId,
+) -> Result<EpochFound, ReadError> {
+    let header = header_for(conn, user, epoch)?.ok_or(ReadError::NotFound)?;
+    let wrap = wraps::table
+        .find((epoch.as_ref(), device.as_ref()))
+        .select(wraps::wrap)
+        .first(conn)
+        .optional()?;
+    let prekeys: Vec<_> = epoch_prekeys::table
+        .inner_join(
+            prekeys::table.on(prekeys::device_id
+                .eq(epoch_prekeys::device_id)
+                .and(prekeys::id.eq(epoch_prekeys::prekey_id))),
+        )
+        .filter(epoch_prekeys::epoch_id.eq(epoch.as_ref()))
+        .order(prekeys::device_id)
+        .select((prekeys::device_id, prekeys::id, prekeys::record, prekeys::xwing))
+        .load(conn)?;
+    let prekeys = prekeys.into_iter().map(accounts::prekey_row).collect::<Result<_, _>>()?;
+    Ok(EpochFound { header, wrap, prekeys })
+}
+
+pub(super) fn claim(
+    conn: &mut SqliteConnection,
+    user: &UserId,
+    device: &DeviceId,
+    epoch: &EpochId,
+) -> Result<(), ClaimError> {
+    header_for(conn, user, epoch)?.ok_or(ClaimError::NotFound)?;
+    diesel::delete(wraps::table.find((epoch.as_ref(), device.as_ref()))).execute(conn)?;
+    Ok(())
+}
+
+/// The header of an epoch of one of the user's pairs.
+fn header_for(
+    conn: &mut SqliteConnection,
+    user: &UserId,
+    epoch: &EpochId,
+) -> QueryResult<Option<Vec<u8>>> {
+    epochs_table::table
+        .find(epoch.as_ref())
+        .filter(epochs_table::a.eq(user.as_ref()).or(epochs_table::b.eq(user.as_ref())))
+        .select(epochs_table::header)
+        .first(conn)
+        .optional()
+}
+
+pub(super) fn pair(
+    conn: &mut SqliteConnection,
+    user: &UserId,
+    peer: &UserId,
+) -> Result<Option<PairNow>, Failure> {
+    let (a, b) = column::ordered(*user, *peer);
+    let Some(epoch) = newest(conn, &a, &b)? else { return Ok(None) };
+    let mut points = vec![point(conn, a)?];
+    if a != b {
+        points.push(point(conn, b)?);
+    }
+    Ok(Some(PairNow { epoch, points }))
+}
+
+fn point(conn: &mut SqliteConnection, user: UserId) -> Result<LogPoint, Failure> {
+    let (seq, head): (i64, Vec<u8>) = log_entries::table
+        .filter(log_entries::log_id.eq(user.as_ref()))
+        .order(log_entries::seq.desc())
+        .select((log_entries::seq, log_entries::head))
+        .first(conn)?;
+    let head = Head(column::b32(&head, "head")?);
+    Ok(LogPoint { user, seq: column::n32(seq, "seq")?, head })
+}
+
+pub(super) fn prune(conn: &mut SqliteConnection, now_ms: u64) -> Result<(), Failure> {
+    let before = |kept: u64| column::ms(now_ms.saturating_sub(kept));
+    diesel::delete(requests::table)
+        .filter(requests::asked_ms.lt(before(RequestBounds::KEPT_MS)))
+        .execute(conn)?;
+    diesel::delete(wraps::table).filter(wraps::posted_ms.lt(before(WRAP_KEPT_MS))).execute(conn)?;
+    let old: Vec<Vec<u8>> = epochs_table::table
+        .filter(epochs_table::superseded_ms.lt(before(EPOCH_KEPT_MS)))
+        .limit(PRUNED_MAX)
+        .select(epochs_table::epoch_id)
+        .load(conn)?;
+    diesel::delete(epochs_table::table)
+        .filter(epochs_table::epoch_id.eq_any(&old))
+        .execute(conn)?;
+    let current = devices::table
+        .filter(devices::device_id.eq(prekeys::device_id))
+        .filter(devices::prekey_id.eq(prekeys::id));
+    let named = epoch_prekeys::table
+        .filter(epoch_prekeys::device_id.eq(prekeys::device_id))
+        .filter(epoch_prekeys::prekey_id.eq(prekeys::id));
+    diesel::delete(prekeys::table)
+        .filter(not(exists(current)))
+        .filter(not(exists(named)))
+        .execute(conn)?;
+    Ok(())
+}

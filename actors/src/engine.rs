@@ -1,0 +1,282 @@
+//! The engine as the server package sees it: start, sockets, changes, tokens, readiness, drain.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix::{Actor as _, Arbiter, ArbiterHandle};
+use bytes::BytesMut;
+use hushwire_wire::frame::Event;
+use hushwire_wire::{Close, DeviceId, Encoding, Gen, NodeId, Nonce, Token, UserId};
+use slog::Logger;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout};
+
+use crate::directory::Directory;
+use crate::drain;
+use crate::limiter::Limiter;
+use crate::limits::Limits;
+use crate::node::Node;
+use crate::pairs::Pairs;
+use crate::ports::{Ports, SignedIn, Unavailable};
+use crate::queue::{Call, Intake, Queue, QueueActor, Reply};
+use crate::session::{self, DeviceSession};
+use crate::supervise::Services;
+use crate::user::{Inbox, Note, UserShard};
+
+/// How long the HTTP interface waits for the queue store.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
+
+/// A running engine. Clones are the same engine.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    node: Arc<Node>,
+}
+
+/// Leave for one socket. Dropped, its place is free again.
+#[derive(Debug)]
+pub struct SocketPermit {
+    node: Arc<Node>,
+}
+
+/// What was committed to the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Pairs whose epoch, roster or contact changed; equal users for the self-pair.
+    pub pairs: Vec<(UserId, UserId)>,
+    /// What users' live devices must hear.
+    pub events: Vec<(UserId, Event)>,
+}
+
+/// Whether the node takes new work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It does.
+    Ready,
+    /// It is going away.
+    Draining,
+    /// A service is down, or keeps failing. After 60 s of it the process should end.
+    Failing {
+        /// Which one.
+        what: &'static str,
+    },
+}
+
+/// What there is now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Sockets, signed in or not.
+    pub sockets: usize,
+    /// Signed-in devices.
+    pub devices: usize,
+    /// Users with a signed-in device.
+    pub users: usize,
+    /// Messages in all devices' queues.
+    pub queued_messages: u64,
+    /// Their bytes.
+    pub queued_bytes: u64,
+    /// Notices that wait.
+    pub notices: u64,
+}
+
+impl Engine {
+    /// Starts the engine's own actors, the queue's and the limiter's, on an arbiter of their own.
+    /// To be called inside a running actix `System`.
+    #[must_use]
+    pub fn start(
+        ports: Ports,
+        queue: Arc<dyn Queue>,
+        limits: Limits,
+        domain: String,
+        log: Logger,
+    ) -> Self {
+        Self::start_on(Arbiter::new().handle(), ports, queue, limits, domain, log)
+    }
+
+    pub(crate) fn start_on(
+        arbiter: ArbiterHandle,
+        ports: Ports,
+        queue: Arc<dyn Queue>,
+        limits: Limits,
+        domain: String,
+        log: Logger,
+    ) -> Self {
+        let mut id = [0; NodeId::LEN];
+        ports.random.fill(&mut id);
+        let services = Services::new(log.clone());
+        let node = Arc::new(Node {
+            id: NodeId(id),
+            limiter: Limiter::new(&limits, ports.clock.clone()),
+            pairs: Pairs::new(&limits),
+            intake: Intake::new(limits.intake),
+            directory: Directory::new(),
+            ports,
+            queue,
+            limits,
+            domain,
+            log,
+            services,
+            workers: std::sync::Mutex::default(),
+            sockets: AtomicUsize::new(0),
+            users: AtomicUsize::new(0),
+            flights: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            origin: Instant::now(),
+        });
+        let of = node.clone();
+        node.services.keep("queue", arbiter.clone(), move |alive| {
+            QueueActor::new(of.clone(), alive).start();
+        });
+        for shard in 0..Limiter::shards() {
+            let of = node.limiter.clone();
+            node.services.keep("rate limiter", arbiter.clone(), move |alive| {
+                of.actor(shard, alive).start();
+            });
+        }
+        Self { node }
+    }
+
+    /// Registers the arbiter of an HTTP worker, once and before its first socket: the users of
+    /// hash(user) % workers are supervised there.
+    pub fn add_worker(&self, arbiter: ArbiterHandle) {
+        let inbox = Arc::new(Inbox::default());
+        self.node.add_worker(inbox.clone());
+        let of = self.node.clone();
+        self.node.services.keep("users", arbiter, move |alive| {
+            UserShard::new(of.clone(), inbox.clone(), alive).start();
+        });
+    }
+
+    /// Leave for one more socket.
+    ///
+    /// # Errors
+    /// [`Close::Restarting`] while draining, [`Close::Overloaded`] at the bound.
+    pub fn admit_socket(&self) -> Result<SocketPermit, Close> {
+        if self.node.is_draining() {
+            return Err(Close::Restarting);
+        }
+        let most = self.node.limits.connections;
+        let taken = self.node.sockets.fetch_add(1, Ordering::AcqRel);
+        // From here on the permit counts, and gives its place back.
+        let permit = SocketPermit { node: self.node.clone() };
+        if taken >= most { Err(Close::Overloaded) } else { Ok(permit) }
+    }
+
+    /// Takes an upgraded stream over: its session lives on the current arbiter. `early` is what
+    /// was read already after the upgrade request.
+    pub fn start_session<T>(&self, io: T, early: BytesMut, encoding: Encoding, permit: SocketPermit)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        DeviceSession::new(self.node.clone(), io, early, encoding, permit).start();
+    }
+
+    /// After a commit: forgets what was cached, and tells the users' live devices.
+    pub fn changed(&self, change: Change) {
+        for (a, b) in change.pairs {
+            self.node.pairs.changed(a, b);
+        }
+        for (user, event) in change.events {
+            self.node.tell(user, Note::Changed { user, event });
+        }
+    }
+
+    /// Closes the live connections of a user, or of one device.
+    pub fn kick(&self, user: UserId, device: Option<DeviceId>, close: Close) {
+        self.node.tell(user, Note::Kick { user, device, close });
+    }
+
+    /// A nonce for signing in over HTTP: for 60 s, to be taken once.
+    ///
+    /// # Errors
+    /// If the queue store cannot keep it.
+    pub async fn issue_nonce(&self) -> Result<Nonce, Unavailable> {
+        let nonce = Nonce(self.node.random());
+        self.ask(Call::PutNonce(nonce)).await?;
+        Ok(nonce)
+    }
+
+    /// Takes a nonce, once and atomically: whether it was issued here less than 60 s ago.
+    ///
+    /// # Errors
+    /// If the queue store cannot be asked.
+    pub async fn take_nonce(&self, nonce: Nonce) -> Result<bool, Unavailable> {
+        match self.ask(Call::TakeNonce(nonce)).await? {
+            Reply::Nonce(was_there) => Ok(was_there),
+            _ => Err(Unavailable),
+        }
+    }
+
+    /// A token for a device, and when it ends, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// If the queue store cannot keep it.
+    pub async fn issue_token(
+        &self,
+        user: UserId,
+        device: DeviceId,
+    ) -> Result<(Token, u64), Unavailable> {
+        let me = SignedIn { user, device, v: 0, since_ms: 0 };
+        timeout(ASK_WITHIN, session::issue_token(&self.node, &me)).await.map_err(|_| Unavailable)?
+    }
+
+    /// Whose a token is, if it has not ended.
+    ///
+    /// # Errors
+    /// If the queue store cannot be asked.
+    pub async fn check_token(
+        &self,
+        token: &Token,
+    ) -> Result<Option<(UserId, DeviceId)>, Unavailable> {
+        let hash = self.node.ports.digest.digest(&token.0);
+        match self.ask(Call::CheckToken { hash }).await? {
+            Reply::Token(whose) => Ok(whose),
+            _ => Err(Unavailable),
+        }
+    }
+
+    /// The queue store's generation.
+    #[must_use]
+    pub fn generation(&self) -> Gen {
+        self.node.queue.generation()
+    }
+
+    /// Whether the node takes new work.
+    #[must_use]
+    pub fn is_ready(&self) -> Readiness {
+        if self.node.is_draining() {
+            return Readiness::Draining;
+        }
+        self.node.services.failing().map_or(Readiness::Ready, |what| Readiness::Failing { what })
+    }
+
+    /// Goes away: not ready, no new sockets, custody finished, everybody told when to come back.
+    /// Returns when all sockets are gone, or have had the time for it.
+    pub async fn drain(&self) {
+        drain::drain(&self.node).await;
+    }
+
+    /// What there is now.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let stored = self.node.queue.stored();
+        Counts {
+            sockets: self.node.sockets.load(Ordering::Acquire),
+            devices: self.node.directory.len(),
+            users: self.node.users.load(Ordering::Relaxed),
+            queued_messages: stored.messages,
+            queued_bytes: stored.bytes,
+            notices: stored.notices,
+        }
+    }
+
+    async fn ask(&self, call: Call) -> Result<Reply, Unavailable> {
+        timeout(ASK_WITHIN, self.node.intake.ask(call)).await.map_err(|_| Unavailable)?
+    }
+}
+
+impl Drop for SocketPermit {
+    fn drop(&mut self) {
+        self.node.sockets.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,35 @@
+//! The engine: who is connected, what moves, what fails.
+//!
+//! Protocol state is plain values without I/O, clock or actix ([`custody`], [`ledger`], [`admit`],
+//! [`lane`], [`session`]): events in, effects out. Actors have a life (`DeviceSession`,
+//! `UserSupervisor`, `RateLimiter`, `QueueActor`), tables are looked up (`directory`, `pairs`),
+//! functions decide (`route`). Every queue states its bound where it is declared.
+//!
+//! It knows no database, no HTTP and no key: what it needs is declared in [`ports`].
+#![deny(missing_docs)]
+
+pub mod admit;
+pub mod custody;
+mod directory;
+mod drain;
+pub mod engine;
+pub mod envelope;
+pub mod lane;
+pub mod ledger;
+mod limiter;
+pub mod limits;
+mod node;
+mod pairs;
+pub mod ports;
+pub mod queue;
+mod route;
+#[cfg(test)]
+mod scenarios;
+pub mod session;
+mod supervise;
+#[cfg(test)]
+mod testing;
+mod user;
+
+pub use engine::{Change, Counts, Engine, Readiness, SocketPermit};
+pub use limits::Limits;

@@ -1,0 +1,120 @@
+//! Every configurable bound of the engine, once, with its default. Fixed bounds of the protocol
+//! are in `wire::limits`.
+//!
+//! A limit is a number here and a check where it is used; each has a test that fills it.
+
+use hushwire_wire::limits as wire;
+
+/// The engine's bounds. All times are in milliseconds, all sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How often the server pings (DELIVERY, "Signing in").
+    pub heartbeat_ms: u64,
+    /// How long the answer to a ping may take, before 4408.
+    pub pong_within_ms: u64,
+    /// How long a connection may take until `hello`, before 4401.
+    pub hello_within_ms: u64,
+    /// One text, file or edit per interval and user. 0 switches the rule off.
+    pub message_interval_ms: u64,
+    /// Removals, reactions, receipts and timers of one user in a minute.
+    pub control_per_minute: u32,
+    /// How many of them may come at once.
+    pub control_burst: u32,
+    /// Refused frames of one connection in a minute, before 4429.
+    pub refused_per_minute: u32,
+    /// When a live device that has not acknowledged is backed by its queue (DELIVERY, "Send").
+    pub custody_after_ms: u64,
+    /// When a send that has no custody is answered `unavailable`.
+    pub send_deadline_ms: u64,
+    /// Behind for so long without an acknowledgement, before 4410.
+    pub slow_after_ms: u64,
+    /// Messages and notices sent to a device and not acknowledged.
+    pub window_messages: usize,
+    /// Their bytes; one message may exceed it alone.
+    pub window_bytes: usize,
+    /// Messages that wait in a session's lane.
+    pub lane_messages: usize,
+    /// Their bytes; one message may exceed it alone.
+    pub lane_bytes: usize,
+    /// Events that wait in a session's lane; more become one `state`.
+    pub lane_events: usize,
+    /// Messages in one device's queue.
+    pub ledger_messages: usize,
+    /// Their bytes.
+    pub ledger_bytes: usize,
+    /// Messages in one device's queue from one sender.
+    pub ledger_messages_per_sender: usize,
+    /// Their bytes.
+    pub ledger_bytes_per_sender: usize,
+    /// Notices that wait for one device.
+    pub notices_per_device: usize,
+    /// Senders whose highest `sn` one device's queue remembers.
+    pub ledger_senders: usize,
+    /// How long a message waits in a queue.
+    pub expire_after_ms: u64,
+    /// How long admit records, sequence numbers and notices are kept.
+    pub remember_ms: u64,
+    /// Admit records on this node; the oldest settled ones go first.
+    pub admit_records: usize,
+    /// Users with a rate limiter's state on this node.
+    pub limiter_users: usize,
+    /// Calls that wait for the queue store.
+    pub intake: usize,
+    /// Nonces that are issued and not taken.
+    pub nonces: usize,
+    /// Tokens that have not ended.
+    pub tokens: usize,
+    /// Pairs whose facts are cached.
+    pub pairs: usize,
+    /// How long a cached pair is believed without asking again.
+    pub pair_fresh_ms: u64,
+    /// Sockets, signed in or not.
+    pub connections: usize,
+    /// How long a drain waits for custody.
+    pub drain_custody_ms: u64,
+    /// Clients are told to come back within so long of a drain, spread evenly.
+    pub drain_spread_ms: u64,
+}
+
+const MINUTE: u64 = 60_000;
+const DAY: u64 = 24 * 60 * MINUTE;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            heartbeat_ms: wire::HEARTBEAT_MS,
+            pong_within_ms: wire::PONG_WITHIN_MS,
+            hello_within_ms: wire::HELLO_WITHIN_MS,
+            message_interval_ms: 10_000,
+            control_per_minute: 60,
+            control_burst: 30,
+            refused_per_minute: 120,
+            custody_after_ms: 1_000,
+            send_deadline_ms: 10_000,
+            slow_after_ms: 30_000,
+            window_messages: wire::WINDOW_MESSAGES,
+            window_bytes: wire::WINDOW_BYTES,
+            lane_messages: 64,
+            lane_bytes: 256 * 1024,
+            lane_events: 32,
+            ledger_messages: 5_000,
+            ledger_bytes: 16 << 20,
+            ledger_messages_per_sender: 1_000,
+            ledger_bytes_per_sender: 4 << 20,
+            notices_per_device: 10_000,
+            ledger_senders: 10_000,
+            expire_after_ms: 30 * DAY,
+            remember_ms: 31 * DAY,
+            admit_records: 1 << 20,
+            limiter_users: 1 << 18,
+            intake: 1 << 16,
+            nonces: 1 << 16,
+            tokens: 1 << 20,
+            pairs: 1 << 16,
+            pair_fresh_ms: MINUTE,
+            connections: 50_000,
+            drain_custody_ms: 5_000,
+            drain_spread_ms: 10_000,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What the engine needs from outside, and nothing about how it is done: accounts and contacts
+//! from a database, the queue store, time, randomness. `src/adapters/` implements these.
+//!
+//! A port that cannot answer says [`Unavailable`]; the engine then refuses and changes nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hushwire_wire::frame::Hello;
+use hushwire_wire::{DeviceId, EpochId, Nonce, UserId};
+
+/// The port cannot answer now. Nothing fails open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unavailable")]
+pub struct Unavailable;
+
+/// Accounts, contacts and epochs, as the database has them.
+#[async_trait]
+pub trait Accounts: Send + Sync + fmt::Debug {
+    /// Checks a `hello` against the challenge of its connection: known user, active device,
+    /// strict signature over this server's domain and this nonce (CRYPTO 3, "Login").
+    ///
+    /// `Ok(None)` is the one answer for an unknown user, an unknown or revoked device and a
+    /// signature that does not verify.
+    async fn authenticate(
+        &self,
+        hello: &Hello,
+        nonce: &Nonce,
+    ) -> Result<Option<SignedIn>, Unavailable>;
+
+    /// The newest epoch of the pair `user`, `peer` (equal for the self-pair), with its facts.
+    ///
+    /// `Ok(None)` if they are no accepted contacts: one answer for unknown, removed and blocked.
+    async fn pair(&self, user: UserId, peer: UserId) -> Result<Option<PairFacts>, Unavailable>;
+}
+
+/// Who signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedIn {
+    /// The user.
+    pub user: UserId,
+    /// The device.
+    pub device: DeviceId,
+    /// The user's version.
+    pub v: u64,
+    /// When the device was added, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+/// What `send` is checked against: the newest epoch of an accepted pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairFacts {
+    /// The newest epoch.
+    pub epoch: EpochId,
+    /// Its number.
+    pub n: u32,
+    /// Whether both its heads are the newest of their logs.
+    pub heads_current: bool,
+    /// Its roster in order: all active devices of both users at those heads.
+    pub roster: Vec<RosterDevice>,
+}
+
+/// A device in an epoch's roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RosterDevice {
+    /// Whose it is.
+    pub user: UserId,
+    /// The device.
+    pub device: DeviceId,
+    /// Whether it has a prekey, and so a wrap and a tag.
+    pub wrapped: bool,
+}
+
+/// The wall clock. Durations are measured with tokio's clock, which tests move.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// Milliseconds since 1970.
+    fn now_ms(&self) -> u64;
+}
+
+/// Randomness for ids, nonces and tokens.
+pub trait Random: Send + Sync + fmt::Debug {
+    /// Fills `out` with bytes of cryptographic quality.
+    fn fill(&self, out: &mut [u8]);
+}
+
+/// A hash of 32 bytes that nobody can invert or collide: tokens are kept, and repeated sends are
+/// recognised, by it. The engine holds no cryptography of its own.
+pub trait Digest: Send + Sync + fmt::Debug {
+    /// The hash of `bytes`.
+    fn digest(&self, bytes: &[u8]) -> [u8; 32];
+}
+
+/// Everything the engine is given.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// Accounts and contacts.
+    pub accounts: Arc<dyn Accounts>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Hashes.
+    pub digest: Arc<dyn Digest>,
+}

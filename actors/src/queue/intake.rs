@@ -1,0 +1,151 @@
+//! The bounded queue of calls in front of the `Queue` port, and where each reply goes.
+//!
+//! Pushing never waits. A call that finds no place, or whose reply is lost with the actor that
+//! carried it, is answered `Unavailable`; a message then stays Pending and its sender comes again.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use hushwire_wire::DeviceId;
+use tokio::sync::oneshot;
+
+use super::{Call, Reply};
+use crate::lane::{Fact, Lane};
+use crate::ports::Unavailable;
+use crate::route::FlightRef;
+
+/// Where a reply goes.
+#[derive(Debug)]
+pub(crate) enum To {
+    /// To the custody of the entries, in order. Never told of a failure: they stay Pending.
+    Custody {
+        /// Whose custody, for each entry.
+        flights: Vec<Option<FlightRef>>,
+        /// The device that is written to.
+        device: DeviceId,
+        /// How often the holder was looked for already.
+        attempts: u8,
+    },
+    /// To a session, after the custody of the entries.
+    Session {
+        /// Its lane.
+        lane: Arc<Lane<FlightRef>>,
+        /// Whose custody, for each entry.
+        flights: Vec<Option<FlightRef>>,
+    },
+    /// To one that waits.
+    Once(oneshot::Sender<Result<Reply, Unavailable>>),
+    /// To nobody but the devices that have new notices.
+    Nobody,
+}
+
+/// A call's destination, which hears `Unavailable` if the reply is lost.
+#[derive(Debug)]
+pub(crate) struct Pending(Option<To>);
+
+impl Pending {
+    pub(crate) const fn take(&mut self) -> Option<To> {
+        self.0.take()
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        match self.0.take() {
+            Some(To::Session { lane, .. }) => lane.tell(Fact::Reply(Err(Unavailable))),
+            Some(To::Once(once)) => drop(once.send(Err(Unavailable))),
+            Some(To::Custody { .. } | To::Nobody) | None => {}
+        }
+    }
+}
+
+/// The calls that wait.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    inner: Mutex<Inner>,
+    most: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    calls: VecDeque<(Call, Pending)>,
+    waker: Option<Waker>,
+}
+
+impl Intake {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { inner: Mutex::default(), most }
+    }
+
+    /// Takes a call in. Full, the call is answered `Unavailable` at once.
+    pub(crate) fn push(&self, call: Call, to: To) {
+        let pending = Pending(Some(to));
+        let waker = {
+            let mut inner = self.lock();
+            if inner.calls.len() >= self.most {
+                drop(inner);
+                drop(pending);
+                return;
+            }
+            inner.calls.push_back((call, pending));
+            inner.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Takes a call in and waits for its reply.
+    pub(crate) async fn ask(&self, call: Call) -> Result<Reply, Unavailable> {
+        let (once, reply) = oneshot::channel();
+        self.push(call, To::Once(once));
+        reply.await.unwrap_or(Err(Unavailable))
+    }
+
+    /// The next calls, at most `most`, as soon as there is one.
+    pub(crate) async fn next(&self, most: usize) -> Vec<(Call, Pending)> {
+        poll_fn(|cx| {
+            let mut inner = self.lock();
+            if inner.calls.is_empty() {
+                inner.calls = VecDeque::new();
+                inner.waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            let count = inner.calls.len().min(most);
+            Poll::Ready(inner.calls.drain(..count).collect())
+        })
+        .await
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().calls.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+
+    #[tokio::test]
+    async fn a_full_intake_and_a_lost_reply_are_unavailable() {
+        let intake = Intake::new(2);
+        let (once, reply) = oneshot::channel();
+        intake.push(Call::Sweep { most: 1 }, To::Once(once));
+        intake.push(Call::Sweep { most: 2 }, To::Nobody);
+        let lane = Arc::new(Lane::new(&Limits::default()));
+        let to = To::Session { lane: lane.clone(), flights: vec![] };
+        intake.push(Call::Sweep { most: 3 }, to);
+        assert_eq!(lane.next_fact(true), Some(Fact::Reply(Err(Unavailable))), "full");
+        let batch = intake.next(10).await;
+        assert_eq!(batch.len(), 2);
+        drop(batch);
+        assert_eq!(reply.await.unwrap(), Err(Unavailable), "lost with its actor");
+    }
+}

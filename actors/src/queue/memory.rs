@@ -1,0 +1,232 @@
+//! The queue store in this process' memory: the embedded default. What it holds is lost with the
+//! process, which shows as a new generation.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use hushwire_wire::limits::NONCE_TTL_MS;
+use hushwire_wire::{DeviceId, Gen, Nonce, UserId};
+
+use super::{Call, DeviceReply, Op, Outcome, Queue, Reply, Settled, Stored};
+use crate::ledger::Ledger;
+use crate::limits::Limits;
+use crate::ports::{Clock, Random, Unavailable};
+
+/// Ledgers looked at in one sweep.
+const SWEEP_LEDGERS: usize = 4_096;
+
+/// Ledgers, nonces and tokens in memory.
+#[derive(Debug)]
+pub struct MemoryQueue {
+    generation: Gen,
+    born_ms: u64,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    store: Mutex<Store>,
+}
+
+#[derive(Debug, Default)]
+struct Store {
+    ledgers: HashMap<DeviceId, Ledger>,
+    nonces: HashMap<Nonce, u64>,
+    nonce_order: VecDeque<(u64, Nonce)>,
+    tokens: HashMap<[u8; 32], (u64, UserId, DeviceId)>,
+    token_order: VecDeque<(u64, [u8; 32])>,
+    stored: Stored,
+    sweep: VecDeque<DeviceId>,
+}
+
+impl MemoryQueue {
+    /// Empty, with a random generation.
+    #[must_use]
+    pub fn new(limits: Limits, random: &dyn Random, clock: Arc<dyn Clock>) -> Self {
+        let mut generation = [0; Gen::LEN];
+        random.fill(&mut generation);
+        Self {
+            generation: Gen(generation),
+            born_ms: clock.now_ms(),
+            limits,
+            clock,
+            store: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn execute(&self, store: &mut Store, call: Call, now_ms: u64) -> Result<Reply, Unavailable> {
+        match call {
+            Call::Device { r#gen, device, op } => {
+                Ok(Reply::Device(self.device(store, r#gen, device, &op, now_ms)))
+            }
+            Call::PutNonce(nonce) => {
+                store.put_nonce(nonce, now_ms, self.limits.nonces).map(|()| Reply::Done)
+            }
+            Call::TakeNonce(nonce) => {
+                let until = store.nonces.remove(&nonce);
+                Ok(Reply::Nonce(until.is_some_and(|until| now_ms < until)))
+            }
+            Call::PutToken { hash, user, device, ttl_ms } => {
+                store.put_token(hash, (now_ms + ttl_ms, user, device), now_ms, self.limits.tokens);
+                Ok(Reply::Done)
+            }
+            Call::CheckToken { hash } => {
+                let known = store.tokens.get(&hash).filter(|(until, ..)| now_ms < *until);
+                Ok(Reply::Token(known.map(|&(_, user, device)| (user, device))))
+            }
+            Call::Sweep { most } => Ok(Reply::Swept(self.sweep(store, most, now_ms))),
+        }
+    }
+
+    fn device(
+        &self,
+        store: &mut Store,
+        r#gen: Gen,
+        device: DeviceId,
+        op: &Op,
+        now_ms: u64,
+    ) -> DeviceReply {
+        let limits = &self.limits;
+        let mut noticed = Vec::new();
+        let outcome = if r#gen == self.generation {
+            if let Op::Ack { settled, .. } = op {
+                noticed = store.tell_senders(settled, limits, now_ms);
+            }
+            store.change(device, |ledger| ledger.apply(op, limits, now_ms))
+        } else {
+            Outcome::OtherGen
+        };
+        let outcome = match (outcome, op) {
+            (Outcome::Noticed(_), Op::Notice { .. }) => Outcome::Noticed(vec![device]),
+            (Outcome::Noticed(_), _) => Outcome::Noticed(noticed),
+            (outcome, _) => outcome,
+        };
+        let ledger = store.ledgers.get(&device);
+        DeviceReply {
+            r#gen: self.generation,
+            holder: ledger.and_then(|ledger| ledger.holder(now_ms)),
+            tail: ledger.map_or(0, Ledger::tail),
+            outcome,
+        }
+    }
+
+    fn sweep(&self, store: &mut Store, most: usize, now_ms: u64) -> Vec<DeviceId> {
+        if store.sweep.is_empty() {
+            store.sweep = store.ledgers.keys().copied().collect();
+        }
+        let (mut noticed, mut expired) = (Vec::new(), 0);
+        for _ in 0..SWEEP_LEDGERS {
+            let Some(device) = store.sweep.pop_front() else { break };
+            let left = most - expired;
+            let due =
+                store.change(device, |ledger| ledger.expire(device, &self.limits, now_ms, left));
+            expired += due.len();
+            // The senders' notices first, then the messages go.
+            noticed.extend(store.tell_senders(&due, &self.limits, now_ms));
+            store.change(device, |ledger| ledger.settle(&due));
+            if expired == most {
+                store.sweep.push_front(device);
+                break;
+            }
+        }
+        noticed
+    }
+}
+
+#[async_trait]
+impl Queue for MemoryQueue {
+    async fn call(&self, calls: Vec<Call>) -> Vec<Result<Reply, Unavailable>> {
+        let now_ms = self.clock.now_ms();
+        let mut store = self.lock();
+        calls.into_iter().map(|call| self.execute(&mut store, call, now_ms)).collect()
+    }
+
+    fn generation(&self) -> Gen {
+        self.generation
+    }
+
+    fn born_ms(&self) -> u64 {
+        self.born_ms
+    }
+
+    fn stored(&self) -> Stored {
+        self.lock().stored
+    }
+}
+
+impl Store {
+    /// Changes a ledger, keeps the sums, and forgets it when it is empty.
+    fn change<R>(&mut self, device: DeviceId, change: impl FnOnce(&mut Ledger) -> R) -> R {
+        let ledger = self.ledgers.entry(device).or_default();
+        let before = ledger.len();
+        let result = change(ledger);
+        let after = ledger.len();
+        if ledger.is_empty() {
+            self.ledgers.remove(&device);
+        }
+        let stored = &mut self.stored;
+        stored.messages = stored.messages + after.0 as u64 - before.0 as u64;
+        stored.bytes = stored.bytes + after.1 as u64 - before.1 as u64;
+        stored.notices = stored.notices + after.2 as u64 - before.2 as u64;
+        result
+    }
+
+    fn tell_senders(&mut self, settled: &[Settled], limits: &Limits, now_ms: u64) -> Vec<DeviceId> {
+        let mut told = Vec::new();
+        for one in settled {
+            if let Some(news) = &one.news {
+                self.change(one.from, |ledger| ledger.notice(news.clone(), limits, now_ms));
+                told.push(one.from);
+            }
+        }
+        told.dedup();
+        told
+    }
+
+    fn put_nonce(&mut self, nonce: Nonce, now_ms: u64, most: usize) -> Result<(), Unavailable> {
+        while self
+            .nonce_order
+            .front()
+            .is_some_and(|(until, nonce)| *until <= now_ms || !self.nonces.contains_key(nonce))
+        {
+            if let Some((_, old)) = self.nonce_order.pop_front() {
+                self.nonces.remove(&old);
+            }
+        }
+        if self.nonce_order.len() >= most {
+            let nonces = &self.nonces;
+            self.nonce_order.retain(|(_, nonce)| nonces.contains_key(nonce));
+        }
+        if self.nonce_order.len() >= most {
+            return Err(Unavailable);
+        }
+        let until = now_ms + NONCE_TTL_MS;
+        self.nonces.insert(nonce, until);
+        self.nonce_order.push_back((until, nonce));
+        Ok(())
+    }
+
+    /// At the bound the oldest token goes: its owner signs in again.
+    fn put_token(
+        &mut self,
+        hash: [u8; 32],
+        token: (u64, UserId, DeviceId),
+        now_ms: u64,
+        most: usize,
+    ) {
+        while self.token_order.front().is_some_and(|(until, _)| *until <= now_ms)
+            || self.token_order.len() >= most.max(1)
+        {
+            if let Some((_, old)) = self.token_order.pop_front() {
+                self.tokens.remove(&old);
+            }
+        }
+        self.token_order.push_back((token.0, hash));
+        self.tokens.insert(hash, token);
+    }
+}
+
+#[cfg(test)]
+mod tests;

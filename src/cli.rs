@@ -1,0 +1,397 @@
+//! The command line: `serve`, `migrate`, `check-config`, `version`.
+//!
+//! What a command prints for people and programs goes to standard output, the log to standard
+//! error. Wrong use ends with 2, everything else that fails with 1.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use hushwire_schema::SqliteStore;
+use hushwire_wire::Encoding;
+
+use crate::logging::{self, causes};
+use crate::server::{Server, StopHandle, claim};
+use crate::settings::layers::{Layers, Loaded};
+use crate::settings::{DATABASE_FILE, Settings};
+
+const ABOUT: &str = "The Hushwire server: routes end-to-end encrypted messages it cannot read.";
+
+const EXAMPLES: &str = "\
+Examples:
+  hushwire serve
+      Everything in this process: accounts in ./hushwire-data, messages in memory only.
+  hushwire serve --data /var/lib/hushwire --listen 0.0.0.0:8080 --domain chat.example.com
+  hushwire check-config --config hushwire.toml
+      What would be in force, and where each value came from.";
+
+const SERVE: &str = "\
+Starts the server. Without arguments it needs nothing else: accounts go to a SQLite file under
+./hushwire-data (made for its owner only), messages wait in memory and are never written down.
+
+SIGTERM and SIGINT drain: new work is refused, messages under way find their custody, every
+client is told when to come back, and the process ends within 30 seconds. A second signal ends
+it at once.";
+
+const SETTINGS: &str = "\
+Settings come in layers, the later wins:
+  1. the defaults (config/default.toml lists and explains every key)
+  2. one TOML file, if --config or HUSHWIRE_CONFIG names it; no other file is looked for
+  3. HUSHWIRE__SECTION__KEY in the environment, like HUSHWIRE__LIMITS__MESSAGE_INTERVAL_MS=0
+  4. flags
+A key that does not exist is an error in every layer.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "hushwire", version, about = ABOUT, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts the server.
+    #[command(long_about = SERVE, after_help = SETTINGS)]
+    Serve(Chosen),
+    /// Brings the database to this version's schema, and ends. `serve` does the same.
+    #[command(after_help = SETTINGS)]
+    Migrate {
+        #[command(flatten)]
+        chosen: Chosen,
+        /// Lists the migrations and changes nothing.
+        #[arg(long)]
+        status: bool,
+    },
+    /// Prints every setting, its value and where it came from; fails if one is not allowed.
+    #[command(after_help = SETTINGS)]
+    CheckConfig(Chosen),
+    /// Prints the version.
+    Version {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What flags choose.
+#[derive(Debug, Default, Args)]
+struct Chosen {
+    /// A TOML file with settings.
+    #[arg(long, short, value_name = "PATH", env = "HUSHWIRE_CONFIG")]
+    config: Option<PathBuf>,
+    /// The folder of the database [default: hushwire-data].
+    #[arg(long, short, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where the public interface listens [default: 127.0.0.1:8080].
+    #[arg(long, short, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where /healthz and /readyz are, or "off" [default: 127.0.0.1:8081].
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
+    /// The name that accounts are registered at; it can never change [default: localhost].
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// critical, error, warning, info or debug [default: info].
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Any other setting, like `--set limits.message_interval_ms=0`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+impl Chosen {
+    fn layers(self, environment: Vec<(String, String)>) -> Layers {
+        let mut flags = Vec::new();
+        let mut flag = |name: &str, key: &str, text: Option<String>| {
+            flags.extend(text.map(|text| (name.to_owned(), key.to_owned(), text)));
+        };
+        let database = self.data.map(|folder| folder.join(DATABASE_FILE).display().to_string());
+        flag("--data", "database.path", database);
+        flag("--listen", "server.listen", self.listen);
+        let off = |text: String| if text == "off" { String::new() } else { text };
+        flag("--admin", "admin.listen", self.admin.map(off));
+        flag("--domain", "server.domain", self.domain);
+        flag("--log-level", "log.level", self.log_level);
+        for (key, value) in self.set {
+            flag("--set", &key, Some(value));
+        }
+        Layers { file: self.config, environment, flags }
+    }
+
+    fn load(self, environment: Vec<(String, String)>) -> Result<Loaded, Failed> {
+        self.layers(environment).load().map_err(failed)
+    }
+}
+
+/// What is printed when a command fails.
+struct Failed(String);
+
+fn failed(error: impl std::error::Error) -> Failed {
+    Failed(causes(&error))
+}
+
+/// Runs a command line with the process's environment; the whole of `main`.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap knows whether it is help or wrong use; a closed output is nobody's fault.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match run(cli.command, environment) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed(why)) => {
+            let _ = writeln!(std::io::stderr(), "hushwire: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, environment: Vec<(String, String)>) -> Result<(), Failed> {
+    match command {
+        Command::Serve(chosen) => serve(chosen.load(environment)?.settings),
+        Command::Migrate { chosen, status } => migrate(&chosen.load(environment)?.settings, status),
+        Command::CheckConfig(chosen) => print(&listing(&chosen.load(environment)?)),
+        Command::Version { json } => print(&version(json)),
+    }
+}
+
+fn print(text: &str) -> Result<(), Failed> {
+    writeln!(std::io::stdout(), "{text}").map_err(failed)
+}
+
+/// Every key, its value and where it came from, in columns.
+fn listing(loaded: &Loaded) -> String {
+    let lines: Vec<_> =
+        loaded.lines().map(|(key, value, origin)| (format!("{key} = {value}"), origin)).collect();
+    let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0).min(60);
+    let line = |(line, origin): &(String, _)| format!("{line:<width$}  # {origin}");
+    lines.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn version(json: bool) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    if !json {
+        return format!("hushwire {version}");
+    }
+    let protocols = Encoding::ALL.map(Encoding::subprotocol);
+    serde_json::json!({ "version": version, "protocols": protocols }).to_string()
+}
+
+fn migrate(settings: &Settings, status: bool) -> Result<(), Failed> {
+    let path = &settings.database.path;
+    if !status {
+        let _lock = claim(path).map_err(failed)?;
+        drop(SqliteStore::open(path).map_err(failed)?);
+    }
+    for one in SqliteStore::migrations(path).map_err(failed)? {
+        print(&format!("{}  {}", if one.applied { "applied" } else { "missing" }, one.name))?;
+    }
+    Ok(())
+}
+
+fn serve(settings: Settings) -> Result<(), Failed> {
+    limit_process();
+    let (log, guard) = logging::start(&settings.log);
+    let served = actix::System::new().block_on(async {
+        let greeting = Greeting::of(&settings);
+        let server = Server::bind(settings, log.clone()).await.map_err(failed)?;
+        print(&greeting.text(&server))?;
+        actix::spawn(signals(server.stop_handle()).inspect_failure(log.clone()));
+        server.run().await.map_err(failed)
+    });
+    drop(log);
+    drop(guard);
+    served
+}
+
+/// What is said at the start.
+struct Greeting {
+    domain: String,
+    database: String,
+}
+
+impl Greeting {
+    fn of(settings: &Settings) -> Self {
+        let database = settings.database.path.display().to_string();
+        Self { domain: settings.server.domain.clone(), database }
+    }
+
+    fn text(&self, server: &Server) -> String {
+        let Self { domain, database } = self;
+        let address = server.address();
+        let admin = server.admin_address().map_or_else(
+            || "off".to_owned(),
+            |admin| format!("http://{admin}/healthz and http://{admin}/readyz"),
+        );
+        format!(
+            "Hushwire {} for the domain {domain}\n\
+             \n\
+             \x20 listens on   http://{address}\n\
+             \x20 admin        {admin}\n\
+             \x20 accounts     {database}\n\
+             \x20 messages     in memory only, until they are delivered\n\
+             \n\
+             Next, in another terminal:\n\
+             \n\
+             \x20 hush register --server http://{address} NAME\n",
+            env!("CARGO_PKG_VERSION"),
+        )
+    }
+}
+
+/// No core dump may hold a message; and as many files as the system allows, since each socket
+/// is one.
+fn limit_process() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    // Either fails only where the system forbids it; `check-config` and the log still work.
+    let _ = setrlimit(Resource::Core, none);
+    let files = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
+}
+
+/// Signals as a future that can fail.
+trait InspectFailure {
+    async fn inspect_failure(self, log: slog::Logger);
+}
+
+impl<F: Future<Output = std::io::Result<()>>> InspectFailure for F {
+    async fn inspect_failure(self, log: slog::Logger) {
+        if let Err(error) = self.await {
+            slog::error!(log, "signals cannot be heard"; "why" => causes(&error));
+        }
+    }
+}
+
+/// The first SIGTERM or SIGINT drains, the second ends.
+#[cfg(unix)]
+async fn signals(stop: StopHandle) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut first = true;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if first {
+            stop.drain()
+        } else {
+            stop.now()
+        }
+        first = false;
+    }
+}
+
+/// The first Ctrl-C drains, the second ends.
+#[cfg(not(unix))]
+async fn signals(stop: StopHandle) -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await?;
+    stop.drain();
+    tokio::signal::ctrl_c().await?;
+    stop.now();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::settings::layers::Origin;
+
+    fn load(arguments: &[&str]) -> Result<Loaded, Failed> {
+        let all = ["hushwire", "serve"].iter().chain(arguments);
+        match Cli::try_parse_from(all).unwrap().command {
+            Command::Serve(chosen) => chosen.load(Vec::new()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_the_last_layer() {
+        let loaded = load(&[
+            "--data",
+            "place",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "off",
+            "--domain",
+            "chat.example",
+            "--log-level",
+            "debug",
+            "--set",
+            "limits.message_interval_ms=0",
+        ]);
+        let loaded = loaded.unwrap_or_else(|Failed(why)| panic!("{why}"));
+        let settings = &loaded.settings;
+        assert_eq!(settings.database.path, PathBuf::from("place").join(DATABASE_FILE));
+        assert_eq!((settings.server.listen.port(), settings.admin.address()), (0, None));
+        assert_eq!(settings.server.domain, "chat.example");
+        assert_eq!(settings.limits.message_interval_ms, 0);
+        let from_data = Origin::Flag("--data".to_owned());
+        assert!(
+            loaded.lines().any(|(key, _, origin)| key == "database.path" && *origin == from_data)
+        );
+    }
+
+    #[test]
+    fn wrong_settings_name_their_key() {
+        let why = |arguments: &[&str]| match load(arguments) {
+            Err(Failed(why)) => why,
+            Ok(_) => panic!("{arguments:?} was taken"),
+        };
+        assert!(
+            why(&["--set", "limits.mesage_interval_ms=0"])
+                .contains("did you mean limits.message_interval_ms?")
+        );
+        assert!(
+            why(&["--listen", "8080"]).starts_with("server.listen (--listen): expected an address")
+        );
+        assert!(why(&["--domain", "Chat"]).starts_with("server.domain: expected 1 to 253"));
+        assert!(
+            why(&["--config", "no-such-file.toml"])
+                .starts_with("no-such-file.toml: cannot be read")
+        );
+    }
+
+    #[test]
+    fn the_listing_has_every_key_and_its_origin() {
+        let Ok(loaded) = load(&["--domain", "chat.example"]) else { panic!("refused") };
+        let listing = listing(&loaded);
+        assert_eq!(listing.lines().count(), loaded.lines().count());
+        let domain = listing.lines().find(|line| line.starts_with("server.domain")).unwrap();
+        assert!(domain.starts_with("server.domain = \"chat.example\""), "{domain}");
+        assert!(domain.ends_with("# --domain"), "{domain}");
+        assert!(listing.contains("# default"));
+    }
+
+    #[test]
+    fn the_version_is_for_people_or_programs() {
+        assert_eq!(version(false), format!("hushwire {}", env!("CARGO_PKG_VERSION")));
+        let json: serde_json::Value = serde_json::from_str(&version(true)).unwrap();
+        assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(json["protocols"][0], "hushwire.v1.cbor");
+    }
+}

@@ -1,0 +1,15 @@
+//! What the black-box tests share: a real server process on a port of its own with a folder of
+//! its own, a raw HTTP client, a raw WebSocket, and people with real keys.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
+
+pub mod http;
+pub mod person;
+pub mod server;
+pub mod socket;
+
+pub use http::Http;
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub use person::{Pair, Person};
+pub use server::Server;
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub use socket::Socket;

@@ -1,0 +1,60 @@
+# Hushwire. `make` lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Where `make run` keeps its database.
+DATA ?= .hushwire
+# The demonstration's rule: one message so often, in milliseconds (the product's is 10000).
+INTERVAL_MS ?= 10000
+
+.PHONY: help run test demo lint bench setup fmt clippy rules vectors build binary-rules
+
+help: ## lists the targets
+	@echo "Hushwire: an end-to-end encrypted messaging engine. Targets:"
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
+
+run: setup ## builds and starts a server on this machine, with nothing else installed
+	@scripts/run "$(DATA)"
+
+test: setup ## everything: format, lints, rules, vectors, then all tests
+	@$(MAKE) --no-print-directory fmt clippy rules vectors build binary-rules
+	$(CARGO) test --workspace --locked
+
+demo: setup build ## two people talk through a real server that is killed half-way
+	$(CARGO) xtask demo --server $(TARGET)/debug/hushwire --client $(TARGET)/debug/hush --interval-ms $(INTERVAL_MS)
+
+lint: setup fmt clippy rules ## format, clippy, architecture rules, licences and bans
+	@if command -v cargo-deny >/dev/null; then \
+	  $(CARGO) deny check bans licenses sources; \
+	else \
+	  echo "cargo-deny is not installed: licences and bans were checked by xtask from deny.toml."; \
+	fi
+	@echo "Advisories are not part of this: run 'cargo deny check advisories' with a network."
+
+bench: setup ## figures: the server beside a bare relay, on release builds (several minutes)
+	$(CARGO) build --release --locked -p hushwire -p hushwire-benches
+	$(TARGET)/release/hushwire-benches figures --server $(TARGET)/release/hushwire --json $(TARGET)/figures.json
+
+setup: ## checks for the tools, and installs what is missing where it can
+	@scripts/setup
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+rules:
+	$(CARGO) xtask rules
+
+vectors:
+	@for check in tests/vectors/*.py; do echo "python3 $$check"; python3 "$$check"; done
+
+build:
+	$(CARGO) build --locked -p hushwire -p hushwire-chat
+
+binary-rules: build
+	$(CARGO) xtask rules --binary $(TARGET)/debug/hushwire --control $(TARGET)/debug/hush

@@ -1,0 +1,57 @@
+//! How `hush` says things with `--json`: one object a line. The one place that knows its words.
+
+use serde_json::Value;
+
+/// How far an own message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It waits for the 10-second rule.
+    Held,
+    /// It went to the server.
+    Sent,
+    /// The server has custody of it.
+    Accepted,
+    /// The other person's device has it.
+    Delivered,
+}
+
+impl Stage {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Sent => "sent",
+            Self::Accepted => "accepted",
+            Self::Delivered => "delivered",
+        }
+    }
+}
+
+/// The kind of a line.
+fn kind(line: &Value) -> &str {
+    line.get("event").and_then(Value::as_str).unwrap_or("")
+}
+
+fn field<'a>(line: &'a Value, name: &str) -> &'a str {
+    line.get(name).and_then(Value::as_str).unwrap_or("")
+}
+
+/// The text of a message from the other person.
+pub(super) fn shown(line: &Value) -> Option<&str> {
+    (kind(line) == "message").then(|| field(line, "text"))
+}
+
+/// The id that the n-th line that was typed got, from 0: `hush` queues them in order.
+pub(super) fn id_of(lines: &[Value], n: usize) -> Option<&str> {
+    let found = lines.iter().filter(|line| kind(line) == "queued").nth(n)?;
+    Some(field(found, "id"))
+}
+
+/// Whether a line says that the own message `id` has come to `stage`.
+pub(super) fn tells(line: &Value, id: &str, stage: Stage) -> bool {
+    kind(line) == stage.word() && field(line, "id") == id
+}
+
+/// Whether a line says that the person is signed in.
+pub(super) fn is_ready(line: &Value) -> bool {
+    kind(line) == "connected"
+}

@@ -83,6 +83,7 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         process.kill().unwrap();
+        process.wait().unwrap();
         panic!("it did not end within 30 s");
     }
 
@@ -137,6 +138,7 @@ impl Server {
             std::thread::sleep(Duration::from_millis(10));
         }
         process.kill().unwrap();
+        process.wait().unwrap();
         false
     }
 }

@@ -1,0 +1,320 @@
+//! The handle of a device: open a store, register, start, and ask for what is to be done. What
+//! happens comes back as [`Event`]s.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hushwire_identity::Handle;
+use hushwire_wire::{DeviceId, Encoding, UserId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::{self, Engine, Parts};
+use crate::error::ClientError;
+use crate::event::{EVENTS_MAX, Event};
+use crate::key::StoreKey;
+use crate::link::ContactLink;
+use crate::ports::{Clock, Random, SystemClock, SystemRandom};
+use crate::record::{self, Message, Standing};
+use crate::said::{Id, Said};
+use crate::store::{OpenStoreError, Space, Store};
+use crate::transport::Transport;
+
+/// Commands that wait, at most; past it a caller waits.
+const COMMANDS_MAX: usize = 64;
+/// Contents that one receipt names, at most.
+pub const RECEIPT_MAX: usize = hushwire_e2ee::content::RECEIPT_IDS_MAX;
+
+/// The own account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The username.
+    pub handle: String,
+    /// The server's address.
+    pub server: String,
+    /// The server's domain, which everything signed names.
+    pub domain: String,
+    /// The own log.
+    pub user: UserId,
+    /// This device.
+    pub device: DeviceId,
+    /// The link to give to others: it names the log itself.
+    pub link: String,
+}
+
+/// A contact in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactCard {
+    /// The username.
+    pub handle: String,
+    /// The log, if it is known.
+    pub user: Option<UserId>,
+    /// How it stands.
+    pub standing: Standing,
+    /// A person compared safety numbers, and no device changed since.
+    pub verified: bool,
+    /// The devices cannot be verified: nothing is sent.
+    pub blocked: bool,
+}
+
+/// A safety number and what it covers (CRYPTO 8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Safety {
+    /// Twelve groups of five digits.
+    pub number: String,
+    /// The newest entry of the own log that it covers.
+    pub own_seq: u32,
+    /// The newest entry of the other log. Compare only if both sides show the same two.
+    pub peer_seq: u32,
+    /// It was compared before, and still holds.
+    pub verified: bool,
+}
+
+/// A message in the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Which.
+    pub id: Id,
+    /// To whom.
+    pub to: String,
+    /// The server has it, but not yet all devices.
+    pub accepted: bool,
+}
+
+/// What is in the outbox, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutboxStatus {
+    /// The messages.
+    pub waiting: Vec<Waiting>,
+}
+
+impl OutboxStatus {
+    /// How many the server does not have yet.
+    #[must_use]
+    pub fn unaccepted(&self) -> usize {
+        self.waiting.iter().filter(|waiting| !waiting.accepted).count()
+    }
+}
+
+type Reply<T> = oneshot::Sender<Result<T, ClientError>>;
+
+pub(crate) enum Command {
+    Account(oneshot::Sender<Account>),
+    Ask(ContactLink, Reply<()>),
+    Accept(String, Reply<()>),
+    Contacts(Reply<Vec<ContactCard>>),
+    Safety(String, Reply<Safety>),
+    MarkVerified(String, Reply<()>),
+    Send(String, Said, Reply<Id>),
+    History(String, usize, Reply<Vec<Message>>),
+    Shown((UserId, u64), Reply<()>),
+    Outbox(oneshot::Sender<OutboxStatus>),
+    Close(oneshot::Sender<()>),
+}
+
+/// What a device needs beside its store.
+#[derive(Clone)]
+pub struct Outside {
+    /// The way to the server.
+    pub transport: Arc<dyn Transport>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The encoding of frames.
+    pub encoding: Encoding,
+}
+
+impl std::fmt::Debug for Outside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Outside({:?})", self.encoding)
+    }
+}
+
+impl Outside {
+    /// A transport with the system's clock and CBOR frames.
+    #[must_use]
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self { transport, clock: Arc::new(SystemClock::default()), encoding: Encoding::Cbor }
+    }
+}
+
+/// A device that is closed: its store is open, nothing runs.
+#[derive(Debug)]
+pub struct Device {
+    store: Store,
+}
+
+impl Device {
+    /// Opens or makes the store at `path` with the system's randomness.
+    ///
+    /// # Errors
+    /// [`OpenStoreError`].
+    pub fn open(path: &Path, key: &StoreKey) -> Result<Self, OpenStoreError> {
+        Ok(Self { store: Store::open(path, key, Box::new(SystemRandom))? })
+    }
+
+    /// The server's address, if an account was registered.
+    ///
+    /// # Errors
+    /// If the store is damaged.
+    pub fn server(&mut self) -> Result<Option<String>, ClientError> {
+        let account = self.store.record::<record::Account>(Space::Own, b"account")?;
+        Ok(account.filter(|account| account.registered).map(|account| account.server))
+    }
+
+    /// Registers a username at `server`, with this device as the first. What was interrupted goes
+    /// on with the same keys.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a taken username is [`ClientError::HandleTaken`].
+    pub async fn register(
+        &mut self,
+        outside: &Outside,
+        server: &str,
+        handle: &str,
+    ) -> Result<(), ClientError> {
+        let handle = Handle::parse(handle).map_err(|_| ClientError::Handle)?;
+        let (transport, clock) = (&*outside.transport, &*outside.clock);
+        let random: &mut dyn Random = &mut SystemRandom;
+        engine::register(&mut self.store, transport, clock, random, server, &handle).await
+    }
+
+    /// Starts the device: it connects, and stays connected, until the client is dropped. Must be
+    /// called inside a tokio runtime. The task's store calls block it for moments; programs with
+    /// many devices give them a runtime of their own.
+    ///
+    /// # Errors
+    /// [`ClientError::NoAccount`], or a damaged store.
+    pub fn start(self, outside: Outside) -> Result<(Client, mpsc::Receiver<Event>), ClientError> {
+        let (events, told) = mpsc::channel(EVENTS_MAX);
+        let parts = Parts {
+            store: self.store,
+            transport: outside.transport,
+            clock: outside.clock,
+            random: Box::new(SystemRandom),
+            encoding: outside.encoding,
+            events,
+        };
+        let engine = Engine::load(parts)?.ok_or(ClientError::NoAccount)?;
+        let (commands, asked) = mpsc::channel(COMMANDS_MAX);
+        tokio::spawn(engine.run(asked));
+        Ok((Client { commands }, told))
+    }
+}
+
+/// A running device. Clones ask the same one; when the last is dropped, it stops.
+#[derive(Clone, Debug)]
+pub struct Client {
+    commands: mpsc::Sender<Command>,
+}
+
+impl Client {
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, ClientError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| ClientError::Closed)?;
+        answer.await.map_err(|_| ClientError::Closed)
+    }
+
+    /// The own account.
+    ///
+    /// # Errors
+    /// [`ClientError::Closed`].
+    pub async fn account(&self) -> Result<Account, ClientError> {
+        self.ask(Command::Account).await
+    }
+
+    /// Asks for a contact, by username or link. If the other side asked first, this accepts.
+    ///
+    /// # Errors
+    /// [`ClientError`]. An unknown username is no error: nobody learns which names exist.
+    pub async fn contacts_add(&self, name: &str) -> Result<(), ClientError> {
+        let link = ContactLink::parse(name).ok_or(ClientError::Link)?;
+        self.ask(|reply| Command::Ask(link, reply)).await?
+    }
+
+    /// Accepts a request.
+    ///
+    /// # Errors
+    /// [`ClientError::NobodyAsks`], or what the server says.
+    pub async fn contacts_accept(&self, handle: &str) -> Result<(), ClientError> {
+        self.ask(|reply| Command::Accept(handle.to_owned(), reply)).await?
+    }
+
+    /// All contacts and requests, by name, after asking the server.
+    ///
+    /// # Errors
+    /// If the server cannot be reached.
+    pub async fn contacts(&self) -> Result<Vec<ContactCard>, ClientError> {
+        self.ask(Command::Contacts).await?
+    }
+
+    /// The safety number with a contact.
+    ///
+    /// # Errors
+    /// If there is no such contact.
+    pub async fn safety_number(&self, handle: &str) -> Result<Safety, ClientError> {
+        self.ask(|reply| Command::Safety(handle.to_owned(), reply)).await?
+    }
+
+    /// Remembers that a person compared the safety number.
+    ///
+    /// # Errors
+    /// If there is no such contact.
+    pub async fn mark_verified(&self, handle: &str) -> Result<(), ClientError> {
+        self.ask(|reply| Command::MarkVerified(handle.to_owned(), reply)).await?
+    }
+
+    /// Sends a text. It is in the outbox when this returns, and survives the process.
+    ///
+    /// # Errors
+    /// If there is no such contact, the text is empty or too long, or the outbox is full.
+    pub async fn send_text(&self, handle: &str, text: &str) -> Result<Id, ClientError> {
+        let said = Said::Text { text: text.to_owned(), reply_to: None };
+        self.ask(|reply| Command::Send(handle.to_owned(), said, reply)).await?
+    }
+
+    /// Tells a contact that these were read: 1 to [`RECEIPT_MAX`].
+    ///
+    /// # Errors
+    /// As [`Self::send_text`].
+    pub async fn send_read(&self, handle: &str, of: Vec<Id>) -> Result<Id, ClientError> {
+        if !(1..=RECEIPT_MAX).contains(&of.len()) {
+            return Err(ClientError::TextSize { max: RECEIPT_MAX });
+        }
+        let said = Said::Read { of };
+        self.ask(|reply| Command::Send(handle.to_owned(), said, reply)).await?
+    }
+
+    /// The last `limit` messages with a contact, oldest first.
+    ///
+    /// # Errors
+    /// If there is no such contact.
+    pub async fn history(&self, handle: &str, limit: usize) -> Result<Vec<Message>, ClientError> {
+        self.ask(|reply| Command::History(handle.to_owned(), limit, reply)).await?
+    }
+
+    /// A message was shown: it is not told again after the next start.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn mark_shown(&self, message: &Message) -> Result<(), ClientError> {
+        let at = (message.peer, message.position);
+        self.ask(|reply| Command::Shown(at, reply)).await?
+    }
+
+    /// What is in the outbox.
+    ///
+    /// # Errors
+    /// [`ClientError::Closed`].
+    pub async fn outbox(&self) -> Result<OutboxStatus, ClientError> {
+        self.ask(Command::Outbox).await
+    }
+
+    /// Ends the device in good order: what was received is acknowledged, the connection and the
+    /// store are closed when this returns. What waits in the outbox is sent after the next start.
+    /// Clones of this client are closed with it.
+    pub async fn close(self) {
+        let _ = self.ask(Command::Close).await;
+    }
+}

@@ -1,0 +1,430 @@
+//! One task owns all of a device's state: store, keys, outbox, connection.
+//!
+//! It reacts to commands of the handle, arrivals of the socket and the clock, one after the
+//! other. What it tells or sends was stored before. A store that fails ends it: nothing is
+//! acknowledged or sent that could not be written down.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use hushwire_e2ee::{DeviceKey, EpochState, PrekeySecret};
+use hushwire_identity::DeviceLog;
+use hushwire_wire::frame::{ClientFrame, ClientOp, Resynced};
+use hushwire_wire::{Encoding, EpochId, Gen, Token, UserId};
+use tokio::sync::mpsc;
+
+use crate::backoff::{Backoff, Ending};
+use crate::client::Command;
+use crate::event::{Event, advice};
+use crate::inbox::{Gaps, Numbers};
+use crate::outbox::{Effect, Outbox, Progress};
+use crate::ports::{Clock, Random};
+use crate::record::{Account, Asked, Message, OwnPrekey, Peer, Stage, number, place, to_json};
+use crate::said::Id;
+use crate::store::{Batch, Space, Store, StoreError};
+use crate::transport::{Arrival, Link, Transport, Unreachable};
+
+mod account;
+mod call;
+mod command;
+mod connection;
+mod contact;
+mod epoch;
+mod receive;
+mod seal;
+
+pub(crate) use account::register;
+
+/// What is remembered of received messages, in days (DELIVERY, "Words": at least 31).
+pub(crate) const REMEMBERED_DAYS: u32 = 32;
+
+pub(crate) struct Engine {
+    store: Store,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    random: Box<dyn Random>,
+    encoding: Encoding,
+    account: Account,
+    key: DeviceKey,
+    log: DeviceLog,
+    secrets: Vec<PrekeySecret>,
+    prekey: OwnPrekey,
+    peers: BTreeMap<UserId, Peer>,
+    asked: BTreeMap<String, Asked>,
+    epochs: HashMap<EpochId, EpochState>,
+    outbox: Outbox,
+    gaps: Gaps,
+    /// Messages that wait for their epoch, by order.
+    waiting: Vec<u64>,
+    token: Option<(Token, u64)>,
+    phase: Phase,
+    backoff: Backoff,
+    /// By frame id: what was asked, and when.
+    questions: HashMap<u64, (Question, u64)>,
+    next_id: u64,
+    events: mpsc::Sender<Event>,
+    missed: u64,
+    /// Messages that nobody has looked at, by order.
+    unshown: BTreeMap<u64, (UserId, u64)>,
+    /// The last of them that was told.
+    told: u64,
+    /// One numbering for what is unshown, held and waiting.
+    next_order: u64,
+}
+
+/// What a frame id asked.
+#[derive(Clone, Copy, Debug)]
+enum Question {
+    Send(u64),
+    Sync,
+    Resynced,
+}
+
+/// Where the connection stands.
+enum Phase {
+    Down { retry_at: Option<u64> },
+    Opening(BoxFuture<'static, Result<Link, Unreachable>>),
+    Greeting { link: Link, until: u64 },
+    Up(Up),
+}
+
+/// A connection that is signed in.
+struct Up {
+    link: Link,
+    numbers: Numbers,
+    heard_at: u64,
+    heartbeat_ms: u64,
+}
+
+enum Turn {
+    Command(Option<Command>),
+    Opened(Result<Link, Unreachable>),
+    Arrival(Arrival),
+    Tick,
+}
+
+/// What the engine is made of.
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Box<dyn Random>,
+    pub(crate) encoding: Encoding,
+    pub(crate) events: mpsc::Sender<Event>,
+}
+
+impl Engine {
+    /// Runs until the handle is closed or the store fails.
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            self.tell_unshown();
+            let turn = {
+                let now = self.clock.ticks_ms();
+                let sleep = self.wake().map(|at| Duration::from_millis(at.saturating_sub(now)));
+                let phase = &mut self.phase;
+                tokio::select! {
+                    command = commands.recv() => Turn::Command(command),
+                    turn = next(phase) => turn,
+                    () = rest(sleep) => Turn::Tick,
+                }
+            };
+            let done = match turn {
+                Turn::Command(None) => return self.shut().await,
+                Turn::Command(Some(Command::Close(reply))) => {
+                    self.shut().await;
+                    // The store is closed when the answer comes: it can be opened again.
+                    drop(self);
+                    let _ = reply.send(());
+                    return;
+                }
+                Turn::Command(Some(command)) => self.command(command).await,
+                Turn::Opened(opened) => {
+                    self.opened(opened);
+                    Ok(())
+                }
+                Turn::Arrival(arrival) => self.arrival(arrival).await,
+                Turn::Tick => self.tick().await,
+            };
+            if done.is_err() {
+                self.phase = Phase::Down { retry_at: None };
+                let why = "the local store failed; free some space and start again".to_owned();
+                self.tell(Event::Disconnected { why, retry_in_ms: None });
+                return;
+            }
+        }
+    }
+
+    fn wake(&self) -> Option<u64> {
+        let now = self.clock.ticks_ms();
+        let connection = match &self.phase {
+            Phase::Down { retry_at } => *retry_at,
+            Phase::Opening(_) => None,
+            Phase::Greeting { until, .. } => Some(*until),
+            Phase::Up(up) => Some(up.deadline().min(self.answer_due().unwrap_or(u64::MAX))),
+        };
+        // A full channel is looked at again soon.
+        let is_behind = self.unshown.keys().next_back().is_some_and(|last| *last > self.told);
+        let channel = (is_behind || self.missed > 0).then_some(now + 100);
+        [connection, self.outbox.wake(), self.gaps.wake(), channel].into_iter().flatten().min()
+    }
+
+    async fn tick(&mut self) -> Result<(), StoreError> {
+        let now = self.clock.ticks_ms();
+        self.connection_tick(now).await?;
+        let release = self.gaps.tick(now);
+        self.release(release)?;
+        let effects = self.outbox.tick(now);
+        self.carry_out(effects).await
+    }
+
+    /// Carries out effects of the outbox: what is to be stored first, then the rest.
+    async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        let rest = self.stage(effects, &mut batch)?;
+        self.store.write(&batch)?;
+        let mut queue: VecDeque<Effect> = rest.into();
+        while let Some(effect) = queue.pop_front() {
+            match effect {
+                Effect::Transmit { order, to, sn, upload, re } => {
+                    let send = hushwire_wire::frame::Send { to, sn, upload, re };
+                    self.ask(ClientOp::Send(send), Question::Send(order));
+                }
+                Effect::SayResynced(r#gen) => {
+                    self.ask(ClientOp::Resynced(Resynced { r#gen }), Question::Resynced);
+                }
+                Effect::Tell(progress) => self.tell_progress(progress),
+                Effect::Seal { order, fresh } => queue.extend(self.seal(order, fresh).await?),
+                Effect::Put(_) | Effect::Drop(_) | Effect::PutSn(..) | Effect::PutGen(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what effects store to `batch` and gives the rest, to be done after it is written.
+    fn stage(
+        &mut self,
+        effects: Vec<Effect>,
+        batch: &mut Batch,
+    ) -> Result<Vec<Effect>, StoreError> {
+        let mut rest = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Put(order) => {
+                    if let Some(entry) = self.outbox.entry(order) {
+                        batch.put(Space::Outbox, &order.to_be_bytes(), to_json(entry));
+                    }
+                }
+                Effect::Drop(order) => batch.delete(Space::Outbox, &order.to_be_bytes()),
+                Effect::PutSn(to, sn) => batch.put(Space::Sn, to.as_bytes(), to_json(&sn)),
+                Effect::PutGen(r#gen) => batch.put(Space::Own, b"gen", to_json::<Gen>(&r#gen)),
+                Effect::Tell(progress) => {
+                    let stage = match &progress {
+                        Progress::Accepted { id, .. } => Some((*id, Stage::Accepted)),
+                        Progress::Delivered(id) => Some((*id, Stage::Delivered)),
+                        Progress::Failed { id, .. } => Some((*id, Stage::Failed)),
+                        _ => None,
+                    };
+                    if let Some((id, stage)) = stage {
+                        self.put_stage(id, stage, batch)?;
+                    }
+                    rest.push(Effect::Tell(progress));
+                }
+                other => rest.push(other),
+            }
+        }
+        Ok(rest)
+    }
+
+    /// Notes how far an own message has come. It never goes back.
+    fn put_stage(&mut self, id: Id, stage: Stage, batch: &mut Batch) -> Result<(), StoreError> {
+        let Some(at) = self.store.get(Space::Content, &self.own_content(&id))? else {
+            return Ok(());
+        };
+        let Some(mut message) = self.store.record::<Message>(Space::History, &at)? else {
+            return Ok(());
+        };
+        if message.stage.is_some_and(|known| known < stage) {
+            message.stage = Some(stage);
+            batch.put(Space::History, &at, to_json(&message));
+        }
+        Ok(())
+    }
+
+    fn own_content(&self, id: &Id) -> Vec<u8> {
+        [self.account.user.as_bytes().as_slice(), id.0.as_bytes()].concat()
+    }
+
+    fn tell_progress(&mut self, progress: Progress) {
+        self.tell(match progress {
+            Progress::Sent(id) => Event::Sent(id),
+            Progress::Held { id, for_ms } => Event::Held { id, for_ms },
+            Progress::Accepted { id, skipped } => Event::Accepted { id, skipped },
+            Progress::Delivered(id) => Event::Delivered(id),
+            Progress::Unreadable { id, code } => Event::Unreadable { id, code },
+            Progress::Expired(id) => Event::Expired(id),
+            Progress::Failed { id, why, may_have_arrived } => {
+                let mut words = advice(why).to_owned();
+                if may_have_arrived {
+                    words.push_str(" (it may have arrived)");
+                }
+                Event::Failed { id, code: why, why: words }
+            }
+            Progress::Resynced { again } => Event::Resynced { again },
+        });
+    }
+
+    /// Tells an event, or counts it if nobody takes any.
+    fn tell(&mut self, event: Event) {
+        if self.missed > 0 && self.events.try_send(Event::Missed(self.missed)).is_ok() {
+            self.missed = 0;
+        }
+        if self.missed > 0 || self.events.try_send(event).is_err() {
+            self.missed += 1;
+        }
+    }
+
+    /// Tells messages that nobody has looked at, in order, as far as there is room.
+    fn tell_unshown(&mut self) {
+        if self.missed > 0 && self.events.try_send(Event::Missed(self.missed)).is_ok() {
+            self.missed = 0;
+        }
+        while self.missed == 0 && self.events.capacity() > 0 {
+            let next = self.unshown.range(self.told + 1..).next();
+            let Some((order, (peer, position))) = next.map(|(order, at)| (*order, *at)) else {
+                return;
+            };
+            let message = self.store.record::<Message>(Space::History, &place(&peer, position));
+            if let Ok(Some(message)) = message
+                && self.events.try_send(Event::MessageReceived(message)).is_err()
+            {
+                return;
+            }
+            self.told = order;
+        }
+    }
+
+    /// Sends a frame that is answered.
+    fn ask(&mut self, op: ClientOp, question: Question) {
+        self.next_id += 1;
+        let id = self.next_id;
+        let now = self.clock.ticks_ms();
+        self.questions.insert(id, (question, now));
+        self.send(&ClientFrame { id: Some(id), op });
+    }
+
+    fn send(&mut self, frame: &ClientFrame) {
+        let bytes = self.encoding.encode_client(frame);
+        let link = match &self.phase {
+            Phase::Greeting { link, .. } | Phase::Up(Up { link, .. }) => link,
+            Phase::Down { .. } | Phase::Opening(_) => return,
+        };
+        if link.out.try_send(bytes).is_err() {
+            // The socket takes nothing any more: its end is on the way, or is made now.
+            self.lost("the connection is stuck", &Ending::default());
+        }
+    }
+
+    fn today(&self) -> u32 {
+        hushwire_identity::day_of(self.clock.now_ms())
+    }
+
+    fn new_order(&mut self) -> u64 {
+        self.next_order += 1;
+        self.next_order
+    }
+
+    /// Takes up what was stored.
+    ///
+    /// # Errors
+    /// If the store is damaged, or holds no registered account.
+    pub(crate) fn load(parts: Parts) -> Result<Option<Self>, StoreError> {
+        let Parts { mut store, transport, clock, random, encoding, events } = parts;
+        store.expire(hushwire_identity::day_of(clock.now_ms()))?;
+        let Some(account) = store.record::<Account>(Space::Own, b"account")? else {
+            return Ok(None);
+        };
+        if !account.registered {
+            return Ok(None);
+        }
+        let own = account::load(&mut store, &account)?;
+        let peers = store.records::<Peer>(Space::Peer)?;
+        let peers = peers.into_iter().map(|(_, peer)| (peer.user, peer)).collect();
+        let asked = store.records::<Asked>(Space::Asked)?.into_iter();
+        let asked = asked
+            .map(|(key, asked)| {
+                Ok((String::from_utf8(key).map_err(|_| StoreError::Damaged)?, asked))
+            })
+            .collect::<Result<_, StoreError>>()?;
+        let mut entries = BTreeMap::new();
+        for (key, entry) in store.records(Space::Outbox)? {
+            entries.insert(number(&key)?, entry);
+        }
+        let mut sns = HashMap::new();
+        for (key, sn) in store.records(Space::Sn)? {
+            sns.insert(UserId::from_slice(&key).ok_or(StoreError::Damaged)?, sn);
+        }
+        let mut outbox = Outbox::restore(entries, sns, store.record(Space::Own, b"gen")?);
+        outbox.set_interval(account.interval_ms);
+        let mut unshown = BTreeMap::new();
+        for (key, at) in store.list(Space::Unshown)? {
+            let (peer, position) = at.split_at_checked(32).ok_or(StoreError::Damaged)?;
+            let peer = UserId::from_slice(peer).ok_or(StoreError::Damaged)?;
+            unshown.insert(number(&key)?, (peer, number(position)?));
+        }
+        let orders = |rows: Vec<(Vec<u8>, _)>| -> Result<Vec<u64>, StoreError> {
+            rows.iter().map(|(key, _)| number(key)).collect()
+        };
+        let held = orders(store.list(Space::Held)?)?;
+        let waiting = orders(store.list(Space::Waiting)?)?;
+        let last = unshown.keys().chain(&held).chain(&waiting).max().copied().unwrap_or(0);
+        Ok(Some(Self {
+            store,
+            transport,
+            clock,
+            random,
+            encoding,
+            account,
+            key: own.key,
+            log: own.log,
+            secrets: own.secrets,
+            prekey: own.prekey,
+            peers,
+            asked,
+            epochs: HashMap::new(),
+            outbox,
+            gaps: Gaps::restore(held),
+            waiting,
+            token: None,
+            phase: Phase::Down { retry_at: Some(0) },
+            backoff: Backoff::default(),
+            questions: HashMap::new(),
+            next_id: 0,
+            events,
+            missed: 0,
+            unshown,
+            told: 0,
+            next_order: last,
+        }))
+    }
+}
+
+async fn next(phase: &mut Phase) -> Turn {
+    match phase {
+        Phase::Down { .. } => pending().await,
+        Phase::Opening(opening) => Turn::Opened(opening.await),
+        Phase::Greeting { link, .. } | Phase::Up(Up { link, .. }) => {
+            let arrival = link.arrivals.recv().await;
+            Turn::Arrival(arrival.unwrap_or(Arrival::Ended(Ending::default())))
+        }
+    }
+}
+
+async fn rest(sleep: Option<Duration>) {
+    match sleep {
+        Some(sleep) => tokio::time::sleep(sleep).await,
+        None => pending().await,
+    }
+}

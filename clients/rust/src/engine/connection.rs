@@ -1,0 +1,308 @@
+//! The life of a connection: open, challenge, hello, welcome, liveness, end, and again.
+
+use std::time::Duration;
+
+use hushwire_wire::frame::{
+    Challenge, ClientFrame, ClientOp, Hello, ServerFrame, ServerOp, Welcome,
+};
+use hushwire_wire::{Close, DecodeError, Reject, Sealed, limits};
+
+use super::{Engine, Phase, Question, Up};
+use crate::backoff::Ending;
+use crate::error::ClientError;
+use crate::event::Event;
+use crate::inbox::{ACK_EVERY, Numbers};
+use crate::outbox::Answer;
+use crate::store::StoreError;
+use crate::transport::{Arrival, Link, Unreachable};
+
+/// What a server is given beyond its own heartbeat, in milliseconds.
+const SILENCE_MS: u64 = 10_000;
+/// How long a server may take to greet, in milliseconds.
+const GREETING_MS: u64 = 10_000;
+/// How long an answer may take, in milliseconds; the server's own deadline is 10 s.
+const ANSWER_MS: u64 = 30_000;
+/// How long closing may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// The name in `hello`.
+const CLIENT: &str = concat!("hushwire-client/", env!("CARGO_PKG_VERSION"));
+
+impl Up {
+    pub(super) fn deadline(&self) -> u64 {
+        self.heard_at + self.heartbeat_ms + SILENCE_MS
+    }
+}
+
+impl Engine {
+    pub(super) async fn connection_tick(&mut self, now: u64) -> Result<(), StoreError> {
+        match &self.phase {
+            Phase::Down { retry_at: Some(at) } if now >= *at => {
+                self.phase = Phase::Opening(self.transport.open(self.encoding));
+            }
+            Phase::Greeting { until, .. } if now >= *until => {
+                self.lost("the server did not greet in time", &Ending::default());
+            }
+            Phase::Up(up) if now >= up.deadline() => {
+                self.lost("nothing was heard of the server", &Ending::default());
+            }
+            Phase::Up(_) if self.answer_due().is_some_and(|due| now >= due) => {
+                self.lost("the server does not answer", &Ending::default());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// When the oldest question should have been answered.
+    pub(super) fn answer_due(&self) -> Option<u64> {
+        self.questions.values().map(|(_, asked_at)| asked_at + ANSWER_MS).min()
+    }
+
+    /// Ends the connection in good order: what is persisted is acknowledged, and the socket has
+    /// a moment to carry it.
+    pub(super) async fn shut(&mut self) {
+        self.acknowledge(true);
+        let down = Phase::Down { retry_at: None };
+        let link = match std::mem::replace(&mut self.phase, down) {
+            Phase::Greeting { link, .. } | Phase::Up(Up { link, .. }) => link,
+            Phase::Down { .. } | Phase::Opening(_) => return,
+        };
+        let Link { out, mut arrivals } = link;
+        drop(out);
+        // What still arrives is not acknowledged, so it comes again.
+        let gone = async { while arrivals.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(GOODBYE, gone).await;
+    }
+
+    pub(super) fn opened(&mut self, opened: Result<Link, Unreachable>) {
+        match opened {
+            Ok(link) => {
+                let until = self.clock.ticks_ms() + GREETING_MS;
+                self.phase = Phase::Greeting { link, until };
+            }
+            Err(Unreachable { why }) => {
+                self.lost(&format!("the server cannot be reached: {why}"), &Ending::default());
+            }
+        }
+    }
+
+    /// The connection ended, or is ended: when to come back, if at all.
+    pub(super) fn lost(&mut self, why: &str, ending: &Ending) {
+        let retry_in_ms =
+            ending.comes_back().then(|| self.backoff.next(ending.after_ms, self.random.as_mut()));
+        let now = self.clock.ticks_ms();
+        self.phase = Phase::Down { retry_at: retry_in_ms.map(|ms| now + ms) };
+        self.questions.clear();
+        self.outbox.disconnected();
+        self.gaps.disconnected();
+        self.tell(Event::Disconnected { why: why.to_owned(), retry_in_ms });
+    }
+
+    pub(super) async fn arrival(&mut self, arrival: Arrival) -> Result<(), StoreError> {
+        let now = self.clock.ticks_ms();
+        if let Phase::Up(up) = &mut self.phase {
+            up.heard_at = now;
+        }
+        match arrival {
+            Arrival::Heard => Ok(()),
+            Arrival::Ended(ending) => {
+                self.lost(words(&ending), &ending);
+                Ok(())
+            }
+            Arrival::Frame(bytes) => match self.encoding.decode_server(&bytes) {
+                Ok(frame) => {
+                    self.frame(frame).await?;
+                    self.acknowledge(false);
+                    Ok(())
+                }
+                // A server of tomorrow may say what is not known here.
+                Err(DecodeError::Refused { .. }) => Ok(()),
+                Err(DecodeError::Malformed) => {
+                    self.lost("the server sent garbage", &Ending::default());
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// Acknowledges what is persisted: at once if nothing else has arrived, else coalesced.
+    pub(super) fn acknowledge(&mut self, now: bool) {
+        let Phase::Up(up) = &mut self.phase else { return };
+        if !now && !up.link.arrivals.is_empty() && up.numbers.due() < ACK_EVERY {
+            return;
+        }
+        if let Some(ack) = up.numbers.ack() {
+            self.send(&ClientFrame { id: None, op: ClientOp::Ack(ack) });
+        }
+    }
+
+    async fn frame(&mut self, frame: ServerFrame) -> Result<(), StoreError> {
+        let now = self.clock.ticks_ms();
+        let id = frame.id;
+        match (frame.op, &mut self.phase) {
+            (ServerOp::Challenge(challenge), Phase::Greeting { .. }) => self.hello(&challenge),
+            (ServerOp::Welcome(welcome), Phase::Greeting { .. }) => {
+                return self.welcome(welcome).await;
+            }
+            (_, Phase::Down { .. } | Phase::Opening(_) | Phase::Greeting { .. }) => {
+                self.lost("the server did not greet as it should", &Ending::default());
+            }
+            (ServerOp::Message(message), Phase::Up(up)) => {
+                if up.numbers.take(message.n).is_err() {
+                    self.lost("the server skipped or repeated a message", &Ending::default());
+                    return Ok(());
+                }
+                if let Err(code) = self.message(message).await? {
+                    // The connection may have ended while an epoch was fetched.
+                    if let Phase::Up(up) = &mut self.phase {
+                        up.numbers.fail(code.as_str());
+                    }
+                }
+                self.ask_sync();
+            }
+            (ServerOp::Notice(notice), Phase::Up(up)) => {
+                if up.numbers.take(notice.n).is_err() {
+                    self.lost("the server skipped or repeated a notice", &Ending::default());
+                    return Ok(());
+                }
+                let effects = self.outbox.notice(&notice.what, now);
+                self.carry_out(effects).await?;
+            }
+            (ServerOp::Event(_), Phase::Up(_)) => {
+                quiet(self.sync_contacts().await)?;
+            }
+            (ServerOp::Resync(resync), Phase::Up(_)) => {
+                let effects = self.outbox.resync(resync.r#gen, now);
+                self.carry_out(effects).await?;
+            }
+            (ServerOp::Accepted(accepted), Phase::Up(_)) => {
+                self.answer(id, Answer::Accepted(accepted)).await?;
+            }
+            (ServerOp::Reject(reject), Phase::Up(_)) => {
+                self.answer(id, Answer::Reject(reject)).await?;
+            }
+            (ServerOp::Ok {}, Phase::Up(_)) => self.okay(id).await?,
+            (ServerOp::Pong {}, Phase::Up(_)) => {}
+            (ServerOp::Challenge(_) | ServerOp::Welcome(_), Phase::Up(_)) => {
+                self.lost("the server greeted twice", &Ending::default());
+            }
+        }
+        Ok(())
+    }
+
+    fn hello(&mut self, challenge: &Challenge) {
+        if challenge.domain != self.account.domain {
+            // Signing for another domain would let that server sign in here.
+            let ending = Ending { code: Some(Close::NotAuthenticated.code()), after_ms: None };
+            self.lost("the server names another domain than this account's", &ending);
+            return;
+        }
+        let user = self.account.user;
+        let signature = self.key.login(&challenge.domain, &challenge.nonce, &user);
+        let hello = Hello {
+            user,
+            device: self.key.device_id(),
+            signature: Sealed::new(signature.to_vec()),
+            r#gen: self.outbox.generation(),
+            client: CLIENT.to_owned(),
+            features: Vec::new(),
+        };
+        self.send(&ClientFrame { id: None, op: ClientOp::Hello(hello) });
+    }
+
+    async fn welcome(&mut self, welcome: Welcome) -> Result<(), StoreError> {
+        let now = self.clock.ticks_ms();
+        let down = Phase::Down { retry_at: None };
+        if let Phase::Greeting { link, .. } = std::mem::replace(&mut self.phase, down) {
+            let heartbeat_ms = welcome.heartbeat_ms.min(10 * limits::HEARTBEAT_MS);
+            let numbers = Numbers::default();
+            self.phase = Phase::Up(Up { link, numbers, heard_at: now, heartbeat_ms });
+        }
+        self.backoff.reset();
+        self.token = Some((welcome.token, welcome.token_until));
+        self.tell(Event::Connected);
+        quiet(self.rotate_prekey().await)?;
+        quiet(self.sync_contacts().await)?;
+        quiet(self.open_waiting().await)?;
+        self.forget_old_epochs()?;
+        self.ask_sync();
+        // A call above may have cost the connection.
+        if matches!(self.phase, Phase::Up(_)) {
+            let effects = self.outbox.connected(welcome.r#gen, now);
+            self.carry_out(effects).await?;
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, id: Option<u64>, answer: Answer) -> Result<(), StoreError> {
+        let now = self.clock.ticks_ms();
+        let effects =
+            match id.and_then(|id| self.questions.remove(&id)).map(|(question, _)| question) {
+                Some(Question::Send(order)) => self.outbox.answered(order, answer, now),
+                Some(Question::Resynced) => {
+                    let after = match answer {
+                        Answer::Reject(Reject::Unavailable { retry_after_ms }) => retry_after_ms,
+                        _ => 1_000,
+                    };
+                    self.outbox.resynced(Some(after), now)
+                }
+                Some(Question::Sync) => {
+                    let release = self.gaps.answered();
+                    return self.release(release);
+                }
+                None => return Ok(()),
+            };
+        self.carry_out(effects).await
+    }
+
+    async fn okay(&mut self, id: Option<u64>) -> Result<(), StoreError> {
+        match id.and_then(|id| self.questions.remove(&id)).map(|(question, _)| question) {
+            Some(Question::Sync) => {
+                let release = self.gaps.answered();
+                self.release(release)
+            }
+            Some(Question::Resynced) => {
+                let now = self.clock.ticks_ms();
+                let effects = self.outbox.resynced(None, now);
+                self.carry_out(effects).await
+            }
+            Some(Question::Send(_)) | None => Ok(()),
+        }
+    }
+
+    /// Asks `sync` if something is held behind a gap.
+    fn ask_sync(&mut self) {
+        if matches!(self.phase, Phase::Up(_)) && self.gaps.wants_sync() {
+            let now = self.clock.ticks_ms();
+            self.gaps.asked(now, self.next_order + 1);
+            self.ask(ClientOp::Sync {}, Question::Sync);
+        }
+    }
+}
+
+/// Passes over what is tried again at the next occasion: only a broken store is an error.
+fn quiet(done: Result<(), ClientError>) -> Result<(), StoreError> {
+    match done {
+        Err(ClientError::Store(error)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn words(ending: &Ending) -> &'static str {
+    match ending.close() {
+        Some(Close::Restarting) => "the server restarts",
+        Some(Close::Overloaded) => "the server has no room",
+        Some(Close::NotAuthenticated) => "the server did not accept the sign-in",
+        Some(Close::Revoked) => "this device was revoked",
+        Some(Close::Displaced) => "a newer connection of this device took over",
+        Some(Close::Suspended) => "the account is suspended",
+        Some(Close::UpgradeRequired) => "this version is too old for the server: upgrade",
+        Some(Close::Slow) => "this device read too slowly",
+        Some(Close::Flooding) => "too many frames were refused",
+        Some(Close::NoAnswer) => "the server heard nothing of this device",
+        Some(Close::Protocol | Close::Invalid | Close::TooLarge) => {
+            "the server did not understand this version"
+        }
+        Some(Close::Normal) | None => "the connection broke",
+    }
+}

@@ -1,0 +1,266 @@
+//! Receiving (DELIVERY, "Receiving"; CRYPTO 6, "Receive"): known ones are dropped, unknown epochs
+//! fetched, failures named; chains, plaintext and marks go into one transaction before the ack.
+
+use hushwire_e2ee::{EpochState, Opened, Received};
+use hushwire_identity::Code;
+use hushwire_wire::frame;
+use hushwire_wire::message::{Delivered, LANE_DURABLE};
+use hushwire_wire::{DeviceId, Mid, UserId};
+
+use super::{Engine, REMEMBERED_DAYS};
+use crate::error::ClientError;
+use crate::event::Event;
+use crate::record::{HeldMessage, Message, Stage, WaitingMessage, place, to_json};
+use crate::said::{Id, Said};
+use crate::store::{Batch, Space, StoreError};
+
+/// Messages that wait for their epoch, at most; past it they fail as `EPOCH_UNKNOWN`.
+const WAITING_MAX: usize = 1_000;
+/// How many days they wait (CRYPTO 6).
+const WAITING_DAYS: u32 = 7;
+
+/// Persisted, or why it could not be read.
+type Outcome = Result<(), Code>;
+
+impl Engine {
+    /// Takes one message: persisted when this returns, or failed by a code.
+    pub(super) async fn message(&mut self, message: frame::Message) -> Result<Outcome, StoreError> {
+        let Ok(parsed) = Delivered::parse(message.msg.as_bytes()) else {
+            return Ok(Err(Code::BadContent));
+        };
+        let (epoch, mid) = (parsed.header.epoch, parsed.header.mid);
+        if parsed.header.lane != LANE_DURABLE {
+            return Ok(Err(Code::BadContent));
+        }
+        if self.store.has(Space::Mid, &mark(&message.from_device, &mid))? {
+            return Ok(Ok(()));
+        }
+        let waiting = WaitingMessage {
+            at: message.at,
+            peer: message.peer,
+            from_user: message.from_user,
+            from_device: message.from_device,
+            msg: message.msg,
+        };
+        let knows =
+            |engine: &Self| engine.peers.get(&waiting.peer).is_some_and(|p| p.knows(&epoch));
+        if !knows(self) {
+            // The news of a contact may be behind its first message.
+            let fetched = if self.peers.contains_key(&waiting.peer) {
+                self.ensure_epoch(waiting.peer, epoch).await
+            } else {
+                self.sync_contacts().await
+            };
+            match fetched {
+                Ok(()) if knows(self) => {}
+                Err(ClientError::Store(error)) => return Err(error),
+                Err(ClientError::Unverified(code)) if code != Code::EpochUnknown => {
+                    return Ok(Err(code));
+                }
+                _ => return self.wait_for_epoch(&waiting, &mid),
+            }
+        }
+        self.open_message(&waiting, None)
+    }
+
+    fn wait_for_epoch(
+        &mut self,
+        waiting: &WaitingMessage,
+        mid: &Mid,
+    ) -> Result<Outcome, StoreError> {
+        if self.waiting.len() >= WAITING_MAX {
+            return Ok(Err(Code::EpochUnknown));
+        }
+        let order = self.new_order();
+        let today = self.today();
+        let mut batch = Batch::default();
+        let json = to_json(waiting).to_vec();
+        batch.put_until(Space::Waiting, &order.to_be_bytes(), today + WAITING_DAYS, json);
+        let key = mark(&waiting.from_device, mid);
+        batch.put_until(Space::Mid, &key, today + REMEMBERED_DAYS, Vec::new());
+        self.store.write(&batch)?;
+        self.waiting.push(order);
+        Ok(Ok(()))
+    }
+
+    /// Tries those again that waited for their epoch.
+    pub(super) async fn open_waiting(&mut self) -> Result<(), ClientError> {
+        for order in std::mem::take(&mut self.waiting) {
+            let key = order.to_be_bytes();
+            let Some(waiting) = self.store.record::<WaitingMessage>(Space::Waiting, &key)? else {
+                continue;
+            };
+            let parsed = Delivered::parse(waiting.msg.as_bytes());
+            let epoch = parsed.map(|parsed| parsed.header.epoch);
+            let fetched = match epoch {
+                Ok(epoch) => self.ensure_epoch(waiting.peer, epoch).await,
+                Err(_) => Ok(()),
+            };
+            match fetched {
+                Ok(()) => {
+                    // It was acknowledged: a failure now can be told to nobody.
+                    let _ = self.open_message(&waiting, Some(order))?;
+                    let mut batch = Batch::default();
+                    batch.delete(Space::Waiting, &key);
+                    self.store.write(&batch)?;
+                }
+                Err(ClientError::Store(error)) => return Err(ClientError::Store(error)),
+                Err(_) => self.waiting.push(order),
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a message whose epoch is known, and persists all that follows from it.
+    fn open_message(
+        &mut self,
+        waiting: &WaitingMessage,
+        waited_at: Option<u64>,
+    ) -> Result<Outcome, StoreError> {
+        let Ok(parsed) = Delivered::parse(waiting.msg.as_bytes()) else {
+            return Ok(Err(Code::BadContent));
+        };
+        let (id, sender) = (parsed.header.epoch, parsed.header.sender);
+        let Some(before) = self.epoch_state(&id)? else { return Ok(Err(Code::EpochUnknown)) };
+        if !self.is_of_pair(&before, &waiting.peer) {
+            return Ok(Err(Code::BadTag));
+        }
+        let received = before.seen().get(usize::from(sender)).copied().unwrap_or(0);
+        let beside = self.skipped_beside(&before, &waiting.peer)?;
+        let mut state = before;
+        let now = self.clock.now_ms();
+        let opened = match state.open_beside(waiting.msg.as_bytes(), now, beside) {
+            Ok(opened) => opened,
+            Err(error) => return Ok(Err(error.code())),
+        };
+        if opened.user != waiting.from_user || opened.device != waiting.from_device {
+            return Ok(Err(Code::BadTag));
+        }
+        let remembered = self.today() + REMEMBERED_DAYS;
+        let mut batch = Batch::default();
+        batch.put(Space::Epoch, id.as_bytes(), state.to_bytes());
+        let key = mark(&opened.device, &opened.mid);
+        batch.put_until(Space::Mid, &key, remembered, Vec::new());
+        if let Some(order) = waited_at {
+            batch.delete(Space::Waiting, &order.to_be_bytes());
+        }
+        let chain = (id, sender);
+        let counter = opened.counter;
+        let shown = self.content(waiting, opened, remembered, &mut batch)?;
+        let order = shown.as_ref().map(|_| self.new_order());
+        let verdict = self.gaps.take(chain, counter, received, order);
+        if let (Some(message), Some(order)) = (shown, order) {
+            if verdict.hold {
+                let held = to_json(&HeldMessage { message });
+                batch.put(Space::Held, &order.to_be_bytes(), held);
+            } else {
+                self.show(message, order, &mut batch);
+            }
+        }
+        self.store.write(&batch)?;
+        self.epochs.insert(id, state);
+        self.release(verdict.release)?;
+        Ok(Ok(()))
+    }
+
+    /// What a content means: a message to be shown, or something done at once.
+    fn content(
+        &mut self,
+        waiting: &WaitingMessage,
+        opened: Opened,
+        remembered: u32,
+        batch: &mut Batch,
+    ) -> Result<Option<Message>, StoreError> {
+        // Unknown types and mismatches are dropped silently; their counter is used up.
+        let Received::Content(content) = opened.content else { return Ok(None) };
+        let key = [opened.user.as_bytes().as_slice(), content.id.as_bytes()].concat();
+        if self.store.has(Space::Content, &key)? {
+            return Ok(None);
+        }
+        let is_mine = opened.user == self.account.user;
+        let id = Id(content.id);
+        match Said::from_body(content.body) {
+            Said::Text { text, reply_to } => {
+                batch.put_until(Space::Content, &key, remembered, Vec::new());
+                let from =
+                    if is_mine { self.account.handle.clone() } else { self.name_of(&opened.user) };
+                Ok(Some(Message {
+                    id,
+                    peer: waiting.peer,
+                    from,
+                    stage: is_mine.then_some(Stage::Sent),
+                    text,
+                    reply_to,
+                    sent_ms: content.sent_ms,
+                    at_ms: waiting.at,
+                    position: 0,
+                }))
+            }
+            Said::Read { of } => {
+                batch.put_until(Space::Content, &key, remembered, Vec::new());
+                if !is_mine {
+                    for id in &of {
+                        self.put_stage(*id, Stage::Read, batch)?;
+                    }
+                    let handle = self.name_of(&opened.user);
+                    self.tell(Event::Read { handle, of });
+                }
+                Ok(None)
+            }
+            Said::Delivered { .. } => {
+                batch.put_until(Space::Content, &key, remembered, Vec::new());
+                Ok(None)
+            }
+        }
+    }
+
+    /// Puts a message at the end of its conversation, to be told.
+    fn show(&mut self, mut message: Message, order: u64, batch: &mut Batch) {
+        let Some(peer) = self.peers.get_mut(&message.peer) else { return };
+        message.position = peer.messages;
+        peer.messages += 1;
+        batch.put(Space::Peer, peer.user.as_bytes(), to_json(&*peer));
+        let at = place(&message.peer, message.position);
+        batch.put(Space::History, &at, to_json(&message));
+        if message.stage.is_none() {
+            let bytes = hushwire_e2ee::Zeroizing::new(at);
+            batch.put(Space::Unshown, &order.to_be_bytes(), bytes);
+            self.unshown.insert(order, (message.peer, message.position));
+        }
+    }
+
+    /// Shows what was held behind a gap.
+    pub(super) fn release(&mut self, orders: Vec<u64>) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for order in orders {
+            let key = order.to_be_bytes();
+            if let Some(held) = self.store.record::<HeldMessage>(Space::Held, &key)? {
+                // It is told after what was shown meanwhile.
+                let order = self.new_order();
+                self.show(held.message, order, &mut batch);
+                batch.delete(Space::Held, &key);
+            }
+        }
+        self.store.write(&batch)
+    }
+
+    fn is_of_pair(&self, state: &EpochState, peer: &UserId) -> bool {
+        let header = state.header();
+        let users = [Some(header.a.user), header.b.map(|b| b.user)];
+        users.contains(&Some(*peer)) && users.contains(&Some(self.account.user))
+    }
+
+    /// Skipped keys in the pair's other epochs.
+    fn skipped_beside(&mut self, state: &EpochState, peer: &UserId) -> Result<usize, StoreError> {
+        let notes = self.peers.get(peer).map(|peer| peer.epochs.clone()).unwrap_or_default();
+        let mut sum = 0;
+        for note in notes.iter().filter(|note| note.id != state.id()) {
+            sum += self.epoch_state(&note.id)?.map_or(0, |state| state.skipped());
+        }
+        Ok(sum)
+    }
+}
+
+fn mark(device: &DeviceId, mid: &Mid) -> Vec<u8> {
+    [device.as_bytes().as_slice(), mid.as_bytes()].concat()
+}

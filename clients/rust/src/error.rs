@@ -1,0 +1,112 @@
+//! Why something that a program asked for did not happen, with advice in plain words.
+
+use hushwire_e2ee::{CreateError, RandomError};
+use hushwire_identity::Code;
+use hushwire_wire::http::{Problem, ProblemCode};
+
+use crate::store::StoreError;
+use crate::transport::Unreachable;
+
+/// Why an act failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The store cannot be read or written.
+    #[error("the local store failed")]
+    Store(#[from] StoreError),
+    /// The server cannot be reached.
+    #[error("{0}")]
+    Unreachable(#[from] Unreachable),
+    /// The server refused, and says why.
+    #[error("the server refused: {}", .0.detail)]
+    Refused(Box<Problem>),
+    /// The server answered something that is no answer.
+    #[error("the server's answer makes no sense: is this a Hushwire server of this version?")]
+    Nonsense,
+    /// The server is not the one where this account was registered.
+    #[error("the server names another domain than this account's: nothing was signed for it")]
+    Domain,
+    /// What the server showed does not verify. Nothing of it was used.
+    #[error("what the server showed does not verify ({0}): nothing of it was used")]
+    Unverified(Code),
+    /// No account in this store.
+    #[error("there is no account here yet: register first")]
+    NoAccount,
+    /// There is an account in this store already.
+    #[error("there is an account here already: use another folder for another account")]
+    HasAccount,
+    /// The username is taken.
+    #[error("this username is taken: choose another")]
+    HandleTaken,
+    /// Not a username.
+    #[error("a username has 3 to 32 characters of a-z, 0-9, _ and .")]
+    Handle,
+    /// Not a contact link.
+    #[error("a contact is a username, or a link like name@domain#fingerprint")]
+    Link,
+    /// A link to an account of another server.
+    #[error("this link belongs to another server than this account")]
+    OtherServer,
+    /// Nobody of this name among the contacts.
+    #[error("nobody of this name is a contact: ask with `contacts add`")]
+    NoContact,
+    /// The contact did not accept yet.
+    #[error("this contact is not accepted yet: wait, or ask the person")]
+    NotAccepted,
+    /// Nobody of this name asks.
+    #[error("nobody of this name asks to be a contact: see `contacts list`")]
+    NobodyAsks,
+    /// This is a contact already.
+    #[error("this is a contact already")]
+    IsContact,
+    /// Oneself.
+    #[error("this is your own name")]
+    Oneself,
+    /// The outbox is full.
+    #[error("too many messages wait to be sent: wait until some were")]
+    OutboxFull,
+    /// The text is empty or too long.
+    #[error("a message has 1 to {max} bytes")]
+    TextSize {
+        /// The most.
+        max: usize,
+    },
+    /// The contact's log is forked or the name belongs to somebody else.
+    #[error("this contact's devices cannot be verified: sending is blocked, see the alarm")]
+    Blocked,
+    /// An epoch cannot be made.
+    #[error("the key for this conversation cannot be made")]
+    Epoch(#[source] CreateError),
+    /// There are no random bytes.
+    #[error("no random bytes")]
+    Random(#[from] RandomError),
+    /// The client was closed.
+    #[error("the client was closed")]
+    Closed,
+}
+
+impl ClientError {
+    /// The server's code, if it refused.
+    #[must_use]
+    pub fn problem(&self) -> Option<ProblemCode> {
+        match self {
+            Self::Refused(problem) => Some(problem.code),
+            _ => None,
+        }
+    }
+
+    /// Whether the same act may succeed later without a change.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Refused(problem) => matches!(
+                problem.code,
+                ProblemCode::RateLimited
+                    | ProblemCode::Internal
+                    | ProblemCode::Unavailable
+                    | ProblemCode::Unauthenticated
+            ),
+            _ => false,
+        }
+    }
+}

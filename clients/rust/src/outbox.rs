@@ -1,0 +1,669 @@
+//! The outbox: what is to be sent, and what was accepted and has not reached every device
+//! (DELIVERY, "Send", "Loss of the queue store").
+//!
+//! A plain value: events in, [`Effect`]s out; no I/O, no clock, no keys. Its owner carries out
+//! the effects of one call in order: all [`Effect::Put`], `PutSn`, `PutGen` and `Drop` in one
+//! transaction, and only then what is to be transmitted. [`Outbox::restore`] goes on from what
+//! was stored, wherever the process died.
+//!
+//! Invariants: a number (`sn`) is stored before its bytes leave, and a repeat has the same bytes;
+//! one unaccepted message to a recipient at a time, [`IN_FLIGHT`] in all; what the 10-second rule
+//! counts is sent in the order of submission to each recipient; nothing new goes out while a
+//! lost queue store is made good.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use hushwire_wire::frame::{Accepted, News};
+use hushwire_wire::{DeviceId, EpochId, Gen, Mid, Reject, Rule, Sealed, UserId, limits};
+use serde::{Deserialize, Serialize};
+
+use crate::said::{Id, Said};
+
+mod answer;
+
+/// Unaccepted messages in flight, at most.
+pub const IN_FLIGHT: usize = limits::SENDS_UNANSWERED;
+/// Entries, at most: waiting ones and those that are not yet with all devices.
+pub const ENTRIES_MAX: usize = 10_000;
+/// Message ids kept of one entry: the newest.
+pub const MIDS_MAX: usize = 64;
+/// Between two messages of a resubmission, in milliseconds (5 a second).
+const RESUBMIT_EVERY_MS: u64 = 200;
+
+/// One message on its way. It is stored as it stands here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// To whom.
+    pub to: UserId,
+    /// The logical id.
+    pub id: Id,
+    /// What it says: kept for encrypting again.
+    pub said: Said,
+    /// When the person sent it, in milliseconds since 1970.
+    pub sent_ms: u64,
+    /// Its number, once it was encrypted; 0 before.
+    pub sn: u64,
+    /// The encrypted form. `None`: plaintext that waits.
+    pub sent: Option<Sent>,
+    /// Every message id used for it.
+    pub mids: Vec<Mid>,
+    /// The server has it in custody.
+    pub accepted: bool,
+    /// Devices that need nothing more: they persisted it, were skipped, or it expired for them.
+    pub settled: Vec<DeviceId>,
+    /// A device of the recipient persisted it.
+    pub delivered: bool,
+}
+
+/// The encrypted form of an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// The message's id.
+    pub mid: Mid,
+    /// CRYPTO 6, `upload`.
+    pub upload: Sealed,
+    /// Under which epoch.
+    pub epoch: EpochId,
+    /// The devices that it goes to.
+    pub targets: Vec<Target>,
+}
+
+/// A device that a message goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Which.
+    pub device: DeviceId,
+    /// Whether it is the recipient's; else it is an own one.
+    pub is_peer: bool,
+}
+
+impl Entry {
+    fn is_done(&self) -> bool {
+        let targets = self.sent.iter().flat_map(|sent| &sent.targets);
+        self.accepted && targets.into_iter().all(|target| self.settled.contains(&target.device))
+    }
+
+    fn settle(&mut self, device: DeviceId) {
+        if !self.settled.contains(&device) {
+            self.settled.push(device);
+        }
+    }
+
+    fn is_peer_device(&self, device: &DeviceId) -> bool {
+        let mut targets = self.sent.iter().flat_map(|sent| &sent.targets);
+        targets.any(|target| target.is_peer && target.device == *device)
+    }
+}
+
+/// What the owner is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Store this entry.
+    Put(u64),
+    /// Forget this entry.
+    Drop(u64),
+    /// Store the highest number sent to this recipient.
+    PutSn(UserId, u64),
+    /// Store the generation.
+    PutGen(Gen),
+    /// Encrypt this entry and call [`Outbox::sealed`] or [`Outbox::not_sealed`]. With `fresh`,
+    /// look for a newer epoch first.
+    Seal {
+        /// Which.
+        order: u64,
+        /// Whether the epoch at hand was refused.
+        fresh: bool,
+    },
+    /// Send these bytes.
+    Transmit {
+        /// Which entry, for [`Outbox::answered`].
+        order: u64,
+        /// To whom.
+        to: UserId,
+        /// The number.
+        sn: u64,
+        /// The bytes.
+        upload: Sealed,
+        /// Set when a loss is made good.
+        re: Option<Gen>,
+    },
+    /// Say that the loss is made good, and call [`Outbox::resynced`].
+    SayResynced(Gen),
+    /// Tell the person.
+    Tell(Progress),
+}
+
+/// What happened to a message, for the person who sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It left this device.
+    Sent(Id),
+    /// A rule holds it for so many milliseconds.
+    Held {
+        /// Which.
+        id: Id,
+        /// For how long.
+        for_ms: u64,
+    },
+    /// The server has it in custody.
+    Accepted {
+        /// Which.
+        id: Id,
+        /// Devices that will not get it.
+        skipped: usize,
+    },
+    /// The recipient's first device persisted it.
+    Delivered(Id),
+    /// A device could not read it.
+    Unreadable {
+        /// Which.
+        id: Id,
+        /// A code of CRYPTO 11.
+        code: String,
+    },
+    /// It waited 30 days for a device.
+    Expired(Id),
+    /// It will not be sent.
+    Failed {
+        /// Which.
+        id: Id,
+        /// Why: a row of the table of rejects.
+        why: &'static str,
+        /// It was accepted once, so it may have arrived.
+        may_have_arrived: bool,
+    },
+    /// The server lost its queues; all that was not delivered was sent again.
+    Resynced {
+        /// How many messages.
+        again: usize,
+    },
+}
+
+/// An answer to [`Effect::Transmit`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// In custody.
+    Accepted(Accepted),
+    /// Refused.
+    Reject(Reject),
+}
+
+/// Why an entry could not be encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSealed {
+    /// Something is out of reach: try again after so many milliseconds.
+    Later(u64),
+    /// Never. The text is a word for [`Progress::Failed`].
+    Never(&'static str),
+}
+
+/// The outbox holds [`ENTRIES_MAX`] messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the outbox is full: wait until what waits there was sent")]
+pub struct Full;
+
+/// What is not stored of an entry.
+#[derive(Clone, Debug, Default)]
+struct Live {
+    on_wire: bool,
+    sealing: bool,
+    /// A reject freed the recipient's slot; the bytes are kept while they can be sent again.
+    freed: bool,
+    fresh: bool,
+    stale_answers: u32,
+    not_before: u64,
+    told_until: Option<u64>,
+    told_sent: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Link {
+    Down,
+    Resync { r#gen: Gen, todo: VecDeque<u64>, again: usize, said: bool },
+    Up,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    entries: BTreeMap<u64, Entry>,
+    live: HashMap<u64, Live>,
+    by_mid: HashMap<Mid, u64>,
+    next_order: u64,
+    last_sn: HashMap<UserId, u64>,
+    r#gen: Option<Gen>,
+    link: Link,
+    interval_ms: u64,
+    paced_from: u64,
+    control_from: u64,
+    resubmit_from: u64,
+    wake: Option<u64>,
+}
+
+impl Outbox {
+    /// Goes on from what was stored: entries by order, the highest number for each recipient, and
+    /// the generation, if this device was ever signed in.
+    #[must_use]
+    pub fn restore(
+        entries: BTreeMap<u64, Entry>,
+        last_sn: HashMap<UserId, u64>,
+        r#gen: Option<Gen>,
+    ) -> Self {
+        let next_order = entries.keys().next_back().map_or(1, |order| order + 1);
+        let by_mid = entries
+            .iter()
+            .flat_map(|(order, entry)| entry.mids.iter().map(|mid| (*mid, *order)))
+            .collect();
+        Self {
+            entries,
+            live: HashMap::new(),
+            by_mid,
+            next_order,
+            last_sn,
+            r#gen,
+            link: Link::Down,
+            interval_ms: 0,
+            paced_from: 0,
+            control_from: 0,
+            resubmit_from: 0,
+            wake: None,
+        }
+    }
+
+    /// The entry of this order.
+    #[must_use]
+    pub fn entry(&self, order: u64) -> Option<&Entry> {
+        self.entries.get(&order)
+    }
+
+    /// All entries by order.
+    pub fn entries(&self) -> impl Iterator<Item = (u64, &Entry)> {
+        self.entries.iter().map(|(order, entry)| (*order, entry))
+    }
+
+    /// The generation that was seen last.
+    #[must_use]
+    pub const fn generation(&self) -> Option<Gen> {
+        self.r#gen
+    }
+
+    /// When to call [`Self::tick`], in the ticks that the calls are given.
+    #[must_use]
+    pub const fn wake(&self) -> Option<u64> {
+        self.wake
+    }
+
+    /// One text so often, in milliseconds, as the server says; 0 for no such rule.
+    pub const fn set_interval(&mut self, interval_ms: u64) {
+        self.interval_ms = interval_ms;
+    }
+
+    /// Takes a new message.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn submit(
+        &mut self,
+        to: UserId,
+        id: Id,
+        said: Said,
+        sent_ms: u64,
+        now: u64,
+    ) -> Result<Vec<Effect>, Full> {
+        if self.entries.len() >= ENTRIES_MAX {
+            return Err(Full);
+        }
+        let order = self.next_order;
+        self.next_order += 1;
+        let entry = Entry {
+            to,
+            id,
+            said,
+            sent_ms,
+            sn: 0,
+            sent: None,
+            mids: Vec::new(),
+            accepted: false,
+            settled: Vec::new(),
+            delivered: false,
+        };
+        self.entries.insert(order, entry);
+        let mut out = vec![Effect::Put(order)];
+        self.pump(now, &mut out);
+        Ok(out)
+    }
+
+    /// Signed in, with the server's generation.
+    pub fn connected(&mut self, r#gen: Gen, now: u64) -> Vec<Effect> {
+        let mut out = Vec::new();
+        self.forget_wire();
+        match self.r#gen {
+            None => {
+                self.r#gen = Some(r#gen);
+                self.link = Link::Up;
+                out.push(Effect::PutGen(r#gen));
+            }
+            Some(known) if known == r#gen => self.link = Link::Up,
+            Some(_) => self.begin_resync(r#gen),
+        }
+        self.pump(now, &mut out);
+        out
+    }
+
+    /// The connection is gone.
+    pub fn disconnected(&mut self) {
+        self.link = Link::Down;
+        self.wake = None;
+        self.forget_wire();
+    }
+
+    /// The server lost its queues while this device was signed in.
+    pub fn resync(&mut self, r#gen: Gen, now: u64) -> Vec<Effect> {
+        let mut out = Vec::new();
+        if !matches!(self.link, Link::Down) && self.r#gen != Some(r#gen) {
+            self.begin_resync(r#gen);
+            self.pump(now, &mut out);
+        }
+        out
+    }
+
+    /// The server answered [`Effect::SayResynced`]: `Some(ms)` to say it again after that time.
+    pub fn resynced(&mut self, again_after: Option<u64>, now: u64) -> Vec<Effect> {
+        let mut out = Vec::new();
+        if let Link::Resync { r#gen, again, said, .. } = &mut self.link {
+            if let Some(ms) = again_after {
+                *said = false;
+                self.resubmit_from = now + ms.max(RESUBMIT_EVERY_MS);
+            } else {
+                out.push(Effect::PutGen(*r#gen));
+                out.push(Effect::Tell(Progress::Resynced { again: *again }));
+                self.r#gen = Some(*r#gen);
+                self.link = Link::Up;
+            }
+            self.pump(now, &mut out);
+        }
+        out
+    }
+
+    /// An entry was encrypted. Store the chain's step with the effects of this call.
+    pub fn sealed(&mut self, order: u64, sent: Sent, now: u64) -> Vec<Effect> {
+        let mut out = Vec::new();
+        let live = self.live.entry(order).or_default();
+        live.sealing = false;
+        live.fresh = false;
+        live.freed = false;
+        if let Some(entry) = self.entries.get_mut(&order) {
+            if !entry.accepted {
+                let last = self.last_sn.entry(entry.to).or_default();
+                *last += 1;
+                entry.sn = *last;
+                out.push(Effect::PutSn(entry.to, entry.sn));
+            }
+            if entry.mids.len() >= MIDS_MAX {
+                self.by_mid.remove(&entry.mids.remove(0));
+            }
+            entry.mids.push(sent.mid);
+            self.by_mid.insert(sent.mid, order);
+            entry.sent = Some(sent);
+            out.push(Effect::Put(order));
+            self.transmit(order, &mut out);
+        }
+        self.pump(now, &mut out);
+        out
+    }
+
+    /// An entry could not be encrypted.
+    pub fn not_sealed(&mut self, order: u64, why: NotSealed, now: u64) -> Vec<Effect> {
+        let mut out = Vec::new();
+        let live = self.live.entry(order).or_default();
+        live.sealing = false;
+        match why {
+            NotSealed::Later(ms) => live.not_before = now + ms.max(1),
+            NotSealed::Never(why) => self.fail(order, why, &mut out),
+        }
+        self.pump(now, &mut out);
+        out
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: u64) -> Vec<Effect> {
+        let mut out = Vec::new();
+        self.pump(now, &mut out);
+        out
+    }
+
+    /// News of a message: of any id that was ever used for it.
+    pub fn notice(&mut self, news: &News, now: u64) -> Vec<Effect> {
+        let mut out = Vec::new();
+        let (News::Delivered { mid, device }
+        | News::Undecryptable { mid, device, .. }
+        | News::Expired { mid, device }) = news;
+        if let Some(order) = self.by_mid.get(mid).copied()
+            && let Some(entry) = self.entries.get_mut(&order)
+        {
+            entry.settle(*device);
+            match news {
+                News::Delivered { .. } => Self::tell_delivered(entry, device, &mut out),
+                News::Undecryptable { code, .. } => {
+                    let (id, code) = (entry.id, code.clone());
+                    out.push(Effect::Tell(Progress::Unreadable { id, code }));
+                }
+                News::Expired { .. } => out.push(Effect::Tell(Progress::Expired(entry.id))),
+            }
+            self.store_or_drop(order, &mut out);
+        }
+        self.pump(now, &mut out);
+        out
+    }
+
+    fn tell_delivered(entry: &mut Entry, device: &DeviceId, out: &mut Vec<Effect>) {
+        if !entry.delivered && entry.is_peer_device(device) {
+            entry.delivered = true;
+            // Delivered implies accepted for a person; the order of two frames must not show.
+            if entry.accepted {
+                out.push(Effect::Tell(Progress::Delivered(entry.id)));
+            }
+        }
+    }
+
+    fn begin_resync(&mut self, r#gen: Gen) {
+        let accepted = self.entries.iter().filter(|(_, entry)| entry.accepted);
+        let todo: VecDeque<u64> = accepted.map(|(order, _)| *order).collect();
+        for order in &todo {
+            let live = self.live.entry(*order).or_default();
+            (live.on_wire, live.sealing, live.not_before) = (false, false, 0);
+        }
+        self.link = Link::Resync { r#gen, again: todo.len(), todo, said: false };
+    }
+
+    fn forget_wire(&mut self) {
+        for live in self.live.values_mut() {
+            (live.on_wire, live.sealing, live.not_before) = (false, false, 0);
+        }
+    }
+
+    fn store_or_drop(&mut self, order: u64, out: &mut Vec<Effect>) {
+        if self.entries.get(&order).is_some_and(Entry::is_done) {
+            self.remove(order, out);
+        } else {
+            out.push(Effect::Put(order));
+        }
+    }
+
+    fn remove(&mut self, order: u64, out: &mut Vec<Effect>) {
+        if let Some(entry) = self.entries.remove(&order) {
+            for mid in &entry.mids {
+                self.by_mid.remove(mid);
+            }
+            self.live.remove(&order);
+            out.push(Effect::Drop(order));
+        }
+    }
+
+    fn fail(&mut self, order: u64, why: &'static str, out: &mut Vec<Effect>) {
+        if let Some(entry) = self.entries.get(&order) {
+            let (id, may_have_arrived) = (entry.id, entry.accepted);
+            self.remove(order, out);
+            out.push(Effect::Tell(Progress::Failed { id, why, may_have_arrived }));
+        }
+    }
+
+    fn transmit(&mut self, order: u64, out: &mut Vec<Effect>) {
+        let re = match &self.link {
+            Link::Down => return,
+            Link::Resync { r#gen, .. } => Some(*r#gen),
+            Link::Up => None,
+        };
+        let Some(entry) = self.entries.get(&order) else { return };
+        // An unaccepted message that was sealed when the loss was announced waits for its end.
+        if re.is_some() != entry.accepted {
+            return;
+        }
+        let Some(sent) = &entry.sent else { return };
+        let live = self.live.entry(order).or_default();
+        live.on_wire = true;
+        live.freed = false;
+        let (to, sn, upload) = (entry.to, entry.sn, sent.upload.clone());
+        out.push(Effect::Transmit { order, to, sn, upload, re });
+        if !live.told_sent && !entry.accepted {
+            live.told_sent = true;
+            out.push(Effect::Tell(Progress::Sent(entry.id)));
+        }
+    }
+
+    /// Sends what may be sent now, and notes when to look again.
+    fn pump(&mut self, now: u64, out: &mut Vec<Effect>) {
+        self.wake = None;
+        match self.link {
+            Link::Down => {}
+            Link::Resync { .. } => self.pump_resync(now, out),
+            Link::Up => self.pump_up(now, out),
+        }
+    }
+
+    fn wake_at(&mut self, at: u64) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+
+    fn pump_resync(&mut self, now: u64, out: &mut Vec<Effect>) {
+        loop {
+            let Link::Resync { r#gen, todo, said, .. } = &mut self.link else { return };
+            let Some(order) = todo.front().copied() else {
+                if !*said && now >= self.resubmit_from {
+                    *said = true;
+                    out.push(Effect::SayResynced(*r#gen));
+                } else if !*said {
+                    self.wake_at(self.resubmit_from);
+                }
+                return;
+            };
+            if !self.entries.contains_key(&order) {
+                todo.pop_front();
+                continue;
+            }
+            let live = self.live.entry(order).or_default();
+            let from = live.not_before.max(self.resubmit_from);
+            if live.on_wire || live.sealing {
+                return;
+            }
+            if now < from {
+                self.wake_at(from);
+                return;
+            }
+            if live.fresh {
+                live.sealing = true;
+                out.push(Effect::Seal { order, fresh: true });
+            } else {
+                self.transmit(order, out);
+            }
+            return;
+        }
+    }
+
+    fn pump_up(&mut self, now: u64, out: &mut Vec<Effect>) {
+        let waiting: Vec<u64> =
+            self.entries.iter().filter(|(_, e)| !e.accepted).map(|(order, _)| *order).collect();
+        let mut busy: HashSet<UserId> = HashSet::new();
+        let mut paced_out = false;
+        // First those that hold a slot: encrypted, and nothing went to that recipient since.
+        for order in &waiting {
+            let Some(entry) = self.entries.get(order) else { continue };
+            let live = self.live.entry(*order).or_default();
+            let is_newest = self.last_sn.get(&entry.to) == Some(&entry.sn);
+            let holds = live.sealing || (entry.sent.is_some() && is_newest && !live.freed);
+            if !holds {
+                continue;
+            }
+            busy.insert(entry.to);
+            let idle = !live.on_wire && !live.sealing;
+            let at = live.not_before;
+            paced_out |= entry.said.is_paced() && !(idle && now < at);
+            if idle && now < at {
+                self.wake_at(at);
+            } else if idle {
+                self.transmit(*order, out);
+            }
+        }
+        // Then the others, in order; what waits keeps its own kind to that recipient waiting.
+        let mut behind: HashSet<(UserId, bool)> = HashSet::new();
+        let mut place = 0;
+        for order in waiting {
+            let Some(entry) = self.entries.get(&order) else { continue };
+            let live = self.live.entry(order).or_default();
+            let (to, is_paced, id) = (entry.to, entry.said.is_paced(), entry.id);
+            if live.sealing || live.on_wire || (busy.contains(&to) && Self::holds(live, entry)) {
+                continue;
+            }
+            let rule = if is_paced { self.paced_from } else { self.control_from };
+            let from = rule.max(live.not_before);
+            if is_paced && rule > now {
+                let until = rule + place * self.interval_ms;
+                place += 1;
+                if live.told_until.is_none_or(|told| told.abs_diff(until) > 500) {
+                    live.told_until = Some(until);
+                    out.push(Effect::Tell(Progress::Held { id, for_ms: until - now }));
+                }
+            }
+            if behind.contains(&(to, is_paced)) {
+                continue;
+            }
+            let paced_wait = is_paced && paced_out && self.interval_ms > 0;
+            if now < from || busy.contains(&to) || busy.len() >= IN_FLIGHT || paced_wait {
+                behind.insert((to, is_paced));
+                if now < from {
+                    self.wake_at(from);
+                }
+                continue;
+            }
+            busy.insert(to);
+            paced_out |= is_paced;
+            self.begin(order, out);
+        }
+    }
+
+    fn holds(live: &Live, entry: &Entry) -> bool {
+        entry.sent.is_some() && !live.freed
+    }
+
+    /// Sends the bytes at hand if nothing went to the recipient since, else encrypts again.
+    fn begin(&mut self, order: u64, out: &mut Vec<Effect>) {
+        let Some(entry) = self.entries.get_mut(&order) else { return };
+        let is_newest = self.last_sn.get(&entry.to) == Some(&entry.sn);
+        if entry.sent.is_some() && is_newest {
+            self.transmit(order, out);
+            return;
+        }
+        if entry.sent.take().is_some() {
+            entry.sn = 0;
+            out.push(Effect::Put(order));
+        }
+        let live = self.live.entry(order).or_default();
+        live.sealing = true;
+        out.push(Effect::Seal { order, fresh: live.fresh });
+    }
+}
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! What the store holds beside keys: the account, contacts, messages. JSON, sealed by the store.
+
+use hushwire_e2ee::Zeroizing;
+use hushwire_identity::{DeviceLog, Head, LogPoint};
+use hushwire_wire::{DeviceId, EpochId, RequestId, Sealed, UserId};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::said::Id;
+use crate::store::{Space, Store, StoreError};
+
+/// This device's account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Account {
+    pub(crate) server: String,
+    pub(crate) domain: String,
+    pub(crate) handle: String,
+    pub(crate) user: UserId,
+    pub(crate) device: DeviceId,
+    pub(crate) log: Vec<Sealed>,
+    /// The server has confirmed it.
+    pub(crate) registered: bool,
+    /// One text so often, in milliseconds, as the server said last.
+    pub(crate) interval_ms: u64,
+}
+
+/// This device's newest prekey, as published.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct OwnPrekey {
+    pub(crate) id: u32,
+    pub(crate) day: u32,
+    pub(crate) record: Sealed,
+    pub(crate) xwing: Option<Sealed>,
+    /// The server has it.
+    pub(crate) published: bool,
+}
+
+/// A request that this user made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) request: Sealed,
+    /// The log that a contact link named.
+    pub(crate) link: Option<UserId>,
+}
+
+/// How a contact stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// This user asked and waits.
+    Asked,
+    /// The other side asked and waits.
+    AsksMe,
+    /// Both agreed.
+    Active,
+}
+
+/// Another user.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Peer {
+    pub(crate) user: UserId,
+    pub(crate) handle: String,
+    pub(crate) standing: Standing,
+    /// The verified log, from its first entry.
+    pub(crate) log: Vec<Sealed>,
+    pub(crate) request: RequestId,
+    /// The point that a person compared.
+    pub(crate) verified: Option<Point>,
+    /// Accepted epochs, the newest last.
+    pub(crate) epochs: Vec<EpochNote>,
+    /// Durable messages of this device in the epoch before the newest.
+    pub(crate) prev_sent: u32,
+    /// Messages in the history.
+    pub(crate) messages: u64,
+    /// The highest prekey id seen of each device.
+    pub(crate) prekeys: Vec<(DeviceId, u32)>,
+    /// The log is forked: nothing is sent (CRYPTO 9).
+    pub(crate) forked: bool,
+}
+
+/// An epoch that is in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EpochNote {
+    pub(crate) n: u32,
+    pub(crate) id: EpochId,
+    pub(crate) created_ms: u64,
+    pub(crate) accepted_ms: u64,
+    /// Receive only: a head in it is older than what is known (E5).
+    pub(crate) stale: bool,
+}
+
+/// A point of a log, in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Point {
+    pub(crate) user: UserId,
+    pub(crate) seq: u32,
+    /// The head; a request id is 32 bytes, too.
+    pub(crate) head: EpochId,
+}
+
+impl Point {
+    pub(crate) fn of(log: &DeviceLog) -> Self {
+        let LogPoint { user, seq, head } = log.point();
+        Self { user, seq, head: EpochId(head.0) }
+    }
+
+    pub(crate) const fn to_log_point(self) -> LogPoint {
+        LogPoint { user: self.user, seq: self.seq, head: Head(self.head.0) }
+    }
+}
+
+impl Peer {
+    /// The newest epoch: the highest number; of siblings the lower id, on which messages are sent.
+    pub(crate) fn newest(&self) -> Option<&EpochNote> {
+        self.epochs.iter().max_by(|a, b| a.n.cmp(&b.n).then(b.id.cmp(&a.id)))
+    }
+
+    pub(crate) fn knows(&self, epoch: &EpochId) -> bool {
+        self.epochs.iter().any(|note| note.id == *epoch)
+    }
+
+    /// The log, verified again from its bytes.
+    pub(crate) fn device_log(&self) -> Result<DeviceLog, StoreError> {
+        DeviceLog::verify(self.log.iter().map(Sealed::as_bytes)).map_err(|_| StoreError::Damaged)
+    }
+
+    /// Whether a person compared safety numbers, and the log still continues what was compared.
+    pub(crate) fn is_verified(&self) -> bool {
+        let Some(point) = self.verified else { return false };
+        self.device_log().is_ok_and(|log| log.contains(&point.to_log_point()))
+    }
+}
+
+/// How far an own message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// In the outbox.
+    Waiting,
+    /// It left this device.
+    Sent,
+    /// The server has it in custody.
+    Accepted,
+    /// The recipient's first device has it.
+    Delivered,
+    /// The recipient read it.
+    Read,
+    /// It was not sent.
+    Failed,
+}
+
+/// A message in the history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The logical id, the same on every device.
+    pub id: Id,
+    /// The other user of the conversation.
+    pub peer: UserId,
+    /// The username of whoever wrote it.
+    pub from: String,
+    /// How far it has come, for own messages; `None` for those of others.
+    pub stage: Option<Stage>,
+    /// The words.
+    pub text: String,
+    /// What it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<Id>,
+    /// When it was sent, by its author's clock, in milliseconds since 1970.
+    pub sent_ms: u64,
+    /// When the server took it, or this device wrote it, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Its place in the conversation on this device, from 0.
+    pub position: u64,
+}
+
+/// A message as it waits behind a gap.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct HeldMessage {
+    pub(crate) message: Message,
+}
+
+/// A message whose epoch is not here yet: as it came.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct WaitingMessage {
+    pub(crate) at: u64,
+    pub(crate) peer: UserId,
+    pub(crate) from_user: UserId,
+    pub(crate) from_device: DeviceId,
+    pub(crate) msg: Sealed,
+}
+
+/// A value as JSON for the store.
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Zeroizing<Vec<u8>> {
+    // Our records hold no map with other keys than text and no float: it cannot fail.
+    Zeroizing::new(serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// A value from the store's JSON.
+pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(bytes).map_err(|_| StoreError::Damaged)
+}
+
+impl Store {
+    /// A record in a space.
+    pub(crate) fn record<T: DeserializeOwned>(
+        &mut self,
+        space: Space,
+        key: &[u8],
+    ) -> Result<Option<T>, StoreError> {
+        self.get(space, key)?.map(|bytes| from_json(&bytes)).transpose()
+    }
+
+    /// All records of a space with their keys.
+    pub(crate) fn records<T: DeserializeOwned>(
+        &mut self,
+        space: Space,
+    ) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
+        let rows = self.list(space)?;
+        rows.into_iter().map(|(key, value)| Ok((key, from_json(&value)?))).collect()
+    }
+}
+
+/// The key of a message in the history.
+pub(crate) fn place(peer: &UserId, position: u64) -> Vec<u8> {
+    [peer.as_bytes().as_slice(), &position.to_be_bytes()].concat()
+}
+
+/// A number as a key: big-endian, so that keys sort like numbers.
+pub(crate) fn number(key: &[u8]) -> Result<u64, StoreError> {
+    key.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Damaged)
+}

@@ -168,6 +168,7 @@ impl Admit {
     ) -> u64 {
         let line = (device, offer.to);
         self.make_room(line, now_ms);
+        let before = self.records.get(&line).map(|record| record.at_ms);
         let record = self.records.entry(line).or_insert_with(|| Record::new(offer, now_ms));
         match verdict {
             Verdict::Again => {
@@ -180,7 +181,9 @@ impl Admit {
         record.routed_ms = now_ms;
         record.under_way += 1;
         let at_ms = record.at_ms;
-        self.order.push_back((at_ms, line));
+        if before != Some(at_ms) {
+            self.order.push_back((at_ms, line));
+        }
         if self.order.len() > 2 * self.records.len() + 64 {
             let records = &self.records;
             self.order.retain(|(at, line)| records.get(line).is_some_and(|r| r.at_ms == *at));

@@ -1,1 +1,316 @@
+use proptest::prelude::*;
 
+use super::*;
+use crate::testing::entry;
+
+const NODE: NodeId = NodeId([1; 16]);
+
+fn conn(k: u8) -> Conn {
+    Conn([k; 16])
+}
+
+fn page(ledger: &mut Ledger, k: u8, after: u64) -> Page {
+    let op = Op::Page {
+        conn: conn(k),
+        after,
+        notices_after: 0,
+        skip: vec![],
+        messages: 10_000,
+        bytes: 1 << 30,
+    };
+    match ledger.apply(&op, &Limits::default(), 0) {
+        Outcome::Page(page) => page,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn attach(ledger: &mut Ledger, k: u8) {
+    let op = Op::Attach { node: NODE, conn: conn(k) };
+    assert_eq!(ledger.apply(&op, &Limits::default(), 0), Outcome::Attached);
+}
+
+fn flip(ledger: &mut Ledger, k: u8, last: u64) -> Outcome {
+    let op = Op::Flip { conn: conn(k), last, notices_last: 0 };
+    ledger.apply(&op, &Limits::default(), 0)
+}
+
+fn force(ledger: &mut Ledger, entry: Entry, limits: &Limits) -> Taken {
+    match ledger.apply(&Op::Force { entries: vec![entry] }, limits, 0) {
+        Outcome::Written(taken) => taken[0],
+        other => panic!("{other:?}"),
+    }
+}
+
+const FULL: Taken = Taken::Skipped(SkipReason::Full);
+
+#[test]
+fn a_key_goes_behind_live_and_behind_again() {
+    let limits = Limits::default();
+    let mut ledger = Ledger::default();
+    attach(&mut ledger, 1);
+    assert_eq!(flip(&mut ledger, 1, 0), Outcome::Flipped(true));
+    let enqueue = |sn, dead: Option<u8>| Op::Enqueue {
+        entries: vec![entry(1, 2, sn, 100)],
+        dead: dead.map(conn),
+    };
+    let held = ledger.apply(&enqueue(1, None), &limits, 0);
+    assert!(matches!(held, Outcome::Held(key) if key.conn == conn(1)));
+    assert_eq!(ledger.len().0, 0, "nothing was written");
+    // The connection was tried and is gone.
+    let written = ledger.apply(&enqueue(1, Some(1)), &limits, 0);
+    assert_eq!(written, Outcome::Written(vec![Taken::Queued]));
+    assert_eq!(ledger.holder(0).unwrap().mode, Mode::Behind);
+    assert_eq!(flip(&mut ledger, 1, 0), Outcome::Flipped(false), "something lies above");
+    assert_eq!(flip(&mut ledger, 1, 1), Outcome::Flipped(true));
+    assert_eq!(force(&mut ledger, entry(1, 2, 2, 100), &limits), Taken::Queued);
+    assert_eq!(ledger.holder(0).unwrap().mode, Mode::Behind, "forced");
+    // Another connection takes over; the first one's calls no longer count as the holder's.
+    attach(&mut ledger, 2);
+    assert_eq!(flip(&mut ledger, 1, 9), Outcome::NotHolder);
+    assert_eq!(flip(&mut ledger, 2, 2), Outcome::Flipped(true));
+    let detach = Op::Detach { conn: conn(1), entries: vec![entry(1, 2, 3, 100)] };
+    assert_eq!(ledger.apply(&detach, &limits, 0), Outcome::Written(vec![Taken::Queued]));
+    assert_eq!(ledger.holder(0).map(|key| key.mode), Some(Mode::Behind), "as force");
+    let detach = Op::Detach { conn: conn(2), entries: vec![] };
+    ledger.apply(&detach, &limits, 0);
+    assert_eq!(ledger.holder(0), None);
+}
+
+#[test]
+fn a_key_ends_unless_it_is_touched_and_returns_as_behind() {
+    let limits = Limits::default();
+    let mut ledger = Ledger::default();
+    attach(&mut ledger, 1);
+    flip(&mut ledger, 1, 0);
+    let touch = |k| Op::Touch { node: NODE, conn: conn(k) };
+    assert_eq!(ledger.apply(&touch(1), &limits, KEY_TTL_MS), Outcome::Attached);
+    assert_eq!(ledger.holder(2 * KEY_TTL_MS).unwrap().mode, Mode::Live);
+    assert_eq!(ledger.apply(&touch(2), &limits, KEY_TTL_MS), Outcome::NotHolder);
+    assert_eq!(ledger.apply(&touch(1), &limits, 2 * KEY_TTL_MS + 1), Outcome::Attached);
+    assert_eq!(ledger.holder(2 * KEY_TTL_MS + 1).unwrap().mode, Mode::Behind);
+}
+
+#[test]
+fn every_quota_fills_and_nothing_accepted_is_dropped() {
+    let all = Limits {
+        ledger_messages: 6,
+        ledger_bytes: 5_000,
+        ledger_messages_per_sender: 3,
+        ledger_bytes_per_sender: 2_000,
+        ..Limits::default()
+    };
+    let mut ledger = Ledger::default();
+    for sn in 1..=3 {
+        assert_eq!(force(&mut ledger, entry(1, 9, sn, 100), &all), Taken::Queued);
+    }
+    assert_eq!(force(&mut ledger, entry(1, 9, 4, 100), &all), FULL, "messages of one sender");
+    assert_eq!(force(&mut ledger, entry(2, 9, 1, 2_001), &all), FULL, "bytes of one sender");
+    assert_eq!(force(&mut ledger, entry(3, 9, 1, 2_000), &all), Taken::Queued);
+    assert_eq!(force(&mut ledger, entry(4, 9, 1, 2_000), &all), Taken::Queued);
+    assert_eq!(force(&mut ledger, entry(5, 9, 1, 800), &all), FULL, "bytes");
+    assert_eq!(force(&mut ledger, entry(6, 9, 1, 100), &all), Taken::Queued);
+    assert_eq!(force(&mut ledger, entry(7, 9, 1, 1), &all), FULL, "messages");
+    assert_eq!(ledger.len(), (6, 4_400, 0));
+    // A skip is remembered: the late write of the same message does not undo it.
+    let settled = [1, 2, 3].map(|sn| {
+        let (from, mid) = entry(1, 9, sn, 100).id();
+        Settled { from, mid, news: None }
+    });
+    ledger.settle(&settled);
+    assert_eq!(force(&mut ledger, entry(1, 9, 4, 100), &all), FULL, "skipped before");
+    assert_eq!(force(&mut ledger, entry(1, 9, 3, 100), &all), Taken::Queued, "delivered before");
+    assert_eq!(ledger.len().0, 3, "and not written again");
+    assert_eq!(force(&mut ledger, entry(1, 9, 5, 100), &all), Taken::Queued);
+}
+
+#[test]
+fn notices_and_remembered_senders_are_bounded() {
+    let limits =
+        Limits { notices_per_device: 5, ledger_senders: 4, remember_ms: 100, ..Limits::default() };
+    let mut ledger = Ledger::default();
+    let news = |k: u8| News::Delivered { mid: Mid([k; 16]), device: DeviceId([1; 16]) };
+    for k in 0..9 {
+        ledger.apply(&Op::Notice { news: news(k) }, &limits, 0);
+        ledger.apply(&Op::Notice { news: news(k) }, &limits, 0);
+    }
+    assert_eq!(ledger.len().2, 5, "coalesced and bounded");
+    attach(&mut ledger, 1);
+    let notices = page(&mut ledger, 1, 0).notices;
+    assert_eq!(
+        notices.iter().map(|(_, n)| n.clone()).collect::<Vec<_>>(),
+        [4, 5, 6, 7, 8].map(news)
+    );
+    ledger.apply(&Op::Ack { settled: vec![], notices: notices[2].0 }, &limits, 0);
+    assert_eq!(ledger.len().2, 2);
+    for from in 0..20 {
+        force(&mut ledger, entry(from, 9, 1, 10), &limits);
+    }
+    assert_eq!(ledger.highest.len(), 4);
+    ledger.expire(DeviceId([1; 16]), &limits, 100, 10);
+    assert_eq!((ledger.highest.len(), ledger.len().2), (0, 0), "forgotten after 31 days");
+}
+
+#[test]
+fn what_waited_too_long_is_told_before_it_goes() {
+    let limits = Limits { expire_after_ms: 1_000, ..Limits::default() };
+    let mut ledger = Ledger::default();
+    for sn in 1..=3 {
+        let op = Op::Force { entries: vec![entry(1, 2, sn, 50)] };
+        ledger.apply(&op, &limits, sn * 100);
+    }
+    let me = DeviceId([2; 16]);
+    assert_eq!(ledger.expire(me, &limits, 1_099, 10), []);
+    let due = ledger.expire(me, &limits, 1_250, 10);
+    assert_eq!(due.len(), 2);
+    assert!(matches!(due[0].news, Some(News::Expired { device, .. }) if device == me));
+    assert_eq!(ledger.len().0, 3, "still there until the senders were told");
+    ledger.settle(&due);
+    assert_eq!(ledger.len().0, 1);
+}
+
+#[test]
+fn a_page_respects_window_and_bounds() {
+    let mut ledger = Ledger::default();
+    attach(&mut ledger, 1);
+    for sn in 1..=6 {
+        force(&mut ledger, entry(1, 2, sn, 100), &Limits::default());
+    }
+    let get = |skip: Vec<u64>, messages, bytes| {
+        let skip = skip.into_iter().map(|sn| entry(1, 2, sn, 100).id()).collect();
+        let op = Op::Page { conn: conn(1), after: 1, notices_after: 0, skip, messages, bytes };
+        let Outcome::Page(page) = ledger.clone().apply(&op, &Limits::default(), 0) else {
+            panic!("no page")
+        };
+        let sns: Vec<_> = page.entries.iter().map(|e| e.envelope.sn).collect();
+        (sns, page.last, page.more)
+    };
+    assert_eq!(get(vec![3], 10, 10_000), (vec![2, 4, 5, 6], 6, false));
+    assert_eq!(get(vec![], 2, 10_000), (vec![2, 3], 3, true));
+    assert_eq!(get(vec![], 10, 250), (vec![2, 3], 3, true));
+    assert_eq!(get(vec![], 10, 50), (vec![2], 2, true), "one may exceed it alone");
+    assert_eq!(get(vec![1], 10, 50), (vec![], 1, true), "but not beside another");
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Attach(u8),
+    Write { how: u8, conn: u8, from: u8, sn: u64 },
+    Flip(u8),
+    Ack { from: u8, sn: u64 },
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        1 => (0u8..3).prop_map(Act::Attach),
+        6 => (0u8..5, 0u8..3, 1u8..4, 1u64..12)
+            .prop_map(|(how, conn, from, sn)| Act::Write { how, conn, from, sn }),
+        2 => (0u8..3).prop_map(Act::Flip),
+        3 => (1u8..4, 1u64..12).prop_map(|(from, sn)| Act::Ack { from, sn }),
+    ]
+}
+
+/// The rules again, over plain lists.
+#[derive(Default)]
+struct Model {
+    key: Option<(u8, bool)>,
+    queue: Vec<(u8, u64)>,
+    /// (sender, highest sn, skipped)
+    highest: Vec<(u8, u64, bool)>,
+}
+
+impl Model {
+    fn write(&mut self, from: u8, sn: u64, most: usize) -> Taken {
+        if self.queue.contains(&(from, sn)) {
+            return Taken::Queued;
+        }
+        let known = self.highest.iter().position(|h| h.0 == from);
+        if let Some(k) = known {
+            let (_, highest, skipped) = self.highest[k];
+            if sn == highest {
+                return if skipped { FULL } else { Taken::Queued };
+            }
+            if sn < highest {
+                return Taken::Queued;
+            }
+            self.highest.remove(k);
+        }
+        let full = self.queue.len() >= most;
+        self.highest.push((from, sn, full));
+        if full {
+            return FULL;
+        }
+        self.queue.push((from, sn));
+        Taken::Queued
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn it_does_what_plain_lists_do(acts in proptest::collection::vec(act(), 0..60)) {
+        let limits = Limits { ledger_messages: 6, ..Limits::default() };
+        let (mut ledger, mut model) = (Ledger::default(), Model::default());
+        for act in acts {
+            match act {
+                Act::Attach(k) => {
+                    attach(&mut ledger, k);
+                    model.key = Some((k, false));
+                }
+                Act::Write { how, conn: k, from, sn } => {
+                    let entries = vec![entry(from, 9, sn, 10)];
+                    let mine = model.key.is_some_and(|(holder, _)| holder == k);
+                    let (op, held) = match how {
+                        0 => {
+                            let live = model.key.is_some_and(|(_, live)| live);
+                            (Op::Enqueue { entries, dead: None }, live)
+                        }
+                        1 => {
+                            let live = model.key.is_some_and(|(_, live)| live);
+                            (Op::Enqueue { entries, dead: Some(conn(k)) }, live && !mine)
+                        }
+                        2 => (Op::Force { entries }, false),
+                        3 => (Op::Back { conn: conn(k), entries }, false),
+                        _ => (Op::Detach { conn: conn(k), entries }, false),
+                    };
+                    let outcome = ledger.apply(&op, &limits, 0);
+                    if held {
+                        prop_assert!(matches!(outcome, Outcome::Held(_)));
+                        continue;
+                    }
+                    let taken = model.write(from, sn, 6);
+                    prop_assert_eq!(outcome, Outcome::Written(vec![taken]));
+                    model.key = match (how, mine) {
+                        (3, true) => model.key,
+                        (4, true) => None,
+                        _ => model.key.map(|(holder, _)| (holder, false)),
+                    };
+                }
+                Act::Flip(k) => {
+                    // A session flips at what it has paged: all that is there.
+                    let last = ledger.tail();
+                    let outcome = flip(&mut ledger, k, last);
+                    let mine = model.key.is_some_and(|(holder, _)| holder == k);
+                    prop_assert_eq!(outcome == Outcome::Flipped(true), mine);
+                    if mine {
+                        model.key = Some((k, true));
+                    }
+                }
+                Act::Ack { from, sn } => {
+                    let (device, mid) = entry(from, 9, sn, 10).id();
+                    let settled = vec![Settled { from: device, mid, news: None }];
+                    ledger.apply(&Op::Ack { settled, notices: 0 }, &limits, 0);
+                    model.queue.retain(|one| *one != (from, sn));
+                }
+            }
+            let holder = ledger.holder(0).map(|key| (key.conn.0[0], key.mode == Mode::Live));
+            prop_assert_eq!(holder, model.key);
+            prop_assert_eq!(ledger.len().1, model.queue.len() * entry(1, 9, 1, 10).envelope.size());
+        }
+        attach(&mut ledger, 1);
+        let left = page(&mut ledger, 1, 0);
+        let left: Vec<_> =
+            left.entries.iter().map(|e| (e.envelope.from_device.0[0], e.envelope.sn)).collect();
+        prop_assert_eq!(left, model.queue);
+    }
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext as _, Context, WrapFuture as _};
 use hushwire_wire::DeviceId;
 
-use super::{Call, Op, Outcome, Reply, Taken, To};
+use super::{Call, Mode, Op, Outcome, Reply, Taken, To};
 use crate::custody::Place;
 use crate::lane::Fact;
 use crate::node::Node;
@@ -70,10 +70,19 @@ fn tell(node: &Arc<Node>, to: To, reply: Result<Reply, Unavailable>) {
     {
         noticed(node, devices);
     }
+    // A holder that was turned is told before custody is, so that it does not look live for
+    // longer than it must.
+    if let Ok(Reply::Device(reply)) = &reply
+        && let (Outcome::Written(_), Some(device)) = (&reply.outcome, to.device())
+        && let Some(holder) = reply.holder.filter(|holder| holder.mode == Mode::Behind)
+        && let Some(live) = node.directory.get(&device).filter(|live| live.conn == holder.conn)
+    {
+        live.lane.tell(Fact::Behind);
+    }
     match (to, reply) {
         (To::Once(once), reply) => drop(once.send(reply)),
         (To::Nobody, Ok(Reply::Swept(devices))) => noticed(node, &devices),
-        (To::Session { lane, flights }, reply) => {
+        (To::Session { lane, flights, .. }, reply) => {
             let reply = match reply {
                 Ok(Reply::Device(reply)) => {
                     taken(&reply.outcome, &flights);
@@ -86,13 +95,6 @@ fn tell(node: &Arc<Node>, to: To, reply: Result<Reply, Unavailable>) {
         (To::Custody { flights, device, attempts }, Ok(Reply::Device(reply))) => {
             if let Outcome::Held(key) = reply.outcome {
                 return held(node, flights, device, key.conn, attempts);
-            }
-            // The holder is told before custody is, so that it never looks live for longer.
-            if let Some(holder) = reply.holder
-                && let Some(live) = node.directory.get(&device)
-                && live.conn == holder.conn
-            {
-                live.lane.tell(Fact::Behind);
             }
             taken(&reply.outcome, &flights);
         }

@@ -30,6 +30,8 @@ pub(crate) enum To {
     },
     /// To a session, after the custody of the entries.
     Session {
+        /// Its device.
+        device: DeviceId,
         /// Its lane.
         lane: Arc<Lane<FlightRef>>,
         /// Whose custody, for each entry.
@@ -39,6 +41,16 @@ pub(crate) enum To {
     Once(oneshot::Sender<Result<Reply, Unavailable>>),
     /// To nobody but the devices that have new notices.
     Nobody,
+}
+
+impl To {
+    /// The device whose ledger is called.
+    pub(crate) const fn device(&self) -> Option<DeviceId> {
+        match self {
+            Self::Custody { device, .. } | Self::Session { device, .. } => Some(*device),
+            Self::Once(_) | Self::Nobody => None,
+        }
+    }
 }
 
 /// A call's destination, which hears `Unavailable` if the reply is lost.
@@ -140,7 +152,8 @@ mod tests {
         intake.push(Call::Sweep { most: 1 }, To::Once(once));
         intake.push(Call::Sweep { most: 2 }, To::Nobody);
         let lane = Arc::new(Lane::new(&Limits::default()));
-        let to = To::Session { lane: lane.clone(), flights: vec![] };
+        let device = DeviceId([1; 16]);
+        let to = To::Session { device, lane: lane.clone(), flights: vec![] };
         intake.push(Call::Sweep { most: 3 }, to);
         assert_eq!(lane.next_fact(true), Some(Fact::Reply(Err(Unavailable))), "full");
         let batch = intake.next(10).await;

@@ -28,7 +28,8 @@ pub struct MemoryQueue {
 
 #[derive(Debug, Default)]
 struct Store {
-    ledgers: HashMap<DeviceId, Ledger>,
+    /// Boxed: a table of large values keeps much room empty.
+    ledgers: HashMap<DeviceId, Box<Ledger>>,
     nonces: HashMap<Nonce, u64>,
     nonce_order: VecDeque<(u64, Nonce)>,
     tokens: HashMap<[u8; 32], (u64, UserId, DeviceId)>,
@@ -107,7 +108,7 @@ impl MemoryQueue {
         DeviceReply {
             r#gen: self.generation,
             holder: ledger.and_then(|ledger| ledger.holder(now_ms)),
-            tail: ledger.map_or(0, Ledger::tail),
+            tail: ledger.map_or(0, |ledger| ledger.tail()),
             outcome,
         }
     }

@@ -5,8 +5,9 @@ use hushwire_wire::frame::{Failed, SkipReason};
 
 #[actix::test]
 async fn from_socket_to_socket_in_both_encodings_and_through_no_store() {
+    tokio::time::pause();
     for (theirs, ours) in [(Encoding::Json, Encoding::Cbor), (Encoding::Cbor, Encoding::Json)] {
-        let world = World::new([1, 1, 0, 0], unpaced());
+        let world = World::one_more([1, 1, 0, 0], unpaced());
         let mut alice = world.device(1, 0, theirs).await;
         let mut bob = world.device(2, 0, ours).await;
         // Bob flips to live once his empty ledger was paged.

@@ -9,6 +9,7 @@ use hushwire_wire::frame::{Event, EventKind, Resynced};
 use tokio::io::ReadBuf;
 
 use super::*;
+use crate::queue::{Call, Queue, Reply, Stored};
 use crate::{Change, Readiness};
 
 #[actix::test]
@@ -136,6 +137,70 @@ async fn a_session_that_panics_gives_up_its_place_and_loses_nothing() {
     assert_eq!(world.engine.is_ready(), Readiness::Ready, "no kill switch");
     let mut bob = world.json(2, 0).await;
     assert_eq!(bob.message().await.n, 1);
+}
+
+/// A queue store that fails its next calls: by a panic, or by an honest answer.
+#[derive(Debug)]
+struct Faulty(MemoryQueue, AtomicBool, AtomicBool);
+
+#[async_trait]
+impl Queue for Faulty {
+    async fn call(&self, calls: Vec<Call>) -> Vec<Result<Reply, Unavailable>> {
+        assert!(!self.1.swap(false, Ordering::Relaxed), "broken on purpose");
+        if self.2.load(Ordering::Relaxed) {
+            return calls.iter().map(|_| Err(Unavailable)).collect();
+        }
+        self.0.call(calls).await
+    }
+
+    fn generation(&self) -> Gen {
+        self.0.generation()
+    }
+
+    fn born_ms(&self) -> u64 {
+        self.0.born_ms()
+    }
+
+    fn stored(&self) -> Stored {
+        self.0.stored()
+    }
+}
+
+#[actix::test]
+async fn a_broken_queue_store_delays_custody_and_nothing_fails_open() {
+    tokio::time::pause();
+    let mut faulty = None;
+    let world = World::over([1, 1, 0, 0], unpaced(), |queue| {
+        let queue = Arc::new(Faulty(queue, AtomicBool::default(), AtomicBool::default()));
+        faulty = Some(queue.clone());
+        queue
+    });
+    let faulty = faulty.unwrap();
+    let mut alice = world.json(1, 0).await;
+    let mut bob = world.json(2, 0).await;
+    assert_eq!(bob.ask(ClientOp::Sync {}).await, ServerOp::Ok {});
+    faulty.1.store(true, Ordering::Relaxed);
+    let before = Instant::now();
+    let accepted = alice.send(text(0, 2, 1, 1)).await.unwrap();
+    assert!(accepted.delivered.is_empty(), "backed at the second try");
+    assert!((2_000..2_200).contains(&before.elapsed().as_millis()));
+    assert_eq!(world.engine.is_ready(), Readiness::Ready, "its actor was rebuilt");
+    assert_eq!(bob.message().await.n, 1);
+    // While it cannot be asked, custody is by acknowledgement alone.
+    faulty.2.store(true, Ordering::Relaxed);
+    assert_eq!(world.engine.issue_nonce().await, Err(Unavailable));
+    let before = Instant::now();
+    let waits = Err(Reject::Unavailable { retry_after_ms: 1_000 });
+    assert_eq!(alice.send(text(0, 2, 2, 1)).await, waits);
+    assert!((10_000..10_100).contains(&before.elapsed().as_millis()), "the send's deadline");
+    let again = alice.op(ClientOp::Send(text(0, 2, 2, 1))).await;
+    assert_eq!((bob.message().await.n, bob.message().await.n), (2, 3), "known by its mid");
+    bob.ack(3).await;
+    assert!(matches!(alice.answer(again).await, ServerOp::Accepted(a) if a.delivered.len() == 1));
+    faulty.2.store(false, Ordering::Relaxed);
+    assert!(matches!(alice.notice().await.1, News::Delivered { mid, .. } if mid == super::mid(1)));
+    assert_eq!(bob.ask(ClientOp::Sync {}).await, ServerOp::Ok {});
+    assert_eq!(world.engine.counts().queued_messages, 0);
 }
 
 #[actix::test]

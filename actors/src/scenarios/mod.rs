@@ -24,7 +24,7 @@ use tokio_util::codec::Decoder as _;
 use crate::ports::{
     Accounts, Clock, Digest, PairFacts, Ports, Random, RosterDevice, SignedIn, Unavailable,
 };
-use crate::queue::MemoryQueue;
+use crate::queue::{MemoryQueue, Queue};
 use crate::{Engine, Limits};
 
 /// Virtual time that a test waits for what must come.
@@ -117,6 +117,20 @@ impl World {
     /// Users 1 to 4; 1 and 2 are contacts, and so are 1 and 3. `devices[u - 1]` devices each.
     fn new(devices: [u8; 4], limits: Limits) -> Self {
         tokio::time::pause();
+        Self::one_more(devices, limits)
+    }
+
+    /// Another world in a test whose time stands already.
+    fn one_more(devices: [u8; 4], limits: Limits) -> Self {
+        Self::over(devices, limits, |queue| Arc::new(queue))
+    }
+
+    /// A world whose queue store is wrapped.
+    fn over(
+        devices: [u8; 4],
+        limits: Limits,
+        wrap: impl FnOnce(MemoryQueue) -> Arc<dyn Queue>,
+    ) -> Self {
         let people = Arc::new(People::default());
         let mut rosters: HashMap<u8, Vec<RosterDevice>> = HashMap::new();
         for (u, count) in (1..).zip(devices) {
@@ -137,7 +151,7 @@ impl World {
         }
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock(Instant::now()));
         let random: Arc<dyn Random> = Arc::new(Counting::default());
-        let queue = Arc::new(MemoryQueue::new(limits.clone(), &*random, clock.clone()));
+        let queue = wrap(MemoryQueue::new(limits.clone(), &*random, clock.clone()));
         let digest = Arc::new(Folding);
         let ports = Ports { accounts: people.clone(), clock, random, digest };
         let log = slog::Logger::root(slog::Discard, slog::o!());

@@ -278,7 +278,9 @@ impl<F: Custodian + Clone> Channel<F> {
             None
         };
         let retry = (self.retry_ms > 0).then_some(self.retry_ms);
-        let back = if self.doing.is_none() { self.back_at_ms() } else { None };
+        // Not before the pause after a failure is over.
+        let back = self.back_at_ms().filter(|_| self.doing.is_none());
+        let back = back.map(|ms| ms.max(self.retry_ms));
         [waits, retry, back, self.slow_at_ms()].into_iter().flatten().min()
     }
 
@@ -343,20 +345,27 @@ impl<F: Custodian + Clone> Channel<F> {
         out
     }
 
-    /// The connection ends: the lane is closed, and what is in no ledger is handed to `detach`
-    /// under the lane's lock.
-    pub fn end(&mut self, lane: &Lane<F>, detach: impl FnOnce(QueueCall<F>)) {
+    /// The connection ends: the lane is closed, and the last calls are handed over under its lock:
+    /// what was acknowledged, then what is in no ledger.
+    pub fn end(&mut self, lane: &Lane<F>, mut hand_over: impl FnMut(QueueCall<F>)) {
+        let r#gen = self.generation;
         if let Some(Doing::Force(forcing)) = self.doing.take() {
             self.forced.extend(forcing);
         }
         let (_, mut entries, mut flights) = self.unbacked();
+        let settled = std::mem::take(&mut self.acks);
+        let notices = std::mem::take(&mut self.acked_notices);
         lane.close(|waiting| {
+            if !settled.is_empty() || notices > 0 {
+                let op = Op::Ack { settled, notices };
+                hand_over(QueueCall { r#gen, op, flights: Vec::new() });
+            }
             for delivery in std::mem::take(&mut self.forced).into_iter().chain(waiting) {
                 entries.push(delivery.entry);
                 flights.push(Some(delivery.flight));
             }
             let op = Op::Detach { conn: self.conn, entries };
-            detach(QueueCall { r#gen: self.generation, op, flights });
+            hand_over(QueueCall { r#gen, op, flights });
         });
     }
 
@@ -420,6 +429,9 @@ impl<F: Custodian + Clone> Channel<F> {
             }
             self.syncs.pop_front();
             out.push(Out::Op(id, ServerOp::Ok {}));
+        }
+        if self.syncs.is_empty() {
+            self.syncs = VecDeque::new();
         }
     }
 

@@ -35,6 +35,13 @@ pub(crate) fn declared(b: &[u8]) -> Declared {
     Declared::Bytes { payload, whole: payload.saturating_add(header) }
 }
 
+/// Whether the frame that starts with `b` may be one at all, as far as the codec does not look:
+/// reserved bits, for which nothing was negotiated, and control frames that are too long.
+pub(crate) fn is_allowed(b: &[u8]) -> bool {
+    let (first, second) = (b.first().copied().unwrap_or(0), b.get(1).copied().unwrap_or(0));
+    first & 0x70 == 0 && (first & 0x08 == 0 || second & 0x7f <= 125)
+}
+
 /// A message that comes in fragments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Joined {
@@ -76,6 +83,13 @@ mod tests {
         let all = Declared::Bytes { payload: u64::MAX, whole: u64::MAX };
         assert_eq!(declared(&huge), all);
         assert_eq!(declared(&huge[..9]), Declared::Incomplete);
+    }
+
+    #[test]
+    fn reserved_bits_and_long_control_frames_are_not_allowed() {
+        assert!(is_allowed(&[0x81, 0xfe]) && is_allowed(&[0x89, 0xfd]));
+        assert!(!is_allowed(&[0xc1, 0x80]) && !is_allowed(&[0x91, 0x80]));
+        assert!(!is_allowed(&[0x89, 0xfe]) && !is_allowed(&[0x88, 0xff]));
     }
 
     #[test]

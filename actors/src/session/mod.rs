@@ -173,6 +173,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
         let Stage::SigningIn { signing, last_gen, .. } = &mut self.stage else { return Ok(()) };
         let Poll::Ready(signed) = signing.as_mut().poll(cx) else { return Ok(()) };
         match signed {
+            Ok(Some(_)) if self.node.is_draining() => {
+                Err(Over::Closed(Close::Restarting, Some(BUSY_AFTER_MS)))
+            }
             Ok(Some((me, welcoming))) => {
                 let open = Open::new(&self.node, me, self.encoding, *last_gen, welcoming);
                 open.register(cx);
@@ -188,8 +191,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
         if !self.partial.is_empty() && self.may_read() {
             let mut bytes = std::mem::take(&mut self.partial);
-            self.take(&mut bytes)?;
-            self.partial = bytes;
+            let taken = self.take(&mut bytes);
+            self.partial = if bytes.is_empty() { BytesMut::new() } else { bytes };
+            taken?;
         }
         for _ in 0..READS {
             if !self.may_read() {
@@ -253,8 +257,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
                 Declared::Bytes { whole, .. } if (bytes.len() as u64) < whole => return Ok(()),
                 Declared::Bytes { .. } | Declared::Unmasked => {}
             }
-            // The codec looks at neither: nothing was negotiated that would use them.
-            if bytes.first().is_some_and(|first| first & 0x70 != 0) {
+            if !frames::is_allowed(bytes) {
                 return Err(Over::Closed(Close::Protocol, None));
             }
             match self.codec.decode(bytes) {

@@ -79,7 +79,7 @@ struct Unanswered {
     sn: u64,
     until_ms: u64,
     /// Set while its pair is loaded.
-    loading: Option<(Box<(Send, Upload)>, Loading)>,
+    loading: Option<(Box<(Offer, Upload)>, Loading)>,
 }
 
 impl Open {
@@ -270,7 +270,7 @@ impl Open {
     fn call(&mut self) {
         if let Some(call) = self.channel.next_call(&self.lane, self.node.now_ms()) {
             let (r#gen, device, op) = (call.r#gen, self.me.device, call.op);
-            let to = To::Session { lane: self.lane.clone(), flights: call.flights };
+            let to = To::Session { device, lane: self.lane.clone(), flights: call.flights };
             self.node.intake.push(Call::Device { r#gen, device, op }, to);
         }
     }
@@ -328,7 +328,8 @@ impl Open {
         if self.sends.iter().any(|s| s.to == send.to && s.loading.is_some()) {
             return Err(Reject::Unavailable { retry_after_ms: UNDER_WAY_RETRY_MS });
         }
-        match self.admission.look(&self.offer(&send, &upload)) {
+        let offer = self.offer(&send, &upload);
+        match self.admission.look(&offer) {
             Verdict::Answer(answer) => return Ok(Some(ServerOp::Accepted((*answer).clone()))),
             Verdict::Refused(reject) => return Err(reject),
             Verdict::New | Verdict::Changed | Verdict::Again | Verdict::Resubmitted => {}
@@ -340,7 +341,7 @@ impl Open {
                 // In place before it is routed: the answer may come at once.
                 let loading = None;
                 self.sends.push(Unanswered { id, to, sn, until_ms, loading });
-                let done = self.admit(id, &send, &upload, &facts);
+                let done = self.admit(id, &offer, &upload, &facts);
                 if !matches!(done, Ok(None)) {
                     self.sends.pop();
                     self.free_sends();
@@ -349,7 +350,7 @@ impl Open {
             }
             Err(_) => Box::pin(load(self.node.clone(), self.me.user, to)) as Loading,
         };
-        let loading = Some((Box::new((send, upload)), loading));
+        let loading = Some((Box::new((offer, upload)), loading));
         self.sends.push(Unanswered { id, to, sn, until_ms, loading });
         Ok(None)
     }
@@ -385,13 +386,12 @@ impl Open {
     fn admit(
         &self,
         id: Option<u64>,
-        send: &Send,
+        offer: &Offer,
         upload: &Upload,
         facts: &PairFacts,
     ) -> Result<Option<ServerOp>, Reject> {
-        let targets = check::targets(&self.me, send.to, upload, facts)?;
-        let offer = self.offer(send, upload);
-        let at = match self.admission.admit(&offer, upload.header.class) {
+        let targets = check::targets(&self.me, offer.to, upload, facts)?;
+        let at = match self.admission.admit(offer, upload.header.class) {
             Ok(at) => at,
             Err(Verdict::Answer(answer)) => {
                 return Ok(Some(ServerOp::Accepted((*answer).clone())));
@@ -402,11 +402,11 @@ impl Open {
         let envelope = Arc::new(Envelope {
             from_user: self.me.user,
             from_device: self.me.device,
-            to: send.to,
-            sn: send.sn,
+            to: offer.to,
+            sn: offer.sn,
             mid: offer.mid,
             at,
-            again: send.re.is_some(),
+            again: offer.re.is_some(),
             body: hushwire_wire::deliver::SharedBody::new(upload.shared.clone()),
         });
         let (admission, lane) = (self.admission.clone(), self.lane.clone());
@@ -421,9 +421,9 @@ impl Open {
             let Some((_, loading)) = &mut waiting.loading else { continue };
             let Poll::Ready(facts) = loading.as_mut().poll(cx) else { continue };
             let Some((parts, _)) = waiting.loading.take() else { continue };
-            let (id, (send, upload)) = (waiting.id, *parts);
+            let (id, (offer, upload)) = (waiting.id, *parts);
             let done = match facts {
-                Ok(Some(facts)) => self.admit(id, &send, &upload, &facts),
+                Ok(Some(facts)) => self.admit(id, &offer, &upload, &facts),
                 Ok(None) => Err(Reject::NotContact {}),
                 Err(Unavailable) => Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS }),
             };

@@ -192,6 +192,11 @@ impl<F> Lane<F> {
         may
     }
 
+    /// Whether routers may push.
+    pub fn is_open(&self) -> bool {
+        self.lock().gate == Gate::Open
+    }
+
     /// Shuts the lane for routers; what waits stays.
     pub fn shut(&self) {
         let mut inner = self.lock();
@@ -255,7 +260,11 @@ impl<F> Lane<F> {
                 }
             }
             Fact::EventsLost => inner.events_lost = true,
-            Fact::Behind => inner.behind = true,
+            // At once, not when the session hears it: nobody may push past what was written.
+            Fact::Behind => {
+                inner.gate = Gate::Shut;
+                inner.behind = true;
+            }
             Fact::Notices => inner.notices = true,
             Fact::Kick { close, after_ms } => {
                 inner.kick.get_or_insert((close, after_ms));
@@ -361,6 +370,15 @@ mod tests {
         }
         assert!(lane.open());
         assert_eq!(push(&lane, 7, 100), None);
+    }
+
+    #[test]
+    fn who_is_told_to_be_behind_is_shut_at_once() {
+        let lane = lane();
+        assert_eq!(push(&lane, 1, 10), None);
+        lane.tell(Fact::Behind);
+        assert_eq!(push(&lane, 2, 10), Some(2), "it must not overtake what was written");
+        assert!(!lane.is_empty() && !lane.is_open(), "what waits stays");
     }
 
     #[test]

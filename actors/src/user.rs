@@ -195,6 +195,8 @@ impl Users {
         };
         let mut sessions = lock(sessions);
         if sessions.iter().all(|session| session.conn != conn) {
+            // Most have one device here.
+            sessions.reserve_exact(1);
             sessions.push(Session { device, conn, lane });
         }
     }

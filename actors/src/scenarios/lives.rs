@@ -139,9 +139,9 @@ async fn a_session_that_panics_gives_up_its_place_and_loses_nothing() {
     assert_eq!(bob.message().await.n, 1);
 }
 
-/// A queue store that fails its next calls: by a panic, or by an honest answer.
+/// A queue store that fails: by one panic, by an honest answer, or by never answering devices.
 #[derive(Debug)]
-struct Faulty(MemoryQueue, AtomicBool, AtomicBool);
+struct Faulty(MemoryQueue, AtomicBool, AtomicBool, AtomicBool);
 
 #[async_trait]
 impl Queue for Faulty {
@@ -149,6 +149,9 @@ impl Queue for Faulty {
         assert!(!self.1.swap(false, Ordering::Relaxed), "broken on purpose");
         if self.2.load(Ordering::Relaxed) {
             return calls.iter().map(|_| Err(Unavailable)).collect();
+        }
+        if self.3.load(Ordering::Relaxed) && matches!(calls[..], [Call::Device { .. }, ..]) {
+            std::future::pending::<()>().await;
         }
         self.0.call(calls).await
     }
@@ -171,7 +174,8 @@ async fn a_broken_queue_store_delays_custody_and_nothing_fails_open() {
     tokio::time::pause();
     let mut faulty = None;
     let world = World::over([1, 1, 0, 0], unpaced(), |queue| {
-        let queue = Arc::new(Faulty(queue, AtomicBool::default(), AtomicBool::default()));
+        let no = AtomicBool::default;
+        let queue = Arc::new(Faulty(queue, no(), no(), no()));
         faulty = Some(queue.clone());
         queue
     });
@@ -201,6 +205,13 @@ async fn a_broken_queue_store_delays_custody_and_nothing_fails_open() {
     assert!(matches!(alice.notice().await.1, News::Delivered { mid, .. } if mid == super::mid(1)));
     assert_eq!(bob.ask(ClientOp::Sync {}).await, ServerOp::Ok {});
     assert_eq!(world.engine.counts().queued_messages, 0);
+    // One that never answers does not keep a client waiting for its welcome.
+    faulty.3.store(true, Ordering::Relaxed);
+    let before = Instant::now();
+    let mut late = world.connect(Encoding::Json);
+    late.op(Client::hello(2, 0, None)).await;
+    assert_eq!(late.closed().await, Close::Overloaded);
+    assert!((5_000..5_100).contains(&before.elapsed().as_millis()));
 }
 
 #[actix::test]
@@ -281,6 +292,8 @@ async fn an_idle_session_is_small() {
     // The parts of a signed-in session that a bare relay does not have, without allocators' slack.
     let open = size_of::<crate::session::open::Open>();
     let lane = size_of::<crate::lane::Lane<crate::route::FlightRef>>();
-    println!("open {open}, lane {lane}");
+    let session = size_of::<crate::session::DeviceSession<tokio::net::TcpStream>>();
+    let ledger = size_of::<crate::ledger::Ledger>();
+    println!("session {session}, open {open}, lane {lane}, ledger {ledger}");
     assert!(open + lane < 1_200, "{open} + {lane}");
 }

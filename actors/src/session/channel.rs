@@ -404,7 +404,8 @@ impl<F: Custodian + Clone> Channel<F> {
             (Doing::Back(numbers), Outcome::Written(taken)) => self.backed(&numbers, &taken),
             (Doing::Force(_), _) => self.behind(lane, now_ms),
             (Doing::Page, Outcome::Page(page)) => self.paged(page, now_ms, out),
-            (Doing::Flip, Outcome::Flipped(true)) => self.state = State::Live,
+            // Shut meanwhile: a router wrote something, and the mode follows.
+            (Doing::Flip, Outcome::Flipped(true)) if lane.is_open() => self.state = State::Live,
             (Doing::Flip, _) => self.flip_refused(lane, now_ms),
             (Doing::Touch, _) => {
                 for (_, target) in self.syncs.iter_mut().filter(|(_, target)| target.is_none()) {

@@ -67,6 +67,7 @@ pub(crate) struct Open {
     sends: Vec<Unanswered>,
     welcoming: Option<Box<Welcoming>>,
     ping_ms: u64,
+    /// The peer's pong is due; before the welcome, the queue store's reply.
     pong_by_ms: Option<u64>,
     asked_ms: u64,
     refused: (u64, u32),
@@ -108,7 +109,7 @@ impl Open {
             sends: Vec::new(),
             welcoming: Some(Box::new(welcoming)),
             ping_ms: node.now_ms() + node.limits.heartbeat_ms,
-            pong_by_ms: None,
+            pong_by_ms: Some(node.now_ms() + node.limits.hello_within_ms),
             asked_ms: 0,
             refused: (0, 0),
         };
@@ -246,7 +247,11 @@ impl Open {
         self.free_sends();
         self.call();
         if self.pong_by_ms.is_some_and(|by_ms| by_ms <= now_ms) {
-            return Err((Close::NoAnswer, None));
+            return Err(if self.welcoming.is_some() {
+                (Close::Overloaded, Some(BUSY_RETRY_MS))
+            } else {
+                (Close::NoAnswer, None)
+            });
         }
         if self.ping_ms > now_ms {
             return Ok(Ping::NotYet);
@@ -296,6 +301,7 @@ impl Open {
 
     fn welcome(&mut self, out: &mut BytesMut) {
         let Some(welcoming) = self.welcoming.take() else { return };
+        self.pong_by_ms = None;
         let limits = &self.node.limits;
         let welcome = Welcome {
             conn: self.conn,

@@ -264,6 +264,32 @@ fn a_lost_store_is_attached_again_and_everything_unbacked() {
 }
 
 #[test]
+fn a_lane_that_was_shut_during_a_flip_is_flipped_again() {
+    let mut pair = Pair::live(Limits::default());
+    pair.force(1);
+    assert_eq!(numbers(&pair.run()), [1]);
+    pair.ack(1);
+    let mut flips = 0;
+    while let Some(call) = pair.channel.next_call(&pair.lane, 1) {
+        if matches!(call.op, Op::Flip { .. }) {
+            flips += 1;
+            if flips == 1 {
+                assert!(pair.push(2));
+                pair.lane.tell(crate::lane::Fact::Behind);
+                assert!(!pair.push(3));
+            }
+        }
+        let reply = pair.execute(&call);
+        let out = pair.channel.reply(Ok(reply), &pair.lane, 1);
+        if numbers(&out) == [2] {
+            pair.ack(2);
+        }
+    }
+    assert_eq!((flips, pair.channel.state), (2, State::Live));
+    assert!(pair.push(4));
+}
+
+#[test]
 fn the_end_hands_over_what_is_in_no_ledger() {
     let mut pair = Pair::live(Limits { window_messages: 2, ..Limits::default() });
     for sn in 1..=3 {

@@ -26,11 +26,15 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(30);
 const ENCODING: Encoding = Encoding::Cbor;
 
+type OnReply = Box<dyn FnMut(&Call, Reply) -> Reply + Send>;
+type OnRequest = Box<dyn FnMut(ClientFrame) -> Option<ClientFrame> + Send>;
+type OnFrame = Box<dyn FnMut(ServerFrame) -> Vec<ServerFrame> + Send>;
+
 /// What is done to what passes. The defaults do nothing.
 struct Rules {
-    reply: Box<dyn FnMut(&Call, Reply) -> Reply + Send>,
-    to_server: Box<dyn FnMut(ClientFrame) -> Option<ClientFrame> + Send>,
-    to_client: Box<dyn FnMut(ServerFrame) -> Vec<ServerFrame> + Send>,
+    reply: OnReply,
+    to_server: OnRequest,
+    to_client: OnFrame,
 }
 
 impl Default for Rules {

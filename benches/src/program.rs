@@ -19,9 +19,12 @@ pub(crate) struct Program {
 impl Program {
     /// Starts the server with its data in `folder`, without the 10-second rule.
     pub(crate) fn server(binary: &Path, folder: &Path) -> Result<Self, String> {
+        // It runs in another folder, where a relative path would lead nowhere.
+        let binary =
+            binary.canonicalize().map_err(|e| format!("no server at {}: {e}", binary.display()))?;
         let address = free_port()?;
         let log = fs::File::create(folder.join("server.log")).map_err(|e| format!("log: {e}"))?;
-        let mut command = on_core(0, binary);
+        let mut command = on_core(0, &binary);
         command
             .arg("serve")
             .current_dir(folder)

@@ -428,3 +428,6 @@ async fn rest(sleep: Option<Duration>) {
         None => pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,15 +11,18 @@
 //! counts is sent in the order of submission to each recipient; nothing new goes out while a
 //! lost queue store is made good.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use hushwire_wire::frame::{Accepted, News};
-use hushwire_wire::{DeviceId, EpochId, Gen, Mid, Reject, Rule, Sealed, UserId, limits};
-use serde::{Deserialize, Serialize};
+use hushwire_wire::{DeviceId, Gen, Mid, Reject, Rule, Sealed, UserId, limits};
 
 use crate::said::{Id, Said};
 
 mod answer;
+mod entry;
+mod pump;
+
+pub use entry::{Entry, Sent, Target};
 
 /// Unaccepted messages in flight, at most.
 pub const IN_FLIGHT: usize = limits::SENDS_UNANSWERED;
@@ -29,71 +32,6 @@ pub const ENTRIES_MAX: usize = 10_000;
 pub const MIDS_MAX: usize = 64;
 /// Between two messages of a resubmission, in milliseconds (5 a second).
 const RESUBMIT_EVERY_MS: u64 = 200;
-
-/// One message on its way. It is stored as it stands here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// To whom.
-    pub to: UserId,
-    /// The logical id.
-    pub id: Id,
-    /// What it says: kept for encrypting again.
-    pub said: Said,
-    /// When the person sent it, in milliseconds since 1970.
-    pub sent_ms: u64,
-    /// Its number, once it was encrypted; 0 before.
-    pub sn: u64,
-    /// The encrypted form. `None`: plaintext that waits.
-    pub sent: Option<Sent>,
-    /// Every message id used for it.
-    pub mids: Vec<Mid>,
-    /// The server has it in custody.
-    pub accepted: bool,
-    /// Devices that need nothing more: they persisted it, were skipped, or it expired for them.
-    pub settled: Vec<DeviceId>,
-    /// A device of the recipient persisted it.
-    pub delivered: bool,
-}
-
-/// The encrypted form of an entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sent {
-    /// The message's id.
-    pub mid: Mid,
-    /// CRYPTO 6, `upload`.
-    pub upload: Sealed,
-    /// Under which epoch.
-    pub epoch: EpochId,
-    /// The devices that it goes to.
-    pub targets: Vec<Target>,
-}
-
-/// A device that a message goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Target {
-    /// Which.
-    pub device: DeviceId,
-    /// Whether it is the recipient's; else it is an own one.
-    pub is_peer: bool,
-}
-
-impl Entry {
-    fn is_done(&self) -> bool {
-        let targets = self.sent.iter().flat_map(|sent| &sent.targets);
-        self.accepted && targets.into_iter().all(|target| self.settled.contains(&target.device))
-    }
-
-    fn settle(&mut self, device: DeviceId) {
-        if !self.settled.contains(&device) {
-            self.settled.push(device);
-        }
-    }
-
-    fn is_peer_device(&self, device: &DeviceId) -> bool {
-        let mut targets = self.sent.iter().flat_map(|sent| &sent.targets);
-        targets.any(|target| target.is_peer && target.device == *device)
-    }
-}
 
 /// What the owner is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -506,160 +444,6 @@ impl Outbox {
             self.remove(order, out);
             out.push(Effect::Tell(Progress::Failed { id, why, may_have_arrived }));
         }
-    }
-
-    fn transmit(&mut self, order: u64, out: &mut Vec<Effect>) {
-        let re = match &self.link {
-            Link::Down => return,
-            Link::Resync { r#gen, .. } => Some(*r#gen),
-            Link::Up => None,
-        };
-        let Some(entry) = self.entries.get(&order) else { return };
-        // An unaccepted message that was sealed when the loss was announced waits for its end.
-        if re.is_some() != entry.accepted {
-            return;
-        }
-        let Some(sent) = &entry.sent else { return };
-        let live = self.live.entry(order).or_default();
-        live.on_wire = true;
-        live.freed = false;
-        let (to, sn, upload) = (entry.to, entry.sn, sent.upload.clone());
-        out.push(Effect::Transmit { order, to, sn, upload, re });
-        if !live.told_sent && !entry.accepted {
-            live.told_sent = true;
-            out.push(Effect::Tell(Progress::Sent(entry.id)));
-        }
-    }
-
-    /// Sends what may be sent now, and notes when to look again.
-    fn pump(&mut self, now: u64, out: &mut Vec<Effect>) {
-        self.wake = None;
-        match self.link {
-            Link::Down => {}
-            Link::Resync { .. } => self.pump_resync(now, out),
-            Link::Up => self.pump_up(now, out),
-        }
-    }
-
-    fn wake_at(&mut self, at: u64) {
-        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
-    }
-
-    fn pump_resync(&mut self, now: u64, out: &mut Vec<Effect>) {
-        loop {
-            let Link::Resync { r#gen, todo, said, .. } = &mut self.link else { return };
-            let Some(order) = todo.front().copied() else {
-                if !*said && now >= self.resubmit_from {
-                    *said = true;
-                    out.push(Effect::SayResynced(*r#gen));
-                } else if !*said {
-                    self.wake_at(self.resubmit_from);
-                }
-                return;
-            };
-            if !self.entries.contains_key(&order) {
-                todo.pop_front();
-                continue;
-            }
-            let live = self.live.entry(order).or_default();
-            let from = live.not_before.max(self.resubmit_from);
-            if live.on_wire || live.sealing {
-                return;
-            }
-            if now < from {
-                self.wake_at(from);
-                return;
-            }
-            if live.fresh {
-                live.sealing = true;
-                out.push(Effect::Seal { order, fresh: true });
-            } else {
-                self.transmit(order, out);
-            }
-            return;
-        }
-    }
-
-    fn pump_up(&mut self, now: u64, out: &mut Vec<Effect>) {
-        let waiting: Vec<u64> =
-            self.entries.iter().filter(|(_, e)| !e.accepted).map(|(order, _)| *order).collect();
-        let mut busy: HashSet<UserId> = HashSet::new();
-        let mut paced_out = false;
-        // First those that hold a slot: encrypted, and nothing went to that recipient since.
-        for order in &waiting {
-            let Some(entry) = self.entries.get(order) else { continue };
-            let live = self.live.entry(*order).or_default();
-            let is_newest = self.last_sn.get(&entry.to) == Some(&entry.sn);
-            let holds = live.sealing || (entry.sent.is_some() && is_newest && !live.freed);
-            if !holds {
-                continue;
-            }
-            busy.insert(entry.to);
-            let idle = !live.on_wire && !live.sealing;
-            let at = live.not_before;
-            paced_out |= entry.said.is_paced() && !(idle && now < at);
-            if idle && now < at {
-                self.wake_at(at);
-            } else if idle {
-                self.transmit(*order, out);
-            }
-        }
-        // Then the others, in order; what waits keeps its own kind to that recipient waiting.
-        let mut behind: HashSet<(UserId, bool)> = HashSet::new();
-        let mut place = 0;
-        for order in waiting {
-            let Some(entry) = self.entries.get(&order) else { continue };
-            let live = self.live.entry(order).or_default();
-            let (to, is_paced, id) = (entry.to, entry.said.is_paced(), entry.id);
-            if live.sealing || live.on_wire || (busy.contains(&to) && Self::holds(live, entry)) {
-                continue;
-            }
-            let rule = if is_paced { self.paced_from } else { self.control_from };
-            let from = rule.max(live.not_before);
-            if is_paced && rule > now {
-                let until = rule + place * self.interval_ms;
-                place += 1;
-                if live.told_until.is_none_or(|told| told.abs_diff(until) > 500) {
-                    live.told_until = Some(until);
-                    out.push(Effect::Tell(Progress::Held { id, for_ms: until - now }));
-                }
-            }
-            if behind.contains(&(to, is_paced)) {
-                continue;
-            }
-            let paced_wait = is_paced && paced_out && self.interval_ms > 0;
-            if now < from || busy.contains(&to) || busy.len() >= IN_FLIGHT || paced_wait {
-                behind.insert((to, is_paced));
-                if now < from {
-                    self.wake_at(from);
-                }
-                continue;
-            }
-            busy.insert(to);
-            paced_out |= is_paced;
-            self.begin(order, out);
-        }
-    }
-
-    fn holds(live: &Live, entry: &Entry) -> bool {
-        entry.sent.is_some() && !live.freed
-    }
-
-    /// Sends the bytes at hand if nothing went to the recipient since, else encrypts again.
-    fn begin(&mut self, order: u64, out: &mut Vec<Effect>) {
-        let Some(entry) = self.entries.get_mut(&order) else { return };
-        let is_newest = self.last_sn.get(&entry.to) == Some(&entry.sn);
-        if entry.sent.is_some() && is_newest {
-            self.transmit(order, out);
-            return;
-        }
-        if entry.sent.take().is_some() {
-            entry.sn = 0;
-            out.push(Effect::Put(order));
-        }
-        let live = self.live.entry(order).or_default();
-        live.sealing = true;
-        out.push(Effect::Seal { order, fresh: live.fresh });
     }
 }
 

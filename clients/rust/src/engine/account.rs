@@ -51,10 +51,12 @@ pub(crate) async fn register(
     server: &str,
     handle: &Handle,
 ) -> Result<(), ClientError> {
-    let card: ServerCard = call::open(transport, Method::Get, "/v1/server", None).await?;
     let begun = store.record::<Account>(Space::Own, b"account")?;
+    if begun.as_ref().is_some_and(|account| account.registered) {
+        return Err(ClientError::HasAccount);
+    }
+    let card: ServerCard = call::open(transport, Method::Get, "/v1/server", None).await?;
     let (mut account, goes_on) = match begun {
-        Some(account) if account.registered => return Err(ClientError::HasAccount),
         Some(account) if account.handle == handle.as_str() && account.domain == card.domain => {
             (account, true)
         }
@@ -88,7 +90,7 @@ pub(crate) async fn register(
     Ok(())
 }
 
-fn begin(
+pub(super) fn begin(
     store: &mut Store,
     clock: &dyn Clock,
     random: &mut dyn Random,

@@ -2,8 +2,12 @@
 //! queue store that forgets. What must hold is checked where it happens; at the end, with all
 //! faults gone, every text was shown once and in order, and the outbox is empty.
 
+use std::collections::HashSet;
+
 use hushwire_e2ee::ContentId;
 use proptest::prelude::*;
+
+use hushwire_wire::EpochId;
 
 use super::*;
 

@@ -1,6 +1,8 @@
 use hushwire_e2ee::ContentId;
 use hushwire_wire::frame::{SkipReason, Skipped};
 
+use hushwire_wire::EpochId;
+
 use super::*;
 
 pub(super) const BOB: UserId = UserId([2; 32]);

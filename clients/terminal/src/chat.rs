@@ -1,0 +1,275 @@
+//! `hush chat`: a talk with one contact, on a terminal or in lines.
+//!
+//! Messages of others are mentioned and stay unshown, for their own talk. What was printed counts
+//! as shown, not what arrived.
+
+use std::collections::{BTreeSet, HashSet};
+use std::future::pending;
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use hushwire_client::{ClientError, Event, Id, Message};
+use tokio::sync::mpsc;
+
+use self::terminal::Terminal;
+use crate::failure::Failure;
+use crate::history::entry;
+use crate::output::Out;
+use crate::progress::Progress;
+use crate::render::Line;
+use crate::session::Session;
+
+mod lines;
+mod terminal;
+
+/// Messages of the history that open a talk on a terminal.
+const OPENING: usize = 10;
+/// How long the end of the input waits until the server has everything.
+const LAST_LINES: Duration = Duration::from_secs(60);
+/// How often the countdown is looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// Other people who are mentioned once each, at most; further ones each time.
+const MENTIONED_MAX: usize = 1_000;
+
+/// What comes from the keyboard.
+#[derive(Debug)]
+pub(crate) enum Typed {
+    /// A line.
+    Line(String),
+    /// A line that cannot be sent.
+    Refused(&'static str),
+    /// Ctrl-D, or the end of the input.
+    End,
+    /// Ctrl-C.
+    Interrupted,
+    /// It cannot be read.
+    Broken(io::Error),
+}
+
+/// Where lines are shown.
+enum View<'a> {
+    Json(&'a mut Out),
+    Prose(&'a mut Out),
+    Terminal(Terminal),
+}
+
+impl View<'_> {
+    async fn show(&mut self, line: &Line<'_>, progress: &Progress) -> Result<(), Failure> {
+        match self {
+            Self::Json(out) => out.json(line),
+            Self::Prose(out) => match line.words(progress, out.paint()) {
+                Some(words) => out.line(&words),
+                None => Ok(()),
+            },
+            Self::Terminal(terminal) => {
+                // The state of the newest message stands behind the cursor.
+                let is_behind = match line {
+                    Line::Held { .. } | Line::Connected => true,
+                    Line::Accepted { skipped: 0, .. } => true,
+                    Line::Delivered { id } => progress.is_newest(id),
+                    _ => false,
+                };
+                if !is_behind && let Some(words) = line.words(progress, terminal.paint()) {
+                    terminal.line(words).await;
+                }
+                terminal.status(&progress.status(Instant::now())).await;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Makes sure that somebody is a contact; asks the server if it is not known here. Gives the last
+/// messages, without the server if it can be.
+///
+/// # Errors
+/// If there is no such contact.
+pub(crate) async fn known(session: &mut Session, name: &str) -> Result<Vec<Message>, Failure> {
+    match session.client.history(name, OPENING).await {
+        Ok(messages) => return Ok(messages),
+        Err(ClientError::NoContact | ClientError::NotAccepted) => {}
+        Err(error) => return Err(error.into()),
+    }
+    session.unless_stopped(async |client| client.contacts().await).await?;
+    Ok(session.client.history(name, OPENING).await?)
+}
+
+/// Talks until the input ends.
+///
+/// # Errors
+/// If there is no such contact, the connection ends for good, or the input ended and messages did
+/// not reach the server.
+pub(crate) async fn run(
+    session: &mut Session,
+    name: &str,
+    json: bool,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let opening = known(session, name).await?;
+    let before = session.client.outbox().await?.waiting.iter().map(|waiting| waiting.id).collect();
+    let is_terminal = !json && io::stdin().is_terminal() && io::stdout().is_terminal();
+    let (view, typed, seen) = if is_terminal {
+        header(session, name, &opening, out).await?;
+        let (terminal, typed) = Terminal::open(format!("{}> ", session.me.handle), out.paint())?;
+        let seen = opening.iter().map(|message| message.id).collect();
+        (View::Terminal(terminal), typed, seen)
+    } else {
+        let view = if json { View::Json(&mut *out) } else { View::Prose(&mut *out) };
+        (view, lines::stdin(), HashSet::new())
+    };
+    let mut talk = Talk {
+        name,
+        view,
+        seen,
+        is_terminal,
+        progress: Progress::with_earlier(&opening),
+        mentioned: BTreeSet::new(),
+        before,
+        until: None,
+    };
+    let done = talk.run(session, typed).await;
+    let waiting = session.client.outbox().await.map(|outbox| outbox.unaccepted());
+    if let View::Terminal(terminal) = talk.view {
+        terminal.close().await;
+    }
+    if let Ok(unaccepted @ 1..) = waiting {
+        let line = Line::Outbox { unaccepted };
+        if json {
+            out.json(&line)?;
+        } else if let Some(words) = line.words(&talk.progress, out.paint()) {
+            out.line(&words)?;
+        }
+    }
+    done
+}
+
+async fn header(
+    session: &Session,
+    name: &str,
+    opening: &[Message],
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let paint = out.paint();
+    let is_verified = session.client.safety_number(name).await.is_ok_and(|safety| safety.verified);
+    let state = if is_verified {
+        paint.good("verified")
+    } else {
+        paint.loud(&format!("not verified: `hush contacts verify {name}`"))
+    };
+    out.line(&format!("{} ({state})  {}", paint.name(name), paint.aside("Ctrl-D ends")))?;
+    for message in opening {
+        out.line(&entry(message, paint))?;
+    }
+    Ok(())
+}
+
+struct Talk<'a> {
+    name: &'a str,
+    view: View<'a>,
+    /// Printed at the beginning, though they may be told again.
+    seen: HashSet<Id>,
+    is_terminal: bool,
+    progress: Progress,
+    mentioned: BTreeSet<String>,
+    /// What earlier sessions left in the outbox: the end does not wait for it.
+    before: HashSet<Id>,
+    /// The input has ended: so long the rest may take.
+    until: Option<Instant>,
+}
+
+enum Turn {
+    Typed(Typed),
+    Event(Option<Event>),
+    Tick,
+    Stop,
+}
+
+impl Talk<'_> {
+    async fn run(
+        &mut self,
+        session: &mut Session,
+        mut typed: mpsc::Receiver<Typed>,
+    ) -> Result<(), Failure> {
+        loop {
+            let is_open = self.until.is_none();
+            let turn = tokio::select! {
+                () = session.stop.asked() => Turn::Stop,
+                line = typed.recv(), if is_open => Turn::Typed(line.unwrap_or(Typed::End)),
+                event = session.events.recv() => Turn::Event(event),
+                () = tick(self.is_terminal || !is_open) => Turn::Tick,
+            };
+            match turn {
+                Turn::Stop | Turn::Typed(Typed::Interrupted) => return Ok(()),
+                Turn::Typed(Typed::End) if self.is_terminal => return Ok(()),
+                Turn::Typed(Typed::End) => self.until = Some(Instant::now() + LAST_LINES),
+                Turn::Typed(Typed::Broken(error)) => return Err(Failure::Input(error)),
+                Turn::Typed(Typed::Refused(why)) => self.show(&Line::Refused { why }).await?,
+                Turn::Typed(Typed::Line(text)) => self.say(session, &text).await?,
+                Turn::Event(None) => return Err(ClientError::Closed.into()),
+                Turn::Event(Some(event)) => self.event(session, event).await?,
+                Turn::Tick => self.tick().await,
+            }
+            if let Some(until) = self.until {
+                let outbox = session.client.outbox().await?;
+                let waiting = outbox.waiting.iter().filter(|waiting| !waiting.accepted);
+                match waiting.filter(|waiting| !self.before.contains(&waiting.id)).count() {
+                    0 => return Ok(()),
+                    count if Instant::now() >= until => return Err(Failure::Unsent { count }),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    async fn show(&mut self, line: &Line<'_>) -> Result<(), Failure> {
+        self.progress.take(line, Instant::now());
+        self.view.show(line, &self.progress).await
+    }
+
+    async fn tick(&self) {
+        if let View::Terminal(terminal) = &self.view {
+            terminal.status(&self.progress.status(Instant::now())).await;
+        }
+    }
+
+    async fn say(&mut self, session: &Session, text: &str) -> Result<(), Failure> {
+        if text.trim().is_empty() {
+            return Ok(());
+        }
+        match session.client.send_text(self.name, text).await {
+            Ok(id) => self.show(&Line::Queued { id, to: self.name, text }).await,
+            // A line that cannot be sent does not end the talk; a store that failed does.
+            Err(error @ (ClientError::Closed | ClientError::Store(_))) => Err(error.into()),
+            Err(error) => self.show(&Line::Refused { why: &error.to_string() }).await,
+        }
+    }
+
+    async fn event(&mut self, session: &Session, event: Event) -> Result<(), Failure> {
+        match &event {
+            Event::MessageReceived(message) if message.from == self.name => {
+                if !self.seen.remove(&message.id) {
+                    self.show(&Line::from(message)).await?;
+                }
+                Ok(session.client.mark_shown(message).await?)
+            }
+            Event::MessageReceived(message) => {
+                if self.mentioned.contains(&message.from) {
+                    return Ok(());
+                }
+                if self.mentioned.len() < MENTIONED_MAX {
+                    self.mentioned.insert(message.from.clone());
+                }
+                self.show(&Line::Waiting { from: &message.from }).await
+            }
+            Event::Disconnected { why, retry_in_ms: None } => {
+                self.show(&Line::from(&event)).await?;
+                Err(Failure::Ended(why.clone()))
+            }
+            _ => self.show(&Line::from(&event)).await,
+        }
+    }
+}
+
+async fn tick(is_wanted: bool) {
+    if is_wanted { tokio::time::sleep(TICK).await } else { pending().await }
+}

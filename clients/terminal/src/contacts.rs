@@ -1,0 +1,221 @@
+//! `hush contacts`: ask, accept, list, compare safety numbers.
+
+use std::io::{self, BufRead as _, IsTerminal as _};
+
+use hushwire_client::link::ContactLink;
+use hushwire_client::{ClientError, ContactCard, Safety, Standing};
+use serde::Serialize;
+
+use crate::escape;
+use crate::failure::Failure;
+use crate::output::{Out, Paint};
+use crate::session::Session;
+
+/// Asks somebody; if they asked first, this accepts.
+///
+/// # Errors
+/// What the SDK says.
+pub(crate) async fn add(session: &mut Session, name: &str, out: &mut Out) -> Result<(), Failure> {
+    session.unless_stopped(async |client| client.contacts_add(name).await).await?;
+    let handle = handle(name);
+    let accepted = session.client.safety_number(&handle).await.is_ok();
+    if accepted {
+        out.line(&format!("{handle} had asked you: you are contacts now."))?;
+        return next_steps(&handle, out);
+    }
+    let me = &session.me.handle;
+    out.line(&format!("{handle} is asked, if there is such a person: the server does not tell."))?;
+    out.line(&format!("{handle} answers with `hush contacts accept {me}`."))
+}
+
+fn handle(name: &str) -> String {
+    ContactLink::parse(name).map(|link| link.handle.to_string()).unwrap_or_default()
+}
+
+/// Accepts a request.
+///
+/// # Errors
+/// What the SDK says.
+pub(crate) async fn accept(
+    session: &mut Session,
+    name: &str,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    session.unless_stopped(async |client| client.contacts_accept(name).await).await?;
+    out.line(&format!("{name} is your contact now."))?;
+    next_steps(name, out)
+}
+
+fn next_steps(name: &str, out: &mut Out) -> Result<(), Failure> {
+    out.line(&format!("Next: `hush contacts verify {name}`, then `hush chat {name}`."))
+}
+
+/// A contact in JSON.
+#[derive(Serialize)]
+struct Card<'a> {
+    contact: &'a str,
+    standing: Standing,
+    verified: bool,
+    blocked: bool,
+}
+
+/// Lists contacts and requests.
+///
+/// # Errors
+/// If the server cannot be reached.
+pub(crate) async fn list(session: &mut Session, json: bool, out: &mut Out) -> Result<(), Failure> {
+    let cards = session.unless_stopped(async |client| client.contacts().await).await?;
+    if json {
+        for card in &cards {
+            let ContactCard { handle, standing, verified, blocked, .. } = card;
+            let (standing, verified, blocked) = (*standing, *verified, *blocked);
+            out.json(&Card { contact: handle, standing, verified, blocked })?;
+        }
+        return Ok(());
+    }
+    if cards.is_empty() {
+        return out.line("No contacts yet: `hush contacts add NAME` asks somebody.");
+    }
+    let width = cards.iter().map(|card| card.handle.len()).max().unwrap_or_default();
+    for card in &cards {
+        let name = format!("{:width$}", escape::line(&card.handle));
+        out.line(&format!("{}  {}", out.paint().name(&name), standing(card, out.paint())))?;
+    }
+    Ok(())
+}
+
+fn standing(card: &ContactCard, paint: Paint) -> String {
+    let name = escape::line(&card.handle);
+    match card.standing {
+        _ if card.blocked => paint.loud("blocked: the devices cannot be verified"),
+        Standing::Asked => paint.aside("asked, no answer yet"),
+        Standing::AsksMe => format!("asks you: `hush contacts accept {name}`"),
+        Standing::Active if card.verified => paint.good("verified"),
+        Standing::Active => format!("not verified: `hush contacts verify {name}`"),
+    }
+}
+
+/// Shows the safety number, asks, and remembers.
+///
+/// # Errors
+/// If there is no such contact.
+pub(crate) async fn verify(
+    session: &mut Session,
+    name: &str,
+    yes: bool,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let safety = known(session, name).await?;
+    let own = session.me.handle.clone();
+    for line in page(&own, name, &safety) {
+        out.line(&line)?;
+    }
+    let is_asked = !yes && io::stdin().is_terminal() && io::stdout().is_terminal();
+    if !yes && !is_asked {
+        return out.line(&if safety.verified {
+            "It was compared before, and still holds.".to_owned()
+        } else {
+            format!("Nothing was remembered. After comparing: `hush contacts verify {name} --yes`.")
+        });
+    }
+    if is_asked {
+        out.ask("Are both numbers and both entries equal? [y/N] ")?;
+        if !is_yes(&answer(session).await?) {
+            out.line(&out.paint().loud("Not remembered."))?;
+            return out.line(
+                "If the entries are equal and the numbers differ, somebody may stand between you: \
+                 do not send anything secret.",
+            );
+        }
+    }
+    session.client.mark_verified(name).await?;
+    out.line(&out.paint().good(&format!("Remembered: {name} is verified.")))
+}
+
+/// The number, after looking whether the contact has accepted meanwhile. Without the server, what
+/// is known here counts.
+async fn known(session: &mut Session, name: &str) -> Result<Safety, Failure> {
+    let synced = session.unless_stopped(async |client| client.contacts().await).await;
+    let safety = session.client.safety_number(name).await;
+    match (safety, synced) {
+        (Ok(safety), _) => Ok(safety),
+        // Why nothing newer is known says more than that nothing is known.
+        (Err(ClientError::NoContact | ClientError::NotAccepted), Err(why)) => Err(why),
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+fn page(own: &str, peer: &str, safety: &Safety) -> Vec<String> {
+    let (own_seq, peer_seq) = (safety.own_seq, safety.peer_seq);
+    let mut lines = vec![format!("Safety number of {own} and {peer}:"), String::new()];
+    let groups: Vec<&str> = safety.number.split_whitespace().collect();
+    for row in groups.chunks(4) {
+        lines.push(format!("    {}", row.join(" ")));
+    }
+    lines.push(String::new());
+    lines.push(format!("    it covers {own}'s device log up to entry {own_seq},"));
+    lines.push(format!("              {peer}'s device log up to entry {peer_seq}"));
+    lines.push(String::new());
+    lines.push(format!(
+        "{peer} sees it with `hush contacts verify {own}`. Compare in person or on the telephone,"
+    ));
+    lines.push(
+        "not through this chat, and only if both of you see the same two entries.".to_owned(),
+    );
+    lines
+}
+
+/// A line of the keyboard, read on a thread of its own so that Ctrl-C ends at once.
+async fn answer(session: &mut Session) -> Result<String, Failure> {
+    let (sender, line) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = io::stdin().lock().read_line(&mut line).map(|_| line);
+        let _ = sender.send(read);
+    });
+    tokio::select! {
+        () = session.stop.asked() => Err(Failure::Interrupted),
+        line = line => line.map_err(|_| Failure::Interrupted)?.map_err(Failure::Input),
+    }
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_shows_twelve_groups_and_both_entries() {
+        let number = (0..12).map(|n| format!("{n:05}")).collect::<Vec<_>>().join(" ");
+        let safety = Safety { number, own_seq: 3, peer_seq: 7, verified: false };
+        let page = page("alice", "bob", &safety).join("\n");
+        assert!(page.contains("    00000 00001 00002 00003\n    00004"), "{page}");
+        assert!(page.contains("alice's device log up to entry 3"));
+        assert!(page.contains("bob's device log up to entry 7"));
+        let groups = page
+            .split_whitespace()
+            .filter(|word| word.len() == 5 && word.bytes().all(|byte| byte.is_ascii_digit()));
+        assert_eq!(groups.count(), 12);
+    }
+
+    #[test]
+    fn only_yes_is_yes() {
+        for yes in ["y\n", "Y", " yes \n", "YES"] {
+            assert!(is_yes(yes), "{yes}");
+        }
+        for no in ["", "\n", "n", "no", "yep", "ja"] {
+            assert!(!is_yes(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn links_are_called_by_their_name() {
+        let link =
+            hushwire_client::link::contact_link("bob", "x.org", &hushwire_client::UserId([1; 32]));
+        assert_eq!(handle(&link), "bob");
+        assert_eq!(handle("bob"), "bob");
+    }
+}

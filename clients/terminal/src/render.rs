@@ -1,0 +1,410 @@
+//! What happened, as a line: JSON for programs, words for people. The keys of the JSON are a
+//! promise; the help lists them.
+
+use hushwire_client::{Event, Id, Message};
+use serde::Serialize;
+
+use crate::escape;
+use crate::output::Paint;
+use crate::progress::Progress;
+
+/// The names of all events, as JSON has them.
+#[cfg(test)]
+pub(crate) const EVENTS: &[&str] = &[
+    "connected",
+    "disconnected",
+    "message",
+    "waiting",
+    "queued",
+    "held",
+    "sent",
+    "accepted",
+    "delivered",
+    "read",
+    "unreadable",
+    "expired",
+    "failed",
+    "resynced",
+    "contact_request",
+    "contact_accepted",
+    "alarm",
+    "missed",
+    "refused",
+    "outbox",
+];
+
+/// One line of output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Line<'a> {
+    Connected,
+    Disconnected {
+        why: &'a str,
+        retry_in_ms: Option<u64>,
+    },
+    Message {
+        id: Id,
+        from: &'a str,
+        text: &'a str,
+        sent_ms: u64,
+        at_ms: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reply_to: Option<Id>,
+    },
+    Waiting {
+        from: &'a str,
+    },
+    Queued {
+        id: Id,
+        to: &'a str,
+        text: &'a str,
+    },
+    Held {
+        id: Id,
+        for_ms: u64,
+    },
+    Sent {
+        id: Id,
+    },
+    Accepted {
+        id: Id,
+        #[serde(skip_serializing_if = "is_zero")]
+        skipped: usize,
+    },
+    Delivered {
+        id: Id,
+    },
+    Read {
+        from: &'a str,
+        of: &'a [Id],
+    },
+    Unreadable {
+        id: Id,
+        code: &'a str,
+    },
+    Expired {
+        id: Id,
+    },
+    Failed {
+        id: Id,
+        code: &'a str,
+        why: &'a str,
+    },
+    Resynced {
+        again: usize,
+    },
+    ContactRequest {
+        from: &'a str,
+    },
+    ContactAccepted {
+        with: &'a str,
+    },
+    Alarm {
+        code: &'a str,
+        words: &'a str,
+    },
+    Missed {
+        count: u64,
+    },
+    Refused {
+        why: &'a str,
+    },
+    Outbox {
+        unaccepted: usize,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands in references")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl<'a> From<&'a Message> for Line<'a> {
+    fn from(message: &'a Message) -> Self {
+        Self::Message {
+            id: message.id,
+            from: &message.from,
+            text: &message.text,
+            sent_ms: message.sent_ms,
+            at_ms: message.at_ms,
+            reply_to: message.reply_to,
+        }
+    }
+}
+
+impl<'a> From<&'a Event> for Line<'a> {
+    fn from(event: &'a Event) -> Self {
+        match event {
+            Event::Connected => Self::Connected,
+            Event::Disconnected { why, retry_in_ms } => {
+                Self::Disconnected { why, retry_in_ms: *retry_in_ms }
+            }
+            Event::ContactRequest { handle, .. } => Self::ContactRequest { from: handle },
+            Event::ContactAccepted { handle, .. } => Self::ContactAccepted { with: handle },
+            Event::MessageReceived(message) => message.into(),
+            Event::Read { handle, of } => Self::Read { from: handle, of },
+            Event::Sent(id) => Self::Sent { id: *id },
+            Event::Held { id, for_ms } => Self::Held { id: *id, for_ms: *for_ms },
+            Event::Accepted { id, skipped } => Self::Accepted { id: *id, skipped: *skipped },
+            Event::Delivered(id) => Self::Delivered { id: *id },
+            Event::Unreadable { id, code } => Self::Unreadable { id: *id, code },
+            Event::Expired(id) => Self::Expired { id: *id },
+            Event::Failed { id, code, why } => Self::Failed { id: *id, code, why },
+            Event::Resynced { again } => Self::Resynced { again: *again },
+            Event::Alarm { code, words } => Self::Alarm { code: code.as_str(), words },
+            Event::Missed(count) => Self::Missed { count: *count },
+        }
+    }
+}
+
+/// Seconds until something, rounded up.
+pub(crate) const fn seconds(ms: u64) -> u64 {
+    ms.div_ceil(1_000)
+}
+
+/// "1 message", "2 messages".
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// A message for people: who, and the words, indented so that no line of them passes for another
+/// message.
+pub(crate) fn spoken(from: &str, text: &str, paint: Paint) -> String {
+    let from = escape::line(from);
+    let indent = " ".repeat(from.chars().count() + 2);
+    format!("{} {}", paint.name(&format!("{from}:")), escape::lines(text, &indent))
+}
+
+impl Line<'_> {
+    /// The line in words for people; `None` if it is not worth a line. The texts of own messages
+    /// come from `progress`.
+    pub(crate) fn words(&self, progress: &Progress, paint: Paint) -> Option<String> {
+        let aside = |words: String| Some(paint.aside(&format!("-- {words}")));
+        let loud = |words: String| Some(paint.loud(&format!("!! {words}")));
+        let own = |id: &Id| progress.text(id).unwrap_or("an earlier message");
+        match self {
+            Self::Connected => aside("connected".to_owned()),
+            // Said once; then it is tried again without a word.
+            Self::Disconnected { retry_in_ms: Some(_), .. } if progress.is_still_offline() => None,
+            Self::Disconnected { why, retry_in_ms: Some(_) } => {
+                aside(format!("{} (trying again)", escape::line(why)))
+            }
+            Self::Disconnected { why, retry_in_ms: None } => loud(escape::line(why)),
+            Self::Message { from, text, .. } => Some(spoken(from, text, paint)),
+            Self::Waiting { from } => {
+                let from = escape::line(from);
+                aside(format!("{from} wrote to you: `hush chat {from}` shows it"))
+            }
+            Self::Queued { .. } | Self::Sent { .. } | Self::Resynced { again: 0 } => None,
+            Self::Held { id, for_ms } => {
+                aside(format!("goes in {} s: {}", seconds(*for_ms), own(id)))
+            }
+            Self::Accepted { id, skipped: 0 } => aside(format!("\u{2713} accepted: {}", own(id))),
+            Self::Accepted { id, skipped } => aside(format!(
+                "\u{2713} accepted, but {} will not get it: {}",
+                counted(u64::try_from(*skipped).unwrap_or(u64::MAX), "device"),
+                own(id)
+            )),
+            Self::Delivered { id } => {
+                Some(paint.good(&format!("-- \u{2713}\u{2713} delivered: {}", own(id))))
+            }
+            Self::Read { from, of } => {
+                let count = u64::try_from(of.len()).unwrap_or(u64::MAX);
+                aside(format!("{} read {}", escape::line(from), counted(count, "message")))
+            }
+            Self::Unreadable { id, code } => {
+                let code = escape::line(code);
+                loud(format!("a device could not open it ({code}): {}", own(id)))
+            }
+            Self::Expired { id } => {
+                loud(format!("it waited 30 days and was not fetched: {}", own(id)))
+            }
+            Self::Failed { id, why, .. } => {
+                loud(format!("not sent, {}: {}", escape::line(why), own(id)))
+            }
+            Self::Resynced { again } => {
+                let count = u64::try_from(*again).unwrap_or(u64::MAX);
+                aside(format!(
+                    "the server lost its queues; {} sent again",
+                    counted(count, "message")
+                ))
+            }
+            Self::ContactRequest { from } => {
+                let from = escape::line(from);
+                aside(format!("{from} asks to talk: `hush contacts accept {from}`"))
+            }
+            Self::ContactAccepted { with } => {
+                let with = escape::line(with);
+                aside(format!("{with} is a contact; compare: `hush contacts verify {with}`"))
+            }
+            Self::Alarm { words, .. } => loud(escape::line(words)),
+            Self::Missed { count } => loud(format!("{} left out", counted(*count, "event"))),
+            Self::Refused { why } => loud(escape::line(why)),
+            Self::Outbox { unaccepted } => {
+                let count = u64::try_from(*unaccepted).unwrap_or(u64::MAX);
+                aside(format!(
+                    "{} in the outbox: sent when `hush` connects again",
+                    counted(count, "message")
+                ))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hushwire_client::{Code, UserId};
+
+    use super::*;
+
+    fn id() -> Id {
+        Id::from_text("AAAAAAAAAAAAAAAAAAAAAA").unwrap()
+    }
+
+    fn message(text: &str) -> Message {
+        Message {
+            id: id(),
+            peer: UserId([1; 32]),
+            from: "bob".to_owned(),
+            stage: None,
+            text: text.to_owned(),
+            reply_to: None,
+            sent_ms: 1,
+            at_ms: 2,
+            position: 0,
+        }
+    }
+
+    fn all() -> Vec<(Event, &'static str)> {
+        let user = UserId([1; 32]);
+        let (handle, id) = ("bob".to_owned(), id());
+        vec![
+            (Event::Connected, r#"{"event":"connected"}"#),
+            (
+                Event::Disconnected { why: "gone".to_owned(), retry_in_ms: Some(1_500) },
+                r#"{"event":"disconnected","why":"gone","retry_in_ms":1500}"#,
+            ),
+            (
+                Event::Disconnected { why: "gone".to_owned(), retry_in_ms: None },
+                r#"{"event":"disconnected","why":"gone","retry_in_ms":null}"#,
+            ),
+            (
+                Event::MessageReceived(message("hi")),
+                r#"{"event":"message","id":"AAAAAAAAAAAAAAAAAAAAAA","from":"bob","text":"hi","sent_ms":1,"at_ms":2}"#,
+            ),
+            (
+                Event::ContactRequest { handle: handle.clone(), user },
+                r#"{"event":"contact_request","from":"bob"}"#,
+            ),
+            (
+                Event::ContactAccepted { handle: handle.clone(), user },
+                r#"{"event":"contact_accepted","with":"bob"}"#,
+            ),
+            (
+                Event::Read { handle, of: vec![id] },
+                r#"{"event":"read","from":"bob","of":["AAAAAAAAAAAAAAAAAAAAAA"]}"#,
+            ),
+            (Event::Sent(id), r#"{"event":"sent","id":"AAAAAAAAAAAAAAAAAAAAAA"}"#),
+            (
+                Event::Held { id, for_ms: 7_001 },
+                r#"{"event":"held","id":"AAAAAAAAAAAAAAAAAAAAAA","for_ms":7001}"#,
+            ),
+            (
+                Event::Accepted { id, skipped: 0 },
+                r#"{"event":"accepted","id":"AAAAAAAAAAAAAAAAAAAAAA"}"#,
+            ),
+            (
+                Event::Accepted { id, skipped: 2 },
+                r#"{"event":"accepted","id":"AAAAAAAAAAAAAAAAAAAAAA","skipped":2}"#,
+            ),
+            (Event::Delivered(id), r#"{"event":"delivered","id":"AAAAAAAAAAAAAAAAAAAAAA"}"#),
+            (
+                Event::Unreadable { id, code: "X".to_owned() },
+                r#"{"event":"unreadable","id":"AAAAAAAAAAAAAAAAAAAAAA","code":"X"}"#,
+            ),
+            (Event::Expired(id), r#"{"event":"expired","id":"AAAAAAAAAAAAAAAAAAAAAA"}"#),
+            (
+                Event::Failed { id, code: "too_large", why: "long".to_owned() },
+                r#"{"event":"failed","id":"AAAAAAAAAAAAAAAAAAAAAA","code":"too_large","why":"long"}"#,
+            ),
+            (Event::Resynced { again: 2 }, r#"{"event":"resynced","again":2}"#),
+            (
+                Event::Alarm { code: Code::Fork, words: "see".to_owned() },
+                r#"{"event":"alarm","code":"FORK","words":"see"}"#,
+            ),
+            (Event::Missed(3), r#"{"event":"missed","count":3}"#),
+        ]
+    }
+
+    #[test]
+    fn events_are_the_promised_lines_of_json() {
+        for (event, json) in all() {
+            assert_eq!(serde_json::to_string(&Line::from(&event)).unwrap(), json);
+        }
+        let queued = Line::Queued { id: id(), to: "bob", text: "x" };
+        assert_eq!(
+            serde_json::to_string(&queued).unwrap(),
+            r#"{"event":"queued","id":"AAAAAAAAAAAAAAAAAAAAAA","to":"bob","text":"x"}"#
+        );
+        for line in all().iter().map(|(event, _)| Line::from(event)).chain([
+            queued,
+            Line::Waiting { from: "b" },
+            Line::Refused { why: "w" },
+            Line::Outbox { unaccepted: 1 },
+        ]) {
+            let value = serde_json::to_value(&line).unwrap();
+            let name = value["event"].as_str().unwrap();
+            assert!(EVENTS.contains(&name), "{name} is not in the list that the help is held to");
+        }
+    }
+
+    #[test]
+    fn words_are_one_line_without_colours_and_without_escapes() {
+        let progress = Progress::default();
+        for (event, _) in all() {
+            if let Some(words) = Line::from(&event).words(&progress, Paint::NONE) {
+                assert!(!words.chars().any(char::is_control), "{words:?}");
+            }
+        }
+        let held = Line::Held { id: id(), for_ms: 7_001 };
+        let words = held.words(&progress, Paint::NONE).unwrap();
+        assert_eq!(words, "-- goes in 8 s: an earlier message");
+    }
+
+    #[test]
+    fn whatever_comes_from_outside_is_escaped() {
+        let progress = Progress::default();
+        let evil = "x\u{1b}[2J\r\u{202e}y";
+        let lines = [
+            Line::Disconnected { why: evil, retry_in_ms: None },
+            Line::Disconnected { why: evil, retry_in_ms: Some(1) },
+            Line::Message {
+                id: id(),
+                from: evil,
+                text: evil,
+                sent_ms: 0,
+                at_ms: 0,
+                reply_to: None,
+            },
+            Line::Waiting { from: evil },
+            Line::Read { from: evil, of: &[] },
+            Line::Unreadable { id: id(), code: evil },
+            Line::Failed { id: id(), code: evil, why: evil },
+            Line::ContactRequest { from: evil },
+            Line::ContactAccepted { with: evil },
+            Line::Alarm { code: evil, words: evil },
+            Line::Refused { why: evil },
+        ];
+        for line in lines {
+            let words = line.words(&progress, Paint::NONE).unwrap();
+            assert!(!words.contains(['\u{1b}', '\r', '\u{202e}']), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_several_lines_is_indented() {
+        let event = Event::MessageReceived(message("one\nalice: two"));
+        let words = Line::from(&event).words(&Progress::default(), Paint::NONE).unwrap();
+        assert_eq!(words, "bob: one\n     alice: two");
+    }
+}

@@ -5,10 +5,9 @@
 //! the nearest key. Nothing here reads the environment by itself: it is handed in.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use toml::{Table, Value};
+use config::{Config, ConfigError, Value, ValueKind};
 
 use super::{Invalid, Settings};
 
@@ -16,30 +15,6 @@ use super::{Invalid, Settings};
 pub const ENV_PREFIX: &str = "HUSHWIRE__";
 /// The largest file that is read, in bytes.
 const FILE_MAX: u64 = 1 << 20;
-
-/// Where a value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Built in.
-    Default,
-    /// The file.
-    File(PathBuf),
-    /// The environment variable of this name.
-    Environment(String),
-    /// The flag of this name.
-    Flag(String),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Environment(name) => f.write_str(name),
-            Self::Flag(name) => f.write_str(name),
-        }
-    }
-}
 
 /// The layers above the defaults, as they come.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +54,7 @@ pub enum LayersError {
         /// Which.
         key: String,
         /// Where it stands.
-        origin: Origin,
+        origin: String,
         /// The key that is most like it.
         nearest: Option<String>,
     },
@@ -89,7 +64,7 @@ pub enum LayersError {
         /// Which key.
         key: String,
         /// Where it stands.
-        origin: Origin,
+        origin: String,
         /// What is allowed.
         expected: String,
     },
@@ -99,7 +74,7 @@ pub enum LayersError {
         /// Which, and what is allowed.
         invalid: Invalid,
         /// Where it stands.
-        origin: Origin,
+        origin: String,
     },
 }
 
@@ -108,7 +83,7 @@ pub enum LayersError {
 pub struct Loaded {
     /// The result.
     pub settings: Settings,
-    values: BTreeMap<String, (Value, Origin)>,
+    values: BTreeMap<String, Value>,
 }
 
 impl Layers {
@@ -118,51 +93,56 @@ impl Layers {
     /// For a file that cannot be read, an unknown key, and a value that is not allowed.
     pub fn load(&self) -> Result<Loaded, LayersError> {
         let defaults = defaults();
-        let mut values: BTreeMap<String, (Value, Origin)> = defaults
-            .iter()
-            .map(|(key, value)| (key.clone(), (value.clone(), Origin::Default)))
-            .collect();
-        let mut set = |key: &str, value: Value, origin: Origin| {
-            check(&defaults, key, &value, &origin)?;
-            values.insert(key.to_owned(), (value, origin));
-            Ok(())
-        };
+        let mut layers = Vec::new();
         if let Some(path) = &self.file {
-            for (key, value) in flatten(&read(path)?, &defaults) {
-                set(&key, value, Origin::File(path.clone()))?;
-            }
+            layers.extend(flatten(read(path)?, Some(&path.display().to_string()), &defaults));
         }
         for (name, text) in &self.environment {
             let Some(rest) = name.strip_prefix(ENV_PREFIX) else { continue };
             let key = rest.to_lowercase().replace("__", ".");
-            let origin = Origin::Environment(name.clone());
-            set(&key, from_text(&defaults, &key, text), origin)?;
+            layers.push((key.clone(), Value::new(Some(name), from_text(&defaults, &key, text))));
         }
         for (name, key, text) in &self.flags {
-            set(key, from_text(&defaults, key, text), Origin::Flag(name.clone()))?;
+            layers.push((key.clone(), Value::new(Some(name), from_text(&defaults, key, text))));
         }
-        let table = unflatten(values.iter().map(|(key, (value, _))| (key.as_str(), value)));
-        let settings: Settings = table.try_into().map_err(|error: toml::de::Error| {
-            // Each value was tried by itself above.
-            LayersError::Type {
-                key: "settings".to_owned(),
-                origin: Origin::Default,
-                expected: error.message().to_owned(),
-            }
-        })?;
+        let mut builder = Config::builder();
+        for (key, value) in &defaults {
+            builder = builder.set_default(key, value.clone()).map_err(broken)?;
+        }
+        for (key, value) in layers {
+            check(&defaults, &key, &value)?;
+            builder = builder.set_override(key, value).map_err(broken)?;
+        }
+        let config = builder.build().map_err(broken)?;
+        let values = flatten(config.cache.clone(), None, &BTreeMap::new());
+        let settings: Settings = config.try_deserialize().map_err(broken)?;
         settings.validate().map_err(|invalid| {
-            let origin =
-                values.get(invalid.key).map_or(Origin::Default, |(_, origin)| origin.clone());
+            let origin = values.get(invalid.key).map_or(DEFAULT, origin).to_owned();
             LayersError::Invalid { invalid, origin }
         })?;
         Ok(Loaded { settings, values })
     }
 }
 
+const DEFAULT: &str = "default";
+
+fn origin(value: &Value) -> &str {
+    value.origin().unwrap_or(DEFAULT)
+}
+
+/// Each value was tried by itself: whatever fails now is the layering itself.
+fn broken(_: ConfigError) -> LayersError {
+    LayersError::Type {
+        key: "settings".to_owned(),
+        origin: DEFAULT.to_owned(),
+        expected: "another value".to_owned(),
+    }
+}
+
 impl Loaded {
     /// Every key, its value as TOML (secrets masked) and where it came from.
-    pub fn lines(&self) -> impl Iterator<Item = (&str, String, &Origin)> {
-        self.values.iter().map(|(key, (value, origin))| (key.as_str(), shown(key, value), origin))
+    pub fn lines(&self) -> impl Iterator<Item = (&str, String, &str)> {
+        self.values.iter().map(|(key, value)| (key.as_str(), shown(key, value), origin(value)))
     }
 }
 
@@ -172,111 +152,111 @@ fn shown(key: &str, value: &Value) -> String {
     let secret = ["secret", "password", "token", "key"]
         .iter()
         .any(|word| name == *word || name.ends_with(&format!("_{word}")));
-    if secret { "\"***\"".to_owned() } else { value.to_string() }
+    // What `config` prints is no TOML: texts have no quotes, lists have them around them.
+    let toml = value.clone().try_deserialize::<toml::Value>();
+    toml.ok().filter(|_| !secret).map_or("\"***\"".to_owned(), |value| value.to_string())
 }
 
 /// The keys that exist, with their defaults.
 fn defaults() -> BTreeMap<String, Value> {
-    // Neither step can fail: the settings are structs of strings, numbers and lists.
-    let table = Table::try_from(Settings::default()).unwrap_or_default();
-    flatten(&table, &BTreeMap::new()).into_iter().collect()
+    // By way of TOML: `Config::try_from` loses lists that are empty. Neither step can fail.
+    let table = toml::Table::try_from(Settings::default()).unwrap_or_default();
+    flatten(table.try_into().unwrap_or_default(), None, &BTreeMap::new())
 }
 
 /// Tables to dotted keys. A table in the place of a known key stays a value, to be refused.
-fn flatten(table: &Table, known: &BTreeMap<String, Value>) -> Vec<(String, Value)> {
+fn flatten(
+    value: Value,
+    origin: Option<&String>,
+    known: &BTreeMap<String, Value>,
+) -> BTreeMap<String, Value> {
     fn walk(
-        prefix: &str,
-        table: &Table,
+        key: &str,
+        value: Value,
         known: &BTreeMap<String, Value>,
-        out: &mut Vec<(String, Value)>,
+        out: &mut BTreeMap<String, Value>,
     ) {
-        for (name, value) in table {
-            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-            match value {
-                Value::Table(inner) if !known.contains_key(&key) && !inner.is_empty() => {
-                    walk(&key, inner, known, out);
+        match value.kind {
+            ValueKind::Table(inner) if inner.is_empty() && has_section(known, key) => {}
+            ValueKind::Table(inner) if !inner.is_empty() && !known.contains_key(key) => {
+                for (name, value) in inner {
+                    let key = if key.is_empty() { name } else { format!("{key}.{name}") };
+                    walk(&key, value, known, out);
                 }
-                Value::Table(inner) if inner.is_empty() && has_section(known, &key) => {}
-                value => out.push((key, value.clone())),
             }
+            _ => drop(out.insert(key.to_owned(), value)),
         }
     }
-    let mut out = Vec::new();
-    walk("", table, known, &mut out);
+    let mut out = BTreeMap::new();
+    walk("", value, known, &mut out);
+    if origin.is_some() {
+        out.values_mut().for_each(|value| *value = Value::new(origin, value.kind.clone()));
+    }
     out
 }
 
 fn has_section(known: &BTreeMap<String, Value>, section: &str) -> bool {
-    known.keys().any(|key| key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.')))
+    section.is_empty()
+        || known
+            .keys()
+            .any(|key| key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.')))
 }
 
-fn unflatten<'a>(values: impl Iterator<Item = (&'a str, &'a Value)>) -> Table {
-    let mut out = Table::new();
-    for (key, value) in values {
-        let (section, name) = key.split_once('.').unwrap_or(("", key));
-        let inner = out.entry(section).or_insert_with(|| Value::Table(Table::new()));
-        if let Value::Table(inner) = inner {
-            inner.insert(name.to_owned(), value.clone());
-        }
-    }
-    out
-}
-
-fn read(path: &Path) -> Result<Table, LayersError> {
+fn read(path: &Path) -> Result<Value, LayersError> {
     let file = |source| LayersError::File { path: path.to_owned(), source };
     let size = std::fs::metadata(path).map_err(file)?.len();
     if size > FILE_MAX {
         return Err(file(std::io::Error::other("larger than 1 MiB")));
     }
     let text = std::fs::read_to_string(path).map_err(file)?;
-    text.parse().map_err(|error: toml::de::Error| {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let at = error.span().map_or(0, |span| span.start).min(text.len());
         let line = 1 + text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count();
         LayersError::Syntax { path: path.to_owned(), line, message: error.message().to_owned() }
-    })
+    })?;
+    Ok(table.try_into().unwrap_or_default())
 }
 
 /// A text as the type that the key has; as itself if it has none, to be refused.
-fn from_text(defaults: &BTreeMap<String, Value>, key: &str, text: &str) -> Value {
-    let as_is = || Value::String(text.to_owned());
-    match defaults.get(key) {
-        Some(Value::Integer(_)) => text.trim().parse().map_or_else(|_| as_is(), Value::Integer),
-        Some(Value::Boolean(_)) => text.trim().parse().map_or_else(|_| as_is(), Value::Boolean),
-        Some(Value::Array(_)) => {
+fn from_text(defaults: &BTreeMap<String, Value>, key: &str, text: &str) -> ValueKind {
+    let as_is = || ValueKind::String(text.to_owned());
+    match defaults.get(key).map(|value| &value.kind) {
+        Some(ValueKind::I64(_)) => text.trim().parse().map_or_else(|_| as_is(), ValueKind::I64),
+        Some(ValueKind::Boolean(_)) => {
+            text.trim().parse().map_or_else(|_| as_is(), ValueKind::Boolean)
+        }
+        Some(ValueKind::Array(_)) => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+            items.map(Value::from).collect::<Vec<_>>().into()
         }
         _ => as_is(),
     }
 }
 
 /// Whether the key exists and takes this value.
-fn check(
-    defaults: &BTreeMap<String, Value>,
-    key: &str,
-    value: &Value,
-    origin: &Origin,
-) -> Result<(), LayersError> {
+fn check(defaults: &BTreeMap<String, Value>, key: &str, value: &Value) -> Result<(), LayersError> {
+    let origin = origin(value).to_owned();
     let Some(default) = defaults.get(key) else {
-        let (key, origin) = (key.to_owned(), origin.clone());
+        let key = key.to_owned();
         return Err(LayersError::Unknown { nearest: nearest(defaults, &key), key, origin });
     };
-    let wrong = |expected: String| LayersError::Type {
-        key: key.to_owned(),
-        origin: origin.clone(),
-        expected,
-    };
-    match (default, value) {
-        (Value::Integer(_), Value::Integer(0..)) => {}
-        (Value::Integer(_), _) => return Err(wrong("a whole number of 0 or more".to_owned())),
-        (Value::Boolean(_), Value::Boolean(_)) | (Value::String(_), Value::String(_)) => {}
-        (Value::Boolean(_), _) => return Err(wrong("true or false".to_owned())),
-        (Value::String(_), _) => return Err(wrong("a text in quotes".to_owned())),
-        (Value::Array(_), Value::Array(items)) if items.iter().all(Value::is_str) => {}
+    let wrong = |expected: String| LayersError::Type { key: key.to_owned(), origin, expected };
+    // `config` takes "yes", true and 1.5 for numbers, and numbers for texts: not here.
+    match (&default.kind, &value.kind) {
+        (ValueKind::I64(_), ValueKind::I64(0..)) => {}
+        (ValueKind::I64(_), _) => return Err(wrong("a whole number of 0 or more".to_owned())),
+        (ValueKind::Boolean(_), ValueKind::Boolean(_))
+        | (ValueKind::String(_), ValueKind::String(_)) => {}
+        (ValueKind::Boolean(_), _) => return Err(wrong("true or false".to_owned())),
+        (ValueKind::String(_), _) => return Err(wrong("a text in quotes".to_owned())),
+        (ValueKind::Array(_), ValueKind::Array(items))
+            if items.iter().all(|item| matches!(item.kind, ValueKind::String(_))) => {}
         _ => return Err(wrong("a list of texts".to_owned())),
     }
-    // Addresses, sizes and names that only the field's own type can judge.
-    let alone = unflatten(std::iter::once((key, value)));
+    // Addresses, sizes and names that only the field's own type can judge. By way of TOML, whose
+    // decoder says what an enum expects.
+    let alone = Config::builder().set_override(key, value.clone()).and_then(|b| b.build());
+    let alone: toml::Table = alone.and_then(Config::try_deserialize).map_err(broken)?;
     match alone.try_into::<Settings>() {
         Ok(_) => Ok(()),
         Err(error) => Err(wrong(expected_by(error.message()))),
@@ -327,8 +307,8 @@ mod tests {
         message.replace(&format!("{}/", dir.path().display()), "")
     }
 
-    fn origin(loaded: &Loaded, key: &str) -> Origin {
-        loaded.lines().find(|(name, ..)| *name == key).unwrap().2.clone()
+    fn origin(loaded: &Loaded, key: &str) -> String {
+        loaded.lines().find(|(name, ..)| *name == key).unwrap().2.to_owned()
     }
 
     #[test]
@@ -346,11 +326,11 @@ mod tests {
         let server = &loaded.settings.server;
         assert_eq!((server.domain.as_str(), server.workers), ("file.example", 4));
         assert_eq!(server.listen.port(), 3);
-        assert_eq!(origin(&loaded, "server.domain"), Origin::File(path));
+        assert_eq!(origin(&loaded, "server.domain"), path.display().to_string());
         let name = "HUSHWIRE__SERVER__WORKERS".to_owned();
-        assert_eq!(origin(&loaded, "server.workers"), Origin::Environment(name));
-        assert_eq!(origin(&loaded, "server.listen"), Origin::Flag("--listen".to_owned()));
-        assert_eq!(origin(&loaded, "log.level"), Origin::Default);
+        assert_eq!(origin(&loaded, "server.workers"), name);
+        assert_eq!(origin(&loaded, "server.listen"), "--listen");
+        assert_eq!(origin(&loaded, "log.level"), "default");
     }
 
     #[test]
@@ -424,7 +404,7 @@ mod tests {
 
     #[test]
     fn secrets_are_masked() {
-        let value = Value::String("hunter2".to_owned());
+        let value = Value::from("hunter2");
         assert_eq!(shown("redis.password", &value), "\"***\"");
         assert_eq!(shown("turn.shared_secret", &value), "\"***\"");
         assert_eq!(shown("server.domain", &value), "\"hunter2\"");
@@ -437,7 +417,7 @@ mod tests {
     #[test]
     fn the_reference_file_has_every_key_with_its_default() {
         let table = read(&folder().join("default.toml")).unwrap();
-        let written: BTreeMap<_, _> = flatten(&table, &defaults()).into_iter().collect();
+        let written = flatten(table, None, &defaults());
         assert_eq!(written, defaults());
     }
 

@@ -21,6 +21,7 @@ run: setup ## builds and starts a server on this machine, with nothing else inst
 
 test: setup ## everything: format, lints, rules, vectors, then all tests
 	@$(MAKE) --no-print-directory fmt clippy rules vectors build binary-rules
+	@$(MAKE) --no-print-directory demo INTERVAL_MS=2000
 	$(CARGO) test --workspace --locked
 
 demo: setup build ## two people talk through a real server that is killed half-way

@@ -131,6 +131,7 @@ impl Stages {
         self.says(&mut alice, "Hello Bob")?;
         self.sees(&mut bob, "Hello Bob")?;
         self.told(&mut alice, "Hello Bob", Stage::Delivered)?;
+        self.told(&mut alice, "Hello Bob", Stage::Read)?;
         self.says(&mut bob, "Hello Alice, good to read you")?;
         self.sees(&mut alice, "Hello Alice, good to read you")?;
         self.told(&mut bob, "Hello Alice, good to read you", Stage::Delivered)?;

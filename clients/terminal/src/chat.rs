@@ -8,6 +8,7 @@ use std::future::pending;
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
+use hushwire_client::client::RECEIPT_MAX;
 use hushwire_client::{ClientError, Event, Id, Message};
 use tokio::sync::mpsc;
 
@@ -24,6 +25,8 @@ mod terminal;
 
 /// Messages of the history that open a talk on a terminal.
 const OPENING: usize = 10;
+/// Own receipts whose way is followed, at most.
+const RECEIPTS_MAX: usize = 1_000;
 /// How long the end of the input waits until the server has everything.
 const LAST_LINES: Duration = Duration::from_secs(60);
 /// How often the countdown is looked at.
@@ -103,6 +106,7 @@ pub(crate) async fn run(
     session: &mut Session,
     name: &str,
     json: bool,
+    tells_read: bool,
     out: &mut Out,
 ) -> Result<(), Failure> {
     let opening = known(session, name).await?;
@@ -124,6 +128,9 @@ pub(crate) async fn run(
         is_terminal,
         progress: Progress::with_earlier(&opening),
         mentioned: BTreeSet::new(),
+        tells_read,
+        read: Vec::new(),
+        receipts: HashSet::new(),
         before,
         until: None,
     };
@@ -171,6 +178,12 @@ struct Talk<'a> {
     is_terminal: bool,
     progress: Progress,
     mentioned: BTreeSet<String>,
+    /// Whether the other side is told what was read here.
+    tells_read: bool,
+    /// Shown, and not yet told.
+    read: Vec<Id>,
+    /// The own receipts: their way is nobody's news.
+    receipts: HashSet<Id>,
     /// What earlier sessions left in the outbox: the end does not wait for it.
     before: HashSet<Id>,
     /// The input has ended: so long the rest may take.
@@ -209,6 +222,9 @@ impl Talk<'_> {
                 Turn::Event(Some(event)) => self.event(session, event).await?,
                 Turn::Tick => self.tick().await,
             }
+            if session.events.is_empty() || self.read.len() >= RECEIPT_MAX {
+                self.tell_read(session).await?;
+            }
             if let Some(until) = self.until {
                 let outbox = session.client.outbox().await?;
                 let waiting = outbox.waiting.iter().filter(|waiting| !waiting.accepted);
@@ -244,12 +260,50 @@ impl Talk<'_> {
         }
     }
 
+    /// One receipt for what was shown since the last one. A receipt that finds no room is left
+    /// out: the messages are delivered all the same.
+    async fn tell_read(&mut self, session: &Session) -> Result<(), Failure> {
+        let mut of = std::mem::take(&mut self.read);
+        of.truncate(RECEIPT_MAX);
+        if of.is_empty() || !self.tells_read {
+            return Ok(());
+        }
+        match session.client.send_read(self.name, of).await {
+            Ok(id) => {
+                if self.receipts.len() < RECEIPTS_MAX {
+                    self.receipts.insert(id);
+                }
+                Ok(())
+            }
+            Err(error @ (ClientError::Closed | ClientError::Store(_))) => Err(error.into()),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether this is the way of an own receipt. Forgets it at its end.
+    fn is_receipt(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Sent(id) | Event::Held { id, .. } | Event::Accepted { id, .. } => {
+                self.receipts.contains(id)
+            }
+            Event::Delivered(id)
+            | Event::Unreadable { id, .. }
+            | Event::Expired(id)
+            | Event::Failed { id, .. } => self.receipts.remove(id),
+            _ => false,
+        }
+    }
+
     async fn event(&mut self, session: &Session, event: Event) -> Result<(), Failure> {
+        if self.is_receipt(&event) {
+            return Ok(());
+        }
         match &event {
             Event::MessageReceived(message) if message.from == self.name => {
                 if !self.seen.remove(&message.id) {
                     self.show(&Line::from(message)).await?;
                 }
+                self.read.push(message.id);
                 Ok(session.client.mark_shown(message).await?)
             }
             Event::MessageReceived(message) => {

@@ -155,6 +155,9 @@ enum Command {
         /// JSON lines instead of prose; lines of the input are sent.
         #[arg(long)]
         json: bool,
+        /// Does not tell the other side what was read here.
+        #[arg(long)]
+        no_receipts: bool,
     },
     /// Sends one message.
     #[command(after_help = JSON)]
@@ -297,9 +300,9 @@ fn act(command: Command, home: &Home) -> Result<(), Failure> {
         Command::Contacts(Contacts::Verify { name, yes }) => {
             in_runtime(home, async |session| contacts::verify(session, &name, yes, &mut out).await)
         }
-        Command::Chat { name, json } => {
-            in_runtime(home, async |session| chat::run(session, &name, json, &mut out).await)
-        }
+        Command::Chat { name, json, no_receipts } => in_runtime(home, async |session| {
+            chat::run(session, &name, json, !no_receipts, &mut out).await
+        }),
         Command::Send(what) => {
             let text = send::text(&what.text)?;
             in_runtime(home, async |session| send::run(session, &what, &text, &mut out).await)

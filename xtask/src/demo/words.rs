@@ -13,6 +13,8 @@ pub(super) enum Stage {
     Accepted,
     /// The other person's device has it.
     Delivered,
+    /// The other person has seen it.
+    Read,
 }
 
 impl Stage {
@@ -22,6 +24,7 @@ impl Stage {
             Self::Sent => "sent",
             Self::Accepted => "accepted",
             Self::Delivered => "delivered",
+            Self::Read => "read",
         }
     }
 }
@@ -48,7 +51,14 @@ pub(super) fn id_of(lines: &[Value], n: usize) -> Option<&str> {
 
 /// Whether a line says that the own message `id` has come to `stage`.
 pub(super) fn tells(line: &Value, id: &str, stage: Stage) -> bool {
-    kind(line) == stage.word() && field(line, "id") == id
+    let is_named = match stage {
+        Stage::Read => {
+            let of = line.get("of").and_then(Value::as_array);
+            of.is_some_and(|of| of.iter().any(|one| one == id))
+        }
+        _ => field(line, "id") == id,
+    };
+    kind(line) == stage.word() && is_named
 }
 
 /// Whether a line says that the person is signed in.

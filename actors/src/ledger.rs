@@ -50,6 +50,13 @@ struct Highest {
 }
 
 impl Ledger {
+    /// Empty, with positions above `floor`: whoever holds a device whose empty ledger was forgotten
+    /// and begun anew has seen positions up to there.
+    #[must_use]
+    pub fn above(floor: u64) -> Self {
+        Self { tail: floor, notices_tail: floor, ..Self::default() }
+    }
+
     /// Executes one operation at `now_ms`.
     ///
     /// [`Op::Ack`] only deletes here: the store first puts its news into the senders' ledgers.
@@ -135,6 +142,7 @@ impl Ledger {
         let old = |at_ms: u64| at_ms + limits.remember_ms <= now_ms;
         self.notices.retain(|_, (at_ms, _)| !old(*at_ms));
         self.highest.retain(|_, highest| !old(highest.at_ms));
+        self.key = self.key.filter(|(_, until)| *until >= now_ms);
         self.entries
             .values()
             .take_while(|written| written.at_ms + limits.expire_after_ms <= now_ms)
@@ -173,6 +181,12 @@ impl Ledger {
     #[must_use]
     pub const fn tail(&self) -> u64 {
         self.tail
+    }
+
+    /// The last position of anything.
+    #[must_use]
+    pub fn top(&self) -> u64 {
+        self.tail.max(self.notices_tail)
     }
 
     /// Messages, their bytes, and notices.
@@ -250,6 +264,8 @@ impl Ledger {
             }
             page.last = *position;
         }
+        // What was deleted above the last message counts as looked at.
+        page.last = page.last.max(self.tail);
         page
     }
 

@@ -271,3 +271,38 @@ fn each_message_arrives_once_and_in_order_on_real_threads() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn crowds_that_sign_in_again_and_again_are_all_welcomed() {
+    let (address, engine) = serve(Limits::default());
+    let (crowd, times) = (48u16, 12);
+    actix::System::new().block_on(async {
+        let all: Vec<_> = (0..crowd)
+            .map(|k| {
+                actix::spawn(async move {
+                    for turn in 0..times {
+                        let mut client = Client::sign_in(address, user(1_000 + k)).await;
+                        // Some go at once, some ask something first, some stay until displaced.
+                        if (turn + usize::from(k)) % 3 == 0 {
+                            client.op(1, ClientOp::Sync {}).await;
+                            assert_eq!(client.next().await.id, Some(1));
+                        }
+                        if k % 4 == 0 {
+                            let _later = Client::sign_in(address, user(1_000 + k)).await;
+                        }
+                    }
+                })
+            })
+            .collect();
+        for one in all {
+            // Far below the five seconds after which a sign-in is given up.
+            timeout(Duration::from_secs(20), one).await.expect("no stall").unwrap();
+        }
+    });
+    assert_eq!(engine.is_ready(), Readiness::Ready);
+    let waits = Instant::now();
+    while engine.counts().sockets > 0 || engine.counts().devices > 0 {
+        assert!(waits.elapsed() < Duration::from_secs(10), "{:?}", engine.counts());
+        std::thread::yield_now();
+    }
+}

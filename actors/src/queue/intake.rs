@@ -118,6 +118,8 @@ impl Intake {
 
     /// The next calls, at most `most`, as soon as there is one.
     pub(crate) async fn next(&self, most: usize) -> Vec<(Call, Pending)> {
+        // Never empty, it would keep its thread for itself.
+        tokio::task::coop::consume_budget().await;
         poll_fn(|cx| {
             let mut inner = self.lock();
             if inner.calls.is_empty() {
@@ -160,5 +162,16 @@ mod tests {
         assert_eq!(batch.len(), 2);
         drop(batch);
         assert_eq!(reply.await.unwrap(), Err(Unavailable), "lost with its actor");
+    }
+
+    #[tokio::test]
+    async fn one_that_is_never_empty_lets_others_have_their_turn() {
+        let intake = Intake::new(2);
+        let other = tokio::spawn(async {});
+        for _ in 0..1_000 {
+            intake.push(Call::Sweep { most: 1 }, To::Nobody);
+            assert_eq!(intake.next(1).await.len(), 1);
+        }
+        assert!(other.is_finished());
     }
 }

@@ -35,6 +35,8 @@ struct Store {
     tokens: HashMap<[u8; 32], (u64, UserId, DeviceId)>,
     token_order: VecDeque<(u64, [u8; 32])>,
     stored: Stored,
+    /// The highest position in any ledger that was forgotten: no ledger uses one twice.
+    floor: u64,
     sweep: VecDeque<DeviceId>,
 }
 
@@ -160,11 +162,13 @@ impl Queue for MemoryQueue {
 impl Store {
     /// Changes a ledger, keeps the sums, and forgets it when it is empty.
     fn change<R>(&mut self, device: DeviceId, change: impl FnOnce(&mut Ledger) -> R) -> R {
-        let ledger = self.ledgers.entry(device).or_default();
+        let floor = self.floor;
+        let ledger = self.ledgers.entry(device).or_insert_with(|| Box::new(Ledger::above(floor)));
         let before = ledger.len();
         let result = change(ledger);
         let after = ledger.len();
         if ledger.is_empty() {
+            self.floor = floor.max(ledger.top());
             self.ledgers.remove(&device);
         }
         let stored = &mut self.stored;
@@ -196,12 +200,13 @@ impl Store {
                 self.nonces.remove(&old);
             }
         }
-        if self.nonce_order.len() >= most {
+        if self.nonces.len() >= most {
+            return Err(Unavailable);
+        }
+        // Seldom, so that nobody can make every call look through all of them.
+        if self.nonce_order.len() >= 2 * most {
             let nonces = &self.nonces;
             self.nonce_order.retain(|(_, nonce)| nonces.contains_key(nonce));
-        }
-        if self.nonce_order.len() >= most {
-            return Err(Unavailable);
         }
         let until = now_ms + NONCE_TTL_MS;
         self.nonces.insert(nonce, until);

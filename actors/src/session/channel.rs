@@ -106,6 +106,8 @@ pub struct Channel<F> {
     notices_last: u64,
     attach_due: bool,
     page_due: bool,
+    /// More lies above and found no room: the next page waits for an acknowledgement.
+    full: bool,
     touch_due: bool,
     acks: Vec<Settled>,
     acked_notices: u64,
@@ -142,6 +144,7 @@ impl<F: Custodian + Clone> Channel<F> {
             notices_last: 0,
             attach_due: true,
             page_due: false,
+            full: false,
             touch_due: false,
             acks: Vec::new(),
             acked_notices: 0,
@@ -212,6 +215,7 @@ impl<F: Custodian + Clone> Channel<F> {
             .map_err(|_| Reject::bad("op.ack.n", "a number that was sent"))?;
         if !items.is_empty() {
             self.progress_ms = now_ms;
+            self.full = false;
         }
         for (n, item) in items {
             let failed = ack.failed.iter().find(|f| f.n == n).map(|f| f.code.as_str());
@@ -309,7 +313,7 @@ impl<F: Custodian + Clone> Channel<F> {
             (Doing::Ack(settled.clone(), notices), Op::Ack { settled, notices }, Vec::new())
         } else if self.state == State::Attaching {
             return None;
-        } else if self.page_due && self.window.room().0 > 0 && lane.is_empty() {
+        } else if self.page_due && !self.full && self.window.room().0 > 0 && lane.is_empty() {
             self.page_due = false;
             (Doing::Page, self.page_op(), Vec::new())
         } else if self.may_flip() && lane.open() {
@@ -451,6 +455,8 @@ impl<F: Custodian + Clone> Channel<F> {
         }
         self.last = page.last;
         self.page_due |= page.more;
+        // All of it may have been acknowledged meanwhile: then nobody would ask again.
+        self.full = page.more && !self.window.is_empty();
     }
 
     fn failed(&mut self, doing: Doing<F>, lane: &Lane<F>, now_ms: u64, out: &mut Vec<Out>) {

@@ -103,3 +103,67 @@ async fn the_sender_is_told_and_the_sums_are_right() {
     one(&queue, Call::Sweep { most: 10 }).await.unwrap();
     assert_eq!(queue.stored(), Stored { messages: 0, bytes: 0, notices: 3 });
 }
+
+#[tokio::test]
+async fn a_holder_whose_ledger_was_forgotten_still_pages_what_comes() {
+    let (queue, clock) = queue(Limits::default());
+    let (node, conn) = (NodeId([1; 16]), Conn([1; 16]));
+    let page = |last, notices_last| Op::Page {
+        conn,
+        after: last,
+        notices_after: notices_last,
+        skip: vec![],
+        messages: 10,
+        bytes: 1_000,
+    };
+    let notice = |k: u8| Op::Notice {
+        news: News::Delivered { mid: entry(1, 2, 1, 100).id().1, device: DeviceId([k; 16]) },
+    };
+    on(&queue, 2, Op::Attach { node, conn }).await;
+    on(&queue, 2, notice(7)).await;
+    let reply = on(&queue, 2, page(0, 0)).await;
+    let Outcome::Page(seen) = reply.outcome else { panic!("{reply:?}") };
+    let (last, notices_last) = (seen.last, seen.notices[0].0);
+    on(&queue, 2, Op::Ack { settled: vec![], notices: notices_last }).await;
+    // The machine slept: the key ends, and with it the empty ledger.
+    clock.0.store(crate::ledger::KEY_TTL_MS + 1, Ordering::Relaxed);
+    assert_eq!(on(&queue, 2, page(last, notices_last)).await.outcome, Outcome::NotHolder);
+    assert!(queue.lock().ledgers.is_empty(), "forgotten");
+    on(&queue, 2, Op::Touch { node, conn }).await;
+    on(&queue, 2, notice(8)).await;
+    let reply = on(&queue, 2, page(last, notices_last)).await;
+    assert!(matches!(&reply.outcome, Outcome::Page(p) if p.notices.len() == 1), "{reply:?}");
+    let flip = on(&queue, 2, Op::Flip { conn, last, notices_last }).await;
+    assert_eq!(flip.outcome, Outcome::Flipped(false));
+}
+
+#[tokio::test]
+async fn a_key_that_ended_keeps_no_ledger() {
+    let (queue, clock) = queue(Limits::default());
+    for k in 1..=3 {
+        on(&queue, k, Op::Attach { node: NodeId([1; 16]), conn: Conn([k; 16]) }).await;
+    }
+    clock.0.store(crate::ledger::KEY_TTL_MS + 1, Ordering::Relaxed);
+    one(&queue, Call::Sweep { most: 10 }).await.unwrap();
+    assert!(queue.lock().ledgers.is_empty());
+}
+
+#[tokio::test]
+async fn at_the_bound_a_nonce_is_refused_without_a_search() {
+    let (queue, _) = queue(Limits { nonces: 4, ..Limits::default() });
+    let nonce = |k: u8| Nonce([k; 32]);
+    // The oldest is never taken, so that the order keeps what was taken behind it.
+    one(&queue, Call::PutNonce(nonce(0))).await.unwrap();
+    for k in 1..100 {
+        one(&queue, Call::PutNonce(nonce(k))).await.unwrap();
+        one(&queue, Call::TakeNonce(nonce(k))).await.unwrap();
+        assert!(queue.lock().nonce_order.len() <= 8, "bounded");
+    }
+    for k in 100..103 {
+        one(&queue, Call::PutNonce(nonce(k))).await.unwrap();
+    }
+    let before = queue.lock().nonce_order.clone();
+    assert!(before.len() > 4, "what was taken is looked through seldom");
+    assert_eq!(one(&queue, Call::PutNonce(nonce(103))).await, Err(Unavailable));
+    assert_eq!(queue.lock().nonce_order, before, "nothing was looked through");
+}

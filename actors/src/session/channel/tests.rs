@@ -310,3 +310,56 @@ fn the_end_hands_over_what_is_in_no_ledger() {
     assert_eq!(handed, [3, 4], "1 is acknowledged, 2 is backed");
     assert!(detach.flights.iter().all(Option::is_some));
 }
+
+#[test]
+fn a_page_that_did_not_fit_is_not_asked_for_again_before_an_ack() {
+    let limits = Limits { window_bytes: 250, window_messages: 10, ..Limits::default() };
+    let mut pair = Pair::live(limits);
+    for sn in 1..=4 {
+        pair.force(sn);
+    }
+    let mut sent = Vec::new();
+    let mut calls = 0;
+    while let Some(call) = pair.channel.next_call(&pair.lane, pair.now) {
+        calls += 1;
+        assert!(calls <= 2, "it asks for what has no room, over and over");
+        let reply = pair.execute(&call);
+        sent.extend(numbers(&pair.channel.reply(Ok(reply), &pair.lane, pair.now)));
+    }
+    assert_eq!(sent, [1, 2]);
+    pair.channel.notices();
+    pair.ack(1);
+    assert_eq!(numbers(&pair.run()), [3]);
+    pair.ack(3);
+    assert_eq!(numbers(&pair.run()), [4]);
+    pair.ack(4);
+    pair.run();
+    assert_eq!(pair.channel.state, State::Live);
+}
+
+#[test]
+fn a_sync_is_answered_though_the_ledgers_last_messages_are_gone() {
+    let mut before = Pair::live(Limits::default());
+    before.force(1);
+    assert_eq!(numbers(&before.run()), [1]);
+    before.ack(1);
+    before.run();
+    let mut pair = Pair::new(Limits::default());
+    pair.ledger = before.ledger;
+    let news = News::Delivered { mid: entry(2, 1, 1, 100).id().1, device: DeviceId([1; 16]) };
+    pair.ledger.apply(&Op::Notice { news }, &pair.limits, 0);
+    assert!(matches!(pair.run()[..], [Out::Attached, Out::Notice(1, _)]));
+    // The notice is not acknowledged, so it cannot be live yet.
+    pair.channel.sync(Some(7)).unwrap();
+    let mut out = Vec::new();
+    for _ in 0..10 {
+        let Some(call) = pair.channel.next_call(&pair.lane, pair.now) else { break };
+        let reply = pair.execute(&call);
+        out.extend(pair.channel.reply(Ok(reply), &pair.lane, pair.now));
+    }
+    assert_eq!(out, [Out::Op(Some(7), ServerOp::Ok {})]);
+    assert!(pair.channel.next_call(&pair.lane, pair.now).is_none(), "it rests");
+    pair.ack(1);
+    pair.run();
+    assert_eq!(pair.channel.state, State::Live);
+}

@@ -222,15 +222,6 @@ impl Admit {
         }
     }
 
-    /// The device has sent everything again: forgets what was counted for it.
-    pub fn resynced(&mut self, device: DeviceId, peers: impl IntoIterator<Item = UserId>) {
-        for peer in peers {
-            if let Some(record) = self.records.get_mut(&(device, peer)) {
-                record.again = None;
-            }
-        }
-    }
-
     /// Forgets what is too old at `now_ms`.
     pub fn expire(&mut self, now_ms: u64) {
         while let Some(&(at_ms, line)) = self.order.front() {

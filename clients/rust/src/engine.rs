@@ -1,8 +1,9 @@
 //! One task owns all of a device's state: store, keys, outbox, connection.
 //!
 //! It reacts to commands of the handle, arrivals of the socket and the clock, one after the
-//! other. What it tells or sends was stored before. A store that fails ends it: nothing is
-//! acknowledged or sent that could not be written down.
+//! other: turns. What a turn writes is one transaction (turns that are due at once share it), and what it tells, answers or sends waits
+//! for that ([`After`]); only an HTTP call divides a turn, which commits first. A store that fails
+//! ends it: nothing is acknowledged or sent that could not be written down.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::pending;
@@ -27,7 +28,10 @@ use crate::said::Id;
 use crate::store::{Batch, Space, Store, StoreError};
 use crate::transport::{Arrival, Link, Transport, Unreachable};
 
+use after::After;
+
 mod account;
+mod after;
 mod call;
 mod command;
 mod connection;
@@ -40,6 +44,13 @@ pub(crate) use account::register;
 
 /// What is remembered of received messages, in days (DELIVERY, "Words": at least 31).
 pub(crate) const REMEMBERED_DAYS: u32 = 32;
+
+/// Questions without an answer, at most; past it the connection is given up.
+const QUESTIONS_MAX: usize = 64;
+/// How often a connected device looks after its keys, in milliseconds.
+const UPKEEP_EVERY_MS: u64 = 3_600_000;
+/// Turns that share a transaction, at most.
+const TURNS_MAX: u32 = 8;
 
 pub(crate) struct Engine {
     store: Store,
@@ -67,12 +78,16 @@ pub(crate) struct Engine {
     next_id: u64,
     events: mpsc::Sender<Event>,
     missed: u64,
+    /// What leaves once this turn is written.
+    after: After,
     /// Messages that nobody has looked at, by order.
     unshown: BTreeMap<u64, (UserId, u64)>,
     /// The last of them that was told.
     told: u64,
     /// One numbering for what is unshown, held and waiting.
     next_order: u64,
+    /// When keys are looked after next, in ticks.
+    upkeep_at: u64,
 }
 
 /// What a frame id asked.
@@ -119,8 +134,11 @@ pub(crate) struct Parts {
 impl Engine {
     /// Runs until the handle is closed or the store fails.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut unsettled = 0;
         loop {
-            self.tell_unshown();
+            if unsettled == 0 {
+                self.tell_unshown();
+            }
             let turn = {
                 let now = self.clock.ticks_ms();
                 let sleep = self.wake().map(|at| Duration::from_millis(at.saturating_sub(now)));
@@ -148,13 +166,26 @@ impl Engine {
                 Turn::Arrival(arrival) => self.arrival(arrival).await,
                 Turn::Tick => self.tick().await,
             };
-            if done.is_err() {
+            unsettled += 1;
+            let settled = match done {
+                // What is there already goes into the same transaction.
+                Ok(()) if unsettled < TURNS_MAX && self.has_more(&commands) => continue,
+                Ok(()) => self.settle(),
+                Err(error) => Err(error),
+            };
+            unsettled = 0;
+            if settled.is_err() {
                 self.phase = Phase::Down { retry_at: None };
                 let why = "the local store failed; free some space and start again".to_owned();
-                self.tell(Event::Disconnected { why, retry_in_ms: None });
+                self.tell_now(Event::Disconnected { why, retry_in_ms: None });
                 return;
             }
         }
+    }
+
+    fn has_more(&self, commands: &mpsc::Receiver<Command>) -> bool {
+        let arrived = matches!(&self.phase, Phase::Up(up) if !up.link.arrivals.is_empty());
+        arrived || !commands.is_empty()
     }
 
     fn wake(&self) -> Option<u64> {
@@ -163,7 +194,10 @@ impl Engine {
             Phase::Down { retry_at } => *retry_at,
             Phase::Opening(_) => None,
             Phase::Greeting { until, .. } => Some(*until),
-            Phase::Up(up) => Some(up.deadline().min(self.answer_due().unwrap_or(u64::MAX))),
+            Phase::Up(up) => {
+                let due = self.answer_due().unwrap_or(u64::MAX);
+                Some(up.deadline().min(due).min(self.upkeep_at))
+            }
         };
         // A full channel is looked at again soon.
         let is_behind = self.unshown.keys().next_back().is_some_and(|last| *last > self.told);
@@ -174,6 +208,9 @@ impl Engine {
     async fn tick(&mut self) -> Result<(), StoreError> {
         let now = self.clock.ticks_ms();
         self.connection_tick(now).await?;
+        if matches!(self.phase, Phase::Up(_)) && now >= self.upkeep_at {
+            self.upkeep().await?;
+        }
         let release = self.gaps.tick(now);
         self.release(release)?;
         let effects = self.outbox.tick(now);
@@ -184,7 +221,7 @@ impl Engine {
     async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         let rest = self.stage(effects, &mut batch)?;
-        self.store.write(&batch)?;
+        self.store.add(&batch)?;
         let mut queue: VecDeque<Effect> = rest.into();
         while let Some(effect) = queue.pop_front() {
             match effect {
@@ -228,7 +265,7 @@ impl Engine {
                         _ => None,
                     };
                     if let Some((id, stage)) = stage {
-                        self.put_stage(id, stage, batch)?;
+                        self.put_stage(id, stage, None, batch)?;
                     }
                     rest.push(Effect::Tell(progress));
                 }
@@ -238,15 +275,22 @@ impl Engine {
         Ok(rest)
     }
 
-    /// Notes how far an own message has come. It never goes back.
-    fn put_stage(&mut self, id: Id, stage: Stage, batch: &mut Batch) -> Result<(), StoreError> {
+    /// Notes how far an own message has come, if it went to `peer`. It never goes back.
+    fn put_stage(
+        &mut self,
+        id: Id,
+        stage: Stage,
+        peer: Option<&UserId>,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
         let Some(at) = self.store.get(Space::Content, &self.own_content(&id))? else {
             return Ok(());
         };
         let Some(mut message) = self.store.record::<Message>(Space::History, &at)? else {
             return Ok(());
         };
-        if message.stage.is_some_and(|known| known < stage) {
+        let is_theirs = peer.is_none_or(|peer| message.peer == *peer);
+        if is_theirs && message.stage.is_some_and(|known| known < stage) {
             message.stage = Some(stage);
             batch.put(Space::History, &at, to_json(&message));
         }
@@ -276,16 +320,6 @@ impl Engine {
         });
     }
 
-    /// Tells an event, or counts it if nobody takes any.
-    fn tell(&mut self, event: Event) {
-        if self.missed > 0 && self.events.try_send(Event::Missed(self.missed)).is_ok() {
-            self.missed = 0;
-        }
-        if self.missed > 0 || self.events.try_send(event).is_err() {
-            self.missed += 1;
-        }
-    }
-
     /// Tells messages that nobody has looked at, in order, as far as there is room.
     fn tell_unshown(&mut self) {
         if self.missed > 0 && self.events.try_send(Event::Missed(self.missed)).is_ok() {
@@ -308,23 +342,14 @@ impl Engine {
 
     /// Sends a frame that is answered.
     fn ask(&mut self, op: ClientOp, question: Question) {
+        if self.questions.len() >= QUESTIONS_MAX {
+            return self.lost("the server does not answer", &Ending::default());
+        }
         self.next_id += 1;
         let id = self.next_id;
         let now = self.clock.ticks_ms();
         self.questions.insert(id, (question, now));
         self.send(&ClientFrame { id: Some(id), op });
-    }
-
-    fn send(&mut self, frame: &ClientFrame) {
-        let bytes = self.encoding.encode_client(frame);
-        let link = match &self.phase {
-            Phase::Greeting { link, .. } | Phase::Up(Up { link, .. }) => link,
-            Phase::Down { .. } | Phase::Opening(_) => return,
-        };
-        if link.out.try_send(bytes).is_err() {
-            // The socket takes nothing any more: its end is on the way, or is made now.
-            self.lost("the connection is stuck", &Ending::default());
-        }
     }
 
     fn today(&self) -> u32 {
@@ -404,9 +429,11 @@ impl Engine {
             next_id: 0,
             events,
             missed: 0,
+            after: After::default(),
             unshown,
             told: 0,
             next_order: last,
+            upkeep_at: 0,
         }))
     }
 }

@@ -67,7 +67,7 @@ pub enum Event {
     Unreadable {
         /// Which.
         id: Id,
-        /// A code of CRYPTO 11.
+        /// A code of CRYPTO 11, or `UNKNOWN`.
         code: String,
     },
     /// It waited 30 days for a device that did not come.

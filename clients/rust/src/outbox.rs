@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use hushwire_identity::Code;
 use hushwire_wire::frame::{Accepted, News};
 use hushwire_wire::{DeviceId, Gen, Mid, Reject, Rule, Sealed, UserId, limits};
 
@@ -30,6 +31,11 @@ pub const IN_FLIGHT: usize = limits::SENDS_UNANSWERED;
 pub const ENTRIES_MAX: usize = 10_000;
 /// Message ids kept of one entry: the newest.
 pub const MIDS_MAX: usize = 64;
+/// Devices kept as settled of one entry: rosters of several epochs. A server that names others has
+/// no effect past it.
+const SETTLED_MAX: usize = 64;
+/// The longest that a server may make a message wait at once, in milliseconds: a day.
+const WAIT_MAX_MS: u64 = 86_400_000;
 /// Between two messages of a resubmission, in milliseconds (5 a second).
 const RESUBMIT_EVERY_MS: u64 = 200;
 
@@ -96,7 +102,7 @@ pub enum Progress {
     Unreadable {
         /// Which.
         id: Id,
-        /// A code of CRYPTO 11.
+        /// A code of CRYPTO 11, or `UNKNOWN`.
         code: String,
     },
     /// It waited 30 days for a device.
@@ -233,7 +239,7 @@ impl Outbox {
 
     /// One text so often, in milliseconds, as the server says; 0 for no such rule.
     pub const fn set_interval(&mut self, interval_ms: u64) {
-        self.interval_ms = interval_ms;
+        self.interval_ms = if interval_ms < WAIT_MAX_MS { interval_ms } else { WAIT_MAX_MS };
     }
 
     /// Takes a new message.
@@ -311,7 +317,7 @@ impl Outbox {
         if let Link::Resync { r#gen, again, said, .. } = &mut self.link {
             if let Some(ms) = again_after {
                 *said = false;
-                self.resubmit_from = now + ms.max(RESUBMIT_EVERY_MS);
+                self.resubmit_from = later(now, ms.max(RESUBMIT_EVERY_MS));
             } else {
                 out.push(Effect::PutGen(*r#gen));
                 out.push(Effect::Tell(Progress::Resynced { again: *again }));
@@ -356,7 +362,7 @@ impl Outbox {
         let live = self.live.entry(order).or_default();
         live.sealing = false;
         match why {
-            NotSealed::Later(ms) => live.not_before = now + ms.max(1),
+            NotSealed::Later(ms) => live.not_before = later(now, ms),
             NotSealed::Never(why) => self.fail(order, why, &mut out),
         }
         self.pump(now, &mut out);
@@ -383,7 +389,9 @@ impl Outbox {
             match news {
                 News::Delivered { .. } => Self::tell_delivered(entry, device, &mut out),
                 News::Undecryptable { code, .. } => {
-                    let (id, code) = (entry.id, code.clone());
+                    // The server's text is shown to nobody: only what the table holds.
+                    let code = Code::from_text(code).map_or("UNKNOWN", Code::as_str);
+                    let (id, code) = (entry.id, code.to_owned());
                     out.push(Effect::Tell(Progress::Unreadable { id, code }));
                 }
                 News::Expired { .. } => out.push(Effect::Tell(Progress::Expired(entry.id))),
@@ -445,6 +453,11 @@ impl Outbox {
             out.push(Effect::Tell(Progress::Failed { id, why, may_have_arrived }));
         }
     }
+}
+
+/// A moment that a server asked for: never now, and no later than [`WAIT_MAX_MS`].
+fn later(now: u64, ms: u64) -> u64 {
+    now.saturating_add(ms.clamp(1, WAIT_MAX_MS))
 }
 
 #[cfg(test)]

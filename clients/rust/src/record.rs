@@ -1,6 +1,10 @@
 //! What the store holds beside keys: the account, contacts, messages. JSON, sealed by the store.
 
+use std::fmt;
+use std::io;
+
 use hushwire_e2ee::Zeroizing;
+use hushwire_identity::hash::{Label, hash};
 use hushwire_identity::{DeviceLog, Head, LogPoint};
 use hushwire_wire::{DeviceId, EpochId, RequestId, Sealed, UserId};
 use serde::de::DeserializeOwned;
@@ -61,6 +65,10 @@ pub(crate) struct Peer {
     pub(crate) user: UserId,
     pub(crate) handle: String,
     pub(crate) standing: Standing,
+    /// This user accepted, whether or not the server has heard of it. Only then is a request that
+    /// came in a contact.
+    #[serde(default)]
+    pub(crate) accepted: bool,
     /// The verified log, from its first entry.
     pub(crate) log: Vec<Sealed>,
     pub(crate) request: RequestId,
@@ -87,6 +95,9 @@ pub(crate) struct EpochNote {
     pub(crate) accepted_ms: u64,
     /// Receive only: a head in it is older than what is known (E5).
     pub(crate) stale: bool,
+    /// The server was not told yet that its wrap is kept here (E10).
+    #[serde(default)]
+    pub(crate) unclaimed: bool,
 }
 
 /// A point of a log, in JSON.
@@ -124,6 +135,14 @@ impl Peer {
         DeviceLog::verify(self.log.iter().map(Sealed::as_bytes)).map_err(|_| StoreError::Damaged)
     }
 
+    /// The newest entry of the verified log.
+    pub(crate) fn point(&self) -> Option<LogPoint> {
+        let last = self.log.last()?;
+        let seq = u32::try_from(self.log.len().checked_sub(1)?).ok()?;
+        let head = Head(hash(Label::Entry, &[last.as_bytes()]));
+        Some(LogPoint { user: self.user, seq, head })
+    }
+
     /// Whether a person compared safety numbers, and the log still continues what was compared.
     pub(crate) fn is_verified(&self) -> bool {
         let Some(point) = self.verified else { return false };
@@ -149,8 +168,8 @@ pub enum Stage {
     Failed,
 }
 
-/// A message in the history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A message in the history. `Debug` shows no words.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// The logical id, the same on every device.
     pub id: Id,
@@ -173,6 +192,16 @@ pub struct Message {
     pub position: u64,
 }
 
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("id", &self.id)
+            .field("position", &self.position)
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A message as it waits behind a gap.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct HeldMessage {
@@ -189,10 +218,31 @@ pub(crate) struct WaitingMessage {
     pub(crate) msg: Sealed,
 }
 
+/// Counts what is written.
+struct Size(usize);
+
+impl io::Write for Size {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A value as JSON for the store.
 pub(crate) fn to_json<T: Serialize>(value: &T) -> Zeroizing<Vec<u8>> {
+    // Its whole size first, so that no half-written secret is left behind by growing.
+    let mut size = Size(0);
+    let counted = serde_json::to_writer(&mut size, value);
+    let mut out = Zeroizing::new(Vec::with_capacity(size.0));
     // Our records hold no map with other keys than text and no float: it cannot fail.
-    Zeroizing::new(serde_json::to_vec(value).unwrap_or_default())
+    if counted.and_then(|()| serde_json::to_writer(&mut *out, value)).is_err() {
+        out.clear();
+    }
+    out
 }
 
 /// A value from the store's JSON.
@@ -228,4 +278,32 @@ pub(crate) fn place(peer: &UserId, position: u64) -> Vec<u8> {
 /// A number as a key: big-endian, so that keys sort like numbers.
 pub(crate) fn number(key: &[u8]) -> Result<u64, StoreError> {
     key.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use hushwire_e2ee::ContentId;
+
+    use super::*;
+
+    #[test]
+    fn a_message_shows_no_words_in_debug_and_is_written_without_growing() {
+        let message = Message {
+            id: Id(ContentId([1; 16])),
+            peer: UserId([2; 32]),
+            from: "alice".to_owned(),
+            stage: None,
+            text: "canary ".repeat(500),
+            reply_to: None,
+            sent_ms: 1,
+            at_ms: 2,
+            position: 3,
+        };
+        assert!(
+            !format!("{:?}", crate::Event::MessageReceived(message.clone())).contains("canary")
+        );
+        let json = to_json(&message);
+        assert_eq!(json.capacity(), json.len());
+        assert_eq!(from_json::<Message>(&json).unwrap(), message);
+    }
 }

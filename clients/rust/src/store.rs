@@ -2,7 +2,7 @@
 //!
 //! A row has a space, a hashed name and a sealed value; nothing else of its meaning is in the
 //! file but the day on which it may be forgotten. What belongs together goes into one [`Batch`],
-//! which is written whole or not at all. A file is open in one process at a time. The journal is
+//! which is written whole or not at all; batches of one turn share a transaction. A file is open in one process at a time. The journal is
 //! a rollback journal that is cut after each commit, not a write-ahead log, and deleted content
 //! is overwritten, so that a key that was erased does not linger in the file or beside it.
 
@@ -11,7 +11,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
-use diesel::connection::SimpleConnection as _;
+use diesel::connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _};
 use diesel::prelude::*;
 use diesel::sql_types::Integer;
 use hushwire_e2ee::{RandomError, Zeroizing};
@@ -103,6 +103,37 @@ enum Op {
     Delete { space: Space, key: Vec<u8> },
 }
 
+impl Op {
+    fn apply(
+        &self,
+        db: &mut SqliteConnection,
+        keys: &RowKeys,
+        random: &mut dyn Random,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Put { space, key, until_day, value } => {
+                let space = *space as u8;
+                let name = &keys.name(space, key);
+                let row = Row { space, name, until_day: *until_day, key, value };
+                let sealed = keys.seal_row(&row, random).map_err(StoreError::Random)?;
+                let values = (
+                    row::space.eq(i32::from(space)),
+                    row::name.eq(name.as_slice()),
+                    row::until_day.eq(until_day),
+                    row::value.eq(sealed),
+                );
+                diesel::replace_into(row::table).values(values).execute(db)?;
+            }
+            Self::Delete { space, key } => {
+                let name = keys.name(*space as u8, key);
+                let at = row::table.find((i32::from(*space as u8), name.as_slice()));
+                diesel::delete(at).execute(db)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Batch {
     pub(crate) fn put(&mut self, space: Space, key: &[u8], value: Zeroizing<Vec<u8>>) {
         self.ops.push(Op::Put { space, key: key.to_vec(), until_day: 0, value });
@@ -171,6 +202,9 @@ pub enum StoreError {
     /// SQLite says no: a full disk, most likely.
     #[error("the store cannot be read or written")]
     Database(#[source] diesel::result::Error),
+    /// A write failed before: nothing more is written until the store is opened again.
+    #[error("the store failed before")]
+    Broken,
     /// A row does not open, or holds what this version does not know.
     #[error("the store is damaged")]
     Damaged,
@@ -185,9 +219,21 @@ impl From<diesel::result::Error> for StoreError {
     }
 }
 
-/// An open store. Closing it lets the next process in.
+type Transactions = AnsiTransactionManager;
+
+/// What is added and not yet committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    Nothing,
+    Some,
+    /// Part of it failed.
+    Broken,
+}
+
+/// An open store. Closing it lets the next process in; what was not committed is then gone.
 pub struct Store {
     db: SqliteConnection,
+    open: Open,
     keys: RowKeys,
     random: Box<dyn Random>,
     _lock: File,
@@ -232,7 +278,7 @@ impl Store {
             head::table.select(Head::as_select()).first(&mut db).map_err(foreign)?
         };
         let data_key = head.unlock(key, random.as_mut())?;
-        Ok(Self { db, keys: RowKeys::of(&data_key), random, _lock: lock })
+        Ok(Self { db, open: Open::Nothing, keys: RowKeys::of(&data_key), random, _lock: lock })
     }
 
     pub(crate) fn get(
@@ -279,41 +325,45 @@ impl Store {
         Ok(out)
     }
 
-    /// Writes a batch: all of it, or nothing.
+    /// Writes a batch, with all that was [added](Self::add) before: all of it, or nothing.
     pub(crate) fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.add(batch)?;
+        self.commit()
+    }
+
+    /// Adds a batch to the open transaction, beginning one if there is none. Reads see it at
+    /// once; it survives the process only after [`Self::commit`]. If it fails, so does all that
+    /// follows: half a batch is never committed.
+    pub(crate) fn add(&mut self, batch: &Batch) -> Result<(), StoreError> {
         if batch.is_empty() {
             return Ok(());
         }
+        if self.open == Open::Nothing {
+            Transactions::begin_transaction(&mut self.db)?;
+            self.open = Open::Some;
+        }
+        if self.open == Open::Broken {
+            return Err(StoreError::Broken);
+        }
         let (keys, random) = (&self.keys, self.random.as_mut());
-        self.db.immediate_transaction(|db| {
-            for op in &batch.ops {
-                match op {
-                    Op::Put { space, key, until_day, value } => {
-                        let space = *space as u8;
-                        let name = &keys.name(space, key);
-                        let sealed = keys
-                            .seal_row(
-                                &Row { space, name, until_day: *until_day, key, value },
-                                random,
-                            )
-                            .map_err(StoreError::Random)?;
-                        let values = (
-                            row::space.eq(i32::from(space)),
-                            row::name.eq(name.as_slice()),
-                            row::until_day.eq(until_day),
-                            row::value.eq(sealed),
-                        );
-                        diesel::replace_into(row::table).values(values).execute(db)?;
-                    }
-                    Op::Delete { space, key } => {
-                        let name = keys.name(*space as u8, key);
-                        let at = row::table.find((i32::from(*space as u8), name.as_slice()));
-                        diesel::delete(at).execute(db)?;
-                    }
-                }
-            }
-            Ok(())
-        })
+        let added = batch.ops.iter().try_for_each(|op| op.apply(&mut self.db, keys, random));
+        if added.is_err() {
+            self.open = Open::Broken;
+            // SQLite may have rolled it back by itself; closing the file does in any case.
+            let _ = Transactions::rollback_transaction(&mut self.db);
+        }
+        added
+    }
+
+    /// Makes all that was added durable, in one transaction. Does nothing if nothing was.
+    pub(crate) fn commit(&mut self) -> Result<(), StoreError> {
+        match std::mem::replace(&mut self.open, Open::Broken) {
+            Open::Nothing => {}
+            Open::Some => Transactions::commit_transaction(&mut self.db)?,
+            Open::Broken => return Err(StoreError::Broken),
+        }
+        self.open = Open::Nothing;
+        Ok(())
     }
 
     /// Forgets the rows whose day has come by `today`, in days since 1970, and gives their number.

@@ -58,8 +58,8 @@ impl fmt::Debug for Call {
     }
 }
 
-/// An HTTP answer.
-#[derive(Clone, Debug)]
+/// An HTTP answer. `Debug` shows no content: it may hold a token.
+#[derive(Clone)]
 pub struct Reply {
     /// The status.
     pub status: u16,
@@ -67,8 +67,14 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// What comes out of a socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reply({}, {} B)", self.status, self.body.len())
+    }
+}
+
+/// What comes out of a socket. `Debug` shows no content: it may hold a token.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Arrival {
     /// A frame of the negotiated encoding.
     Frame(Vec<u8>),
@@ -76,6 +82,16 @@ pub enum Arrival {
     Heard,
     /// The end; nothing follows.
     Ended(Ending),
+}
+
+impl fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(bytes) => write!(f, "Frame({} B)", bytes.len()),
+            Self::Heard => f.write_str("Heard"),
+            Self::Ended(ending) => f.debug_tuple("Ended").field(ending).finish(),
+        }
+    }
 }
 
 /// An open socket. Dropping it closes it.
@@ -326,5 +342,8 @@ mod tests {
             body: Some(b"secret".to_vec()),
         };
         assert_eq!(format!("{call:?}"), "Put /v1/prekey");
+        let reply = Reply { status: 200, body: b"secret".to_vec() };
+        assert_eq!(format!("{reply:?}"), "Reply(200, 6 B)");
+        assert_eq!(format!("{:?}", Arrival::Frame(b"secret".to_vec())), "Frame(6 B)");
     }
 }

@@ -33,12 +33,16 @@ pub(super) fn load(store: &mut Store, account: &Account) -> Result<Own, StoreErr
         Zeroizing::new(seed.as_slice().try_into().map_err(|_| StoreError::Damaged)?);
     let log = DeviceLog::verify(account.log.iter().map(Sealed::as_bytes))
         .map_err(|_| StoreError::Damaged)?;
-    let mut secrets = Vec::new();
-    for (_, bytes) in store.list(Space::Prekey)? {
-        secrets.push(PrekeySecret::from_bytes(&bytes).map_err(|_| StoreError::Damaged)?);
-    }
+    let secrets = secrets(store)?;
     let prekey = store.record(Space::Own, b"prekey")?.ok_or(StoreError::Damaged)?;
     Ok(Own { key: DeviceKey::from_seed(*seed), log, secrets, prekey })
+}
+
+fn secrets(store: &mut Store) -> Result<Vec<PrekeySecret>, StoreError> {
+    let rows = store.list(Space::Prekey)?;
+    rows.iter()
+        .map(|(_, bytes)| PrekeySecret::from_bytes(bytes).map_err(|_| StoreError::Damaged))
+        .collect()
 }
 
 /// Registers `handle` at a server, with this device as the first. Keys are stored before the
@@ -162,6 +166,15 @@ async fn signs_in(transport: &dyn Transport, account: &Account, key: &DeviceKey)
 }
 
 impl Engine {
+    /// Forgets what is past its day, old prekeys' secrets among it.
+    pub(super) fn forget_expired(&mut self) -> Result<(), StoreError> {
+        let today = self.today();
+        if self.store.expire(today)? > 0 {
+            self.secrets = secrets(&mut self.store)?;
+        }
+        Ok(())
+    }
+
     /// The own prekey as others see it.
     pub(super) fn own_prekey(&self) -> Result<Prekey, StoreError> {
         let xwing = self.prekey.xwing.as_ref().map(Sealed::as_bytes);
@@ -188,7 +201,7 @@ impl Engine {
             }
             batch.put(Space::Prekey, &secret.id().to_be_bytes(), secret.to_bytes());
             batch.put(Space::Own, b"prekey", to_json(&prekey));
-            self.store.write(&batch)?;
+            self.store.add(&batch)?;
             self.secrets.push(secret);
             self.prekey = prekey;
         }
@@ -197,7 +210,7 @@ impl Engine {
             self.prekey.published = true;
             let mut batch = Batch::default();
             batch.put(Space::Own, b"prekey", to_json(&self.prekey));
-            self.store.write(&batch)?;
+            self.store.add(&batch)?;
         }
         Ok(())
     }

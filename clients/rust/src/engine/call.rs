@@ -39,13 +39,15 @@ impl Engine {
         self.signed(method, path.to_owned(), Some(body)).await
     }
 
-    /// Makes a call with a token; with a new one, once, if the server does not know it.
+    /// Makes a call with a token; with a new one, once, if the server does not know it. What was
+    /// written so far is durable before the server hears anything.
     pub(super) async fn signed(
         &mut self,
         method: Method,
         path: String,
         body: Option<Vec<u8>>,
     ) -> Result<Reply, ClientError> {
+        self.settle()?;
         for last in [false, true] {
             let token = Some(self.token(last).await?);
             let call = Call { method, path: path.clone(), token, body: body.clone() };

@@ -15,28 +15,30 @@ use crate::store::{Batch, Space, StoreError};
 
 impl Engine {
     pub(super) async fn command(&mut self, command: Command) -> Result<(), StoreError> {
-        // Whoever asked may have gone: then nobody minds the answer.
         match command {
             Command::Account(reply) => {
-                let _ = reply.send(self.own_account());
+                let answer = self.own_account();
+                self.reply(reply, answer);
             }
             Command::Ask(link, reply) => {
                 let done = self.ask_contact(&link).await;
-                let _ = reply.send(done);
+                self.reply(reply, done);
             }
             Command::Accept(handle, reply) => {
                 let done = self.accept_contact(&handle).await;
-                let _ = reply.send(done);
+                self.reply(reply, done);
             }
             Command::Contacts(reply) => {
                 let done = self.sync_contacts().await.map(|()| self.contact_cards());
-                let _ = reply.send(done);
+                self.reply(reply, done);
             }
             Command::Safety(handle, reply) => {
-                let _ = reply.send(self.safety(&handle));
+                let answer = self.safety(&handle);
+                self.reply(reply, answer);
             }
             Command::MarkVerified(handle, reply) => {
-                let _ = reply.send(self.mark_verified(&handle));
+                let answer = self.mark_verified(&handle);
+                self.reply(reply, answer);
             }
             Command::Send(handle, said, reply) => {
                 let sent = self.submit(&handle, said);
@@ -45,17 +47,20 @@ impl Engine {
                     Err(ClientError::Store(error)) => return Err(error),
                     Err(error) => (Err(error), Vec::new()),
                 };
-                let _ = reply.send(answer);
+                self.reply(reply, answer);
                 self.carry_out(effects).await?;
             }
             Command::History(handle, limit, reply) => {
-                let _ = reply.send(self.history(&handle, limit));
+                let answer = self.history(&handle, limit);
+                self.reply(reply, answer);
             }
             Command::Shown(position, reply) => {
-                let _ = reply.send(self.mark_shown(position));
+                let answer = self.mark_shown(position);
+                self.reply(reply, answer);
             }
             Command::Outbox(reply) => {
-                let _ = reply.send(self.outbox_status());
+                let answer = self.outbox_status();
+                self.reply(reply, answer);
             }
             // The loop that owns this engine ends with it.
             Command::Close(_) => {}
@@ -158,7 +163,7 @@ impl Engine {
             batch.put(Space::Peer, peer.user.as_bytes(), to_json(&peer));
         }
         let rest = self.stage(effects, &mut batch)?;
-        self.store.write(&batch)?;
+        self.store.add(&batch)?;
         self.peers.insert(peer.user, peer);
         Ok((id, rest))
     }
@@ -179,7 +184,7 @@ impl Engine {
         if let Some(order) = found {
             let mut batch = Batch::default();
             batch.delete(Space::Unshown, &order.to_be_bytes());
-            self.store.write(&batch)?;
+            self.store.add(&batch)?;
             self.unshown.remove(&order);
         }
         Ok(())

@@ -7,7 +7,7 @@ use hushwire_wire::frame::{
 };
 use hushwire_wire::{Close, DecodeError, Reject, Sealed, limits};
 
-use super::{Engine, Phase, Question, Up};
+use super::{Engine, Phase, Question, UPKEEP_EVERY_MS, Up};
 use crate::backoff::Ending;
 use crate::error::ClientError;
 use crate::event::Event;
@@ -62,6 +62,9 @@ impl Engine {
     /// a moment to carry it.
     pub(super) async fn shut(&mut self) {
         self.acknowledge(true);
+        if self.settle().is_err() {
+            return;
+        }
         let down = Phase::Down { retry_at: None };
         let link = match std::mem::replace(&mut self.phase, down) {
             Phase::Greeting { link, .. } | Phase::Up(Up { link, .. }) => link,
@@ -93,6 +96,7 @@ impl Engine {
         let now = self.clock.ticks_ms();
         self.phase = Phase::Down { retry_at: retry_in_ms.map(|ms| now + ms) };
         self.questions.clear();
+        self.after.frames.clear();
         self.outbox.disconnected();
         self.gaps.disconnected();
         self.tell(Event::Disconnected { why: why.to_owned(), retry_in_ms });
@@ -170,6 +174,7 @@ impl Engine {
             }
             (ServerOp::Event(_), Phase::Up(_)) => {
                 quiet(self.sync_contacts().await)?;
+                quiet(self.open_waiting().await)?;
             }
             (ServerOp::Resync(resync), Phase::Up(_)) => {
                 let effects = self.outbox.resync(resync.r#gen, now);
@@ -223,8 +228,7 @@ impl Engine {
         self.tell(Event::Connected);
         quiet(self.rotate_prekey().await)?;
         quiet(self.sync_contacts().await)?;
-        quiet(self.open_waiting().await)?;
-        self.forget_old_epochs()?;
+        self.upkeep().await?;
         self.ask_sync();
         // A call above may have cost the connection.
         if matches!(self.phase, Phase::Up(_)) {
@@ -232,6 +236,17 @@ impl Engine {
             self.carry_out(effects).await?;
         }
         Ok(())
+    }
+
+    /// What is due at a sign-in, and every hour of a connection that lasts: the day's prekey, lost
+    /// calls, what waits for an epoch, and erasing what is past its time.
+    pub(super) async fn upkeep(&mut self) -> Result<(), StoreError> {
+        self.upkeep_at = self.clock.ticks_ms() + UPKEEP_EVERY_MS;
+        quiet(self.rotate_prekey().await)?;
+        quiet(self.claim_again().await)?;
+        quiet(self.open_waiting().await)?;
+        self.forget_old_epochs()?;
+        self.forget_expired()
     }
 
     async fn answer(&mut self, id: Option<u64>, answer: Answer) -> Result<(), StoreError> {

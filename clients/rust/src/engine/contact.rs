@@ -2,7 +2,9 @@
 //! (CRYPTO 9). Whatever the server shows is verified and pinned before it is used.
 
 use hushwire_e2ee::{NewEpoch, Party};
-use hushwire_identity::{ContactRequest, DeviceLog, Handle, Pin, Prekey, PrekeyError, Reason};
+use hushwire_identity::{
+    Code, ContactRequest, DeviceLog, Handle, Pin, Prekey, PrekeyError, Reason,
+};
 use hushwire_wire::http::{
     self, Contact, ContactAccept, ContactAsk, ContactAsked, ContactState, Contacts, LogEntries,
     Prekeys,
@@ -50,7 +52,7 @@ impl Engine {
         let asked = Asked { request: Sealed::new(request.to_bytes()), link: to };
         let mut batch = Batch::default();
         batch.put(Space::Asked, handle.as_bytes(), to_json(&asked));
-        self.store.write(&batch)?;
+        self.store.add(&batch)?;
         let ask = ContactAsk { request: asked.request.clone() };
         self.asked.insert(handle.to_owned(), asked);
         let answer: ContactAsked = self.post("/v1/contacts/request", &ask).await?;
@@ -75,6 +77,8 @@ impl Engine {
             Some(peer) if peer.standing == Standing::Active => return Ok(()),
             _ => return Err(ClientError::NobodyAsks),
         };
+        // Even if the answer is lost.
+        peer.accepted = true;
         let log = self.peer_log(&mut peer).await?;
         let prekeys = self.peer_prekeys(&mut peer, &log).await?;
         let own = [self.own_prekey()?];
@@ -96,7 +100,8 @@ impl Engine {
         let mut batch = Batch::default();
         batch.put(Space::Epoch, created.id.as_bytes(), created.state.to_bytes());
         batch.put(Space::Peer, peer.user.as_bytes(), to_json(&peer));
-        self.store.write(&batch)?;
+        self.store.add(&batch)?;
+        self.peers.insert(peer.user, peer.clone());
         let accept =
             ContactAccept { request_id: peer.request, epoch: super::epoch::post(&created) };
         self.send_body(Method::Post, "/v1/contacts/accept", &accept).await?;
@@ -118,13 +123,14 @@ impl Engine {
                 created_ms: header.created_ms,
                 accepted_ms: self.clock.now_ms(),
                 stale: false,
+                unclaimed: false,
             });
             self.epochs.insert(state.id(), state);
         }
         let mut batch = Batch::default();
         batch.put(Space::Peer, peer.user.as_bytes(), to_json(&peer));
         batch.delete(Space::Asked, peer.handle.as_bytes());
-        self.store.write(&batch)?;
+        self.store.add(&batch)?;
         self.asked.remove(&peer.handle);
         let (handle, user) = (peer.handle.clone(), peer.user);
         self.peers.insert(user, peer);
@@ -147,16 +153,21 @@ impl Engine {
     }
 
     async fn sync_contact(&mut self, contact: &Contact) -> Result<(), ClientError> {
+        if contact.peer == self.account.user {
+            return Err(ClientError::Nonsense);
+        }
         let known = self.peers.get(&contact.peer).map(|peer| peer.standing);
         match (contact.state, known) {
             (ContactState::Requested, None) => self.incoming_request(contact).await,
             (ContactState::Requested, Some(_)) => Ok(()),
             (ContactState::Active, Some(Standing::Active)) => self.newest_epoch(contact).await,
             (ContactState::Active, Some(Standing::AsksMe)) => {
-                // Accepted here, and the answer was lost: the epoch's keys are stored.
+                // Accepted here, and the answer was lost: the epoch's keys are stored. Nobody else
+                // can accept for this user.
                 let peer = self.peers.get(&contact.peer).cloned();
-                if let Some(peer) = peer.filter(|peer| is_request(&contact.request, &peer.request))
-                {
+                let accepted =
+                    |peer: &Peer| peer.accepted && is_request(&contact.request, &peer.request);
+                if let Some(peer) = peer.filter(accepted) {
                     self.activate(peer, None)?;
                     self.newest_epoch(contact).await?;
                 }
@@ -225,7 +236,7 @@ impl Engine {
     fn refuse_changed(&mut self, peer: &Peer) -> Result<(), ClientError> {
         let same = self.peers.values().any(|p| p.handle == peer.handle && p.user != peer.user);
         if same {
-            let code = hushwire_identity::Code::PeerChanged;
+            let code = Code::PeerChanged;
             self.tell(alarm(code, &peer.handle));
             return Err(ClientError::Unverified(code));
         }
@@ -238,6 +249,7 @@ impl Engine {
             user,
             handle: String::new(),
             standing,
+            accepted: false,
             log: known.map(|peer| peer.log.clone()).unwrap_or_default(),
             request,
             verified: None,
@@ -252,7 +264,7 @@ impl Engine {
     pub(super) fn put_peer(&mut self, peer: Peer) -> Result<(), ClientError> {
         let mut batch = Batch::default();
         batch.put(Space::Peer, peer.user.as_bytes(), to_json(&peer));
-        self.store.write(&batch)?;
+        self.store.add(&batch)?;
         self.peers.insert(peer.user, peer);
         Ok(())
     }
@@ -264,7 +276,7 @@ impl Engine {
         let log = DeviceLog::verify(entries.iter().map(Sealed::as_bytes))
             .map_err(|error| ClientError::Unverified(error.code()))?;
         if log.user() != peer.user || log.domain() != self.account.domain {
-            return Err(ClientError::Unverified(hushwire_identity::Code::LogInvalid));
+            return Err(ClientError::Unverified(Code::LogInvalid));
         }
         if !peer.log.is_empty() {
             let pinned = peer.device_log()?;
@@ -281,6 +293,20 @@ impl Engine {
         Ok(log)
     }
 
+    /// What does not verify, told if a person must know; a fork of the log blocks the contact.
+    fn contradicted(&mut self, user: &UserId, code: Code) -> ClientError {
+        if code.is_alarm() {
+            self.tell(alarm(code, &self.name_of(user)));
+        }
+        if code == Code::LogFork
+            && let Some(known) = self.peers.get(user).cloned()
+            && let Err(error) = self.put_peer(Peer { forked: true, ..known })
+        {
+            return error;
+        }
+        ClientError::Unverified(code)
+    }
+
     /// Fetches and verifies the newest prekeys of a peer; the ids seen never go back.
     pub(super) async fn peer_prekeys(
         &mut self,
@@ -291,13 +317,16 @@ impl Engine {
         let Prekeys { prekeys } = self.get(path).await?;
         let mut out = Vec::with_capacity(prekeys.len());
         for bundle in &prekeys {
-            let prekey = parse(bundle)
-                .and_then(|prekey| prekey.record.verify(log).map(|()| prekey))
-                .map_err(|error| ClientError::Unverified(error.code()))?;
+            let verified =
+                parse(bundle).and_then(|prekey| prekey.record.verify(log).map(|()| prekey));
+            let prekey = match verified {
+                Ok(prekey) => prekey,
+                Err(error) => return Err(self.contradicted(&peer.user, error.code())),
+            };
             let (device, id) = (prekey.record.device, prekey.record.id);
             match peer.prekeys.iter_mut().find(|(known, _)| *known == device) {
                 Some((_, seen)) if id < *seen => {
-                    let code = hushwire_identity::Code::PrekeyRollback;
+                    let code = Code::PrekeyRollback;
                     return Err(ClientError::Unverified(code));
                 }
                 Some((_, seen)) => *seen = id,

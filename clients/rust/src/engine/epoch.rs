@@ -18,6 +18,10 @@ use crate::transport::Method;
 const BACK_MAX: usize = 16;
 /// Attempts to judge an epoch, each after something that it names was fetched.
 const ATTEMPTS: usize = 4;
+/// Epochs of one pair with the same number that are kept, at most (CRYPTO 5).
+const SIBLINGS_MAX: usize = 4;
+/// Open epochs of one pair, at most: more than an honest server admits in 7 days.
+const OPEN_MAX: usize = 1_024;
 /// An epoch closes so long after a newer one was accepted, in milliseconds: 7 days.
 const CLOSED_AFTER_MS: u64 = 7 * 86_400_000;
 
@@ -64,7 +68,7 @@ impl Engine {
             }
             let (n, prev) = (header.n, EpochId(header.prev));
             chain.push((header, bundle));
-            if n == 0 || newest.is_some_and(|newest| n <= newest + 1) {
+            if n == 0 || newest.is_some_and(|newest| n <= newest.saturating_add(1)) {
                 break;
             }
             next = prev;
@@ -90,7 +94,17 @@ impl Engine {
         let id = header.id();
         // Made here, stored, and the server's answer was lost.
         if let Some(state) = self.epoch_state(&id)? {
-            return self.adopt(user, state, false);
+            let newest = self.peers.get(&user).and_then(Peer::newest).map(|note| note.n);
+            if !self.is_of_pair(&state, &user) || newest.is_some_and(|n| header.n < n) {
+                return Err(ClientError::Unverified(Code::EpochRoster));
+            }
+            let stale = self.has_moved(&state, &user);
+            return self.adopt(user, state, stale, false);
+        }
+        let known = self.peers.get(&user).map(|peer| peer.epochs.as_slice()).unwrap_or_default();
+        let siblings = known.iter().filter(|note| note.n == header.n).count();
+        if siblings >= SIBLINGS_MAX || known.len() >= OPEN_MAX {
+            return Err(ClientError::Unverified(Code::Limit));
         }
         let Some(wrap) = &bundle.wrap else {
             return Err(ClientError::Unverified(Code::EpochUnknown));
@@ -123,12 +137,12 @@ impl Engine {
                     if accepted.fork {
                         self.tell(alarm(Code::Fork, &peer.handle));
                     }
-                    self.adopt(user, accepted.state, accepted.stale)?;
-                    // The wrap is erased once its keys are kept (E10). If this call is lost, it
-                    // stays with the server until it expires.
-                    let path = format!("/v1/epochs/{}/claimed", id.to_base64url());
-                    let _ = self.signed(Method::Post, path, None).await;
-                    return Ok(());
+                    self.adopt(user, accepted.state, accepted.stale, true)?;
+                    // Repeated by the next upkeep if it is lost.
+                    return match self.claim(user, id).await {
+                        Err(error) if !error.is_passing() => Err(error),
+                        _ => Ok(()),
+                    };
                 }
                 Err(AcceptError::Behind(whose)) if whose == user => {
                     let mut peer = peer;
@@ -149,7 +163,7 @@ impl Engine {
                     if code.is_alarm() {
                         self.tell(alarm(code, &peer.handle));
                     }
-                    if matches!(error, AcceptError::LogFork) {
+                    if code == Code::LogFork {
                         self.put_peer(Peer { forked: true, ..peer })?;
                     }
                     return Err(ClientError::Unverified(code));
@@ -160,7 +174,13 @@ impl Engine {
     }
 
     /// Takes an epoch into use: its keys and the contact's note of it, in one transaction.
-    fn adopt(&mut self, user: UserId, state: EpochState, stale: bool) -> Result<(), ClientError> {
+    fn adopt(
+        &mut self,
+        user: UserId,
+        state: EpochState,
+        stale: bool,
+        unclaimed: bool,
+    ) -> Result<(), ClientError> {
         let before = self.peers.get(&user).and_then(Peer::newest).map(|note| note.id);
         let prev_sent = match before {
             Some(before) => self.epoch_state(&before)?.map(|state| state.sent()),
@@ -171,15 +191,53 @@ impl Engine {
         if !peer.knows(&state.id()) {
             let header = state.header();
             let (n, created_ms) = (header.n, header.created_ms);
-            peer.epochs.push(EpochNote { n, id: state.id(), created_ms, accepted_ms: now, stale });
+            let (id, accepted_ms) = (state.id(), now);
+            peer.epochs.push(EpochNote { n, id, created_ms, accepted_ms, stale, unclaimed });
             peer.prev_sent = prev_sent.unwrap_or(peer.prev_sent);
         }
         let mut batch = Batch::default();
         batch.put(Space::Epoch, state.id().as_bytes(), state.to_bytes());
         batch.put(Space::Peer, user.as_bytes(), to_json(peer));
-        self.store.write(&batch)?;
+        self.store.add(&batch)?;
         self.epochs.insert(state.id(), state);
         Ok(())
+    }
+
+    /// Says that an epoch's keys are kept, so that its wrap is erased (E10). A lost call is made
+    /// again by [`Self::claim_again`].
+    async fn claim(&mut self, user: UserId, id: EpochId) -> Result<(), ClientError> {
+        let path = format!("/v1/epochs/{}/claimed", id.to_base64url());
+        match self.signed(Method::Post, path, None).await {
+            Err(error @ ClientError::Store(_)) => return Err(error),
+            Err(error) if error.is_passing() => return Err(error),
+            // What is refused was erased before.
+            _ => {}
+        }
+        let Some(mut peer) = self.peers.get(&user).cloned() else { return Ok(()) };
+        for note in peer.epochs.iter_mut().filter(|note| note.id == id) {
+            note.unclaimed = false;
+        }
+        self.put_peer(peer)
+    }
+
+    /// Makes the calls again that were lost.
+    pub(super) async fn claim_again(&mut self) -> Result<(), ClientError> {
+        let of = |peer: &Peer| {
+            let unclaimed = peer.epochs.iter().filter(|note| note.unclaimed);
+            unclaimed.map(|note| (peer.user, note.id)).collect::<Vec<_>>()
+        };
+        for (user, id) in self.peers.values().flat_map(of).collect::<Vec<_>>() {
+            self.claim(user, id).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the log of either side has moved on since the epoch was made (R1).
+    pub(super) fn has_moved(&self, state: &EpochState, user: &UserId) -> bool {
+        let header = state.header();
+        let names = |point| header.a == point || header.b == Some(point);
+        let peer = self.peers.get(user).and_then(Peer::point);
+        !(names(self.log.point()) && peer.is_some_and(names))
     }
 
     /// Looks for the pair's newest epoch; makes the next one if the server has none newer.
@@ -209,7 +267,7 @@ impl Engine {
             prekey: &secret,
             mine: Party { log: &self.log, prekeys: &own },
             peer: Some(Party { log: &log, prekeys: &prekeys }),
-            n: newest.n + 1,
+            n: newest.n.checked_add(1).ok_or(ClientError::Unverified(Code::Limit))?,
             prev: newest.id.0,
             reason,
             created_ms: self.clock.now_ms().max(newest.created_ms),
@@ -219,10 +277,10 @@ impl Engine {
             .map_err(ClientError::Epoch)?;
         let mut batch = Batch::default();
         batch.put(Space::Epoch, created.id.as_bytes(), created.state.to_bytes());
-        self.store.write(&batch)?;
+        self.store.add(&batch)?;
         let body = EpochPost { peer: user, epoch: post(&created) };
         match self.send_body(Method::Post, "/v1/epochs", &body).await {
-            Ok(_) => self.adopt(user, created.state, false),
+            Ok(_) => self.adopt(user, created.state, false, false),
             Err(error) => {
                 if error.is_passing() {
                     return Err(error);
@@ -230,7 +288,7 @@ impl Engine {
                 // Not taken: the keys of an epoch that never was are worth nothing.
                 let mut batch = Batch::default();
                 batch.delete(Space::Epoch, created.id.as_bytes());
-                self.store.write(&batch)?;
+                self.store.add(&batch)?;
                 let winner = match &error {
                     ClientError::Refused(problem) if problem.code == ProblemCode::EpochConflict => {
                         problem.header.as_ref().map(Sealed::as_bytes).map(EpochHeader::parse)
@@ -268,12 +326,16 @@ impl Engine {
                 batch.put(Space::Peer, peer.user.as_bytes(), to_json(&*peer));
             }
         }
+        let kept = self.peers.values().flat_map(|peer| &peer.epochs).map(|note| note.id);
+        for id in kept.collect::<Vec<_>>() {
+            self.epoch_state(&id)?;
+        }
         for (id, state) in &mut self.epochs {
             if state.expire(now) > 0 {
                 batch.put(Space::Epoch, id.as_bytes(), state.to_bytes());
             }
         }
-        self.store.write(&batch)
+        self.store.add(&batch)
     }
 }
 

@@ -78,14 +78,15 @@ impl Engine {
         batch.put_until(Space::Waiting, &order.to_be_bytes(), today + WAITING_DAYS, json);
         let key = mark(&waiting.from_device, mid);
         batch.put_until(Space::Mid, &key, today + REMEMBERED_DAYS, Vec::new());
-        self.store.write(&batch)?;
+        self.store.add(&batch)?;
         self.waiting.push(order);
         Ok(Ok(()))
     }
 
     /// Tries those again that waited for their epoch.
     pub(super) async fn open_waiting(&mut self) -> Result<(), ClientError> {
-        for order in std::mem::take(&mut self.waiting) {
+        let mut orders = std::mem::take(&mut self.waiting).into_iter();
+        while let Some(order) = orders.next() {
             let key = order.to_be_bytes();
             let Some(waiting) = self.store.record::<WaitingMessage>(Space::Waiting, &key)? else {
                 continue;
@@ -102,10 +103,15 @@ impl Engine {
                     let _ = self.open_message(&waiting, Some(order))?;
                     let mut batch = Batch::default();
                     batch.delete(Space::Waiting, &key);
-                    self.store.write(&batch)?;
+                    self.store.add(&batch)?;
                 }
                 Err(ClientError::Store(error)) => return Err(ClientError::Store(error)),
-                Err(_) => self.waiting.push(order),
+                Err(error) => {
+                    self.waiting.push(order);
+                    if error.is_passing() {
+                        self.waiting.extend(orders.by_ref());
+                    }
+                }
             }
         }
         Ok(())
@@ -157,7 +163,7 @@ impl Engine {
                 self.show(message, order, &mut batch);
             }
         }
-        self.store.write(&batch)?;
+        self.store.add(&batch)?;
         self.epochs.insert(id, state);
         self.release(verdict.release)?;
         Ok(Ok(()))
@@ -200,7 +206,7 @@ impl Engine {
                 batch.put_until(Space::Content, &key, remembered, Vec::new());
                 if !is_mine {
                     for id in &of {
-                        self.put_stage(*id, Stage::Read, batch)?;
+                        self.put_stage(*id, Stage::Read, Some(&waiting.peer), batch)?;
                     }
                     let handle = self.name_of(&opened.user);
                     self.tell(Event::Read { handle, of });
@@ -241,13 +247,15 @@ impl Engine {
                 batch.delete(Space::Held, &key);
             }
         }
-        self.store.write(&batch)
+        self.store.add(&batch)
     }
 
-    fn is_of_pair(&self, state: &EpochState, peer: &UserId) -> bool {
+    pub(super) fn is_of_pair(&self, state: &EpochState, peer: &UserId) -> bool {
         let header = state.header();
         let users = [Some(header.a.user), header.b.map(|b| b.user)];
-        users.contains(&Some(*peer)) && users.contains(&Some(self.account.user))
+        *peer != self.account.user
+            && users.contains(&Some(*peer))
+            && users.contains(&Some(self.account.user))
     }
 
     /// Skipped keys in the pair's other epochs.

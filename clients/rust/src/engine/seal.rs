@@ -57,17 +57,17 @@ impl Engine {
         let mut batch = Batch::default();
         batch.put(Space::Epoch, next.id().as_bytes(), next.to_bytes());
         let rest = self.stage(effects, &mut batch)?;
-        self.store.write(&batch)?;
+        self.store.add(&batch)?;
         self.epochs.insert(next.id(), next);
         Ok(rest)
     }
 
-    /// The epoch to send under, after the triggers R2 and R4 were looked at.
+    /// The epoch to send under, after the triggers R1, R2 and R4 were looked at.
     async fn sending_state(&mut self, to: UserId, fresh: bool) -> Result<EpochState, ClientError> {
         if fresh {
             self.refresh_pair(to).await?;
         }
-        for _ in 0..2 {
+        for attempt in 0..3 {
             let peer = self.peers.get(&to).ok_or(ClientError::NoContact)?;
             if peer.forked {
                 return Err(ClientError::Blocked);
@@ -81,14 +81,18 @@ impl Engine {
             let state = self.epoch_state(&note.id)?;
             let now = self.clock.now_ms();
             match state {
-                Some(state) if !note.stale && !state.is_worn(now) => return Ok(state),
+                Some(state)
+                    if !note.stale && !state.is_worn(now) && !self.has_moved(&state, &to) =>
+                {
+                    return Ok(state);
+                }
+                // Whoever wins the race for the next one: nothing is sent under such an epoch.
+                _ if attempt == 2 => break,
                 Some(_) => self.rotate(to, Reason::Age).await?,
                 None => self.rotate(to, Reason::Heal).await?,
             }
         }
-        let newest = self.peers.get(&to).and_then(|peer| peer.newest()).map(|note| note.id);
-        let newest = newest.ok_or(ClientError::NotAccepted)?;
-        self.epoch_state(&newest)?.ok_or(ClientError::NotAccepted)
+        Err(ClientError::Unverified(Code::EpochStale))
     }
 
     fn not_sealed(&mut self, order: u64, error: &ClientError) -> Result<Vec<Effect>, StoreError> {
@@ -105,7 +109,7 @@ impl Engine {
         let effects = self.outbox.not_sealed(order, why, now);
         let mut batch = Batch::default();
         let rest = self.stage(effects, &mut batch)?;
-        self.store.write(&batch)?;
+        self.store.add(&batch)?;
         Ok(rest)
     }
 }

@@ -7,6 +7,8 @@ use crate::key::StoreKey;
 use crate::ports::{SystemClock, SystemRandom};
 use crate::transport::{Call, Reply};
 
+mod hostile;
+
 /// A machine without a network.
 struct Nowhere;
 
@@ -73,10 +75,13 @@ fn events_that_nobody_takes_are_counted_not_kept() {
     for _ in 0..5 {
         engine.tell(Event::Connected);
     }
+    assert!(told.try_recv().is_err(), "nothing is told before the turn is settled");
+    engine.settle().unwrap();
     for _ in 0..2 {
         assert_eq!(told.try_recv().unwrap(), Event::Connected);
     }
     engine.tell(Event::Connected);
+    engine.settle().unwrap();
     assert_eq!(told.try_recv().unwrap(), Event::Missed(3));
     assert_eq!(told.try_recv().unwrap(), Event::Connected);
 }
@@ -91,6 +96,7 @@ async fn without_a_network_it_says_so_and_tries_again_later() {
     engine.connection_tick(0).await.unwrap();
     let Turn::Opened(opened) = next(&mut engine.phase).await else { panic!("it opens") };
     engine.opened(opened);
+    engine.settle().unwrap();
     let Ok(Event::Disconnected { why, retry_in_ms: Some(ms) }) = told.try_recv() else {
         panic!("it is told")
     };
@@ -107,4 +113,30 @@ async fn registering_twice_in_one_store_is_refused_before_the_server_is_asked() 
     let refused =
         register(&mut store, &Nowhere, &clock, &mut SystemRandom, "https://x", &handle).await;
     assert!(matches!(refused, Err(ClientError::HasAccount)), "{refused:?}");
+}
+
+#[test]
+fn frames_and_answers_wait_for_the_commit_and_never_leave_a_broken_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, mut told) = engine(begun(&dir, true), 8);
+    let mut engine = engine.unwrap();
+    let (out, mut sent) = mpsc::channel(8);
+    let (_arrivals, arrivals) = mpsc::channel(1);
+    let link = Link { out, arrivals };
+    engine.phase =
+        Phase::Up(Up { link, numbers: Numbers::default(), heard_at: 0, heartbeat_ms: 0 });
+    for breaks in [false, true] {
+        let (reply, mut answer) = tokio::sync::oneshot::channel();
+        let mut batch = Batch::default();
+        batch.put(Space::Sn, if breaks { &[0; 70_000] } else { b"a" }, to_json(&1));
+        assert_eq!(engine.store.add(&batch).is_err(), breaks);
+        engine.send(&ClientFrame { id: None, op: ClientOp::Ping {} });
+        engine.reply(reply, ());
+        engine.tell(Event::Connected);
+        assert!(sent.try_recv().is_err() && answer.try_recv().is_err() && told.try_recv().is_err());
+        assert_eq!(engine.settle().is_err(), breaks);
+        assert_eq!(sent.try_recv().is_ok(), !breaks);
+        assert_eq!(answer.try_recv().is_ok(), !breaks);
+        assert_eq!(told.try_recv().is_ok(), !breaks);
+    }
 }

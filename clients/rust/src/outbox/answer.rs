@@ -1,7 +1,8 @@
 //! What the server's answers do to an entry (DELIVERY, "Send", 1 and 2).
 
 use super::{
-    Accepted, Answer, Effect, Link, Outbox, Progress, RESUBMIT_EVERY_MS, Reject, Rule, limits,
+    Accepted, Answer, Effect, Link, Outbox, Progress, RESUBMIT_EVERY_MS, Reject, Rule, later,
+    limits,
 };
 
 /// After a full queue, in milliseconds.
@@ -71,10 +72,10 @@ impl Outbox {
         match reject {
             Reject::Unavailable { retry_after_ms }
             | Reject::RateLimited { retry_after_ms, rule: Rule::Repeat, .. } => {
-                live.not_before = now + retry_after_ms.max(1);
+                live.not_before = later(now, retry_after_ms);
             }
             Reject::RateLimited { retry_after_ms, rule: Rule::Resubmission, .. } => {
-                self.resubmit_from = now + retry_after_ms.max(RESUBMIT_EVERY_MS);
+                self.resubmit_from = later(now, retry_after_ms.max(RESUBMIT_EVERY_MS));
                 live.not_before = self.resubmit_from;
             }
             Reject::RateLimited { retry_after_ms, rule, .. } => {
@@ -84,12 +85,12 @@ impl Outbox {
                     Rule::ControlLane => &mut self.control_from,
                     _ => &mut self.paced_from,
                 };
-                *from = now + retry_after_ms.max(1);
+                *from = later(now, retry_after_ms);
             }
             Reject::DailyLimit { retry_after_ms, .. } => {
                 live.freed = true;
                 live.told_until = None;
-                self.paced_from = now + retry_after_ms.max(1);
+                self.paced_from = later(now, retry_after_ms);
             }
             Reject::EpochStale {} | Reject::CounterReuse {} => {
                 live.fresh = true;

@@ -59,7 +59,7 @@ impl Entry {
     }
 
     pub(super) fn settle(&mut self, device: DeviceId) {
-        if !self.settled.contains(&device) {
+        if self.settled.len() < super::SETTLED_MAX && !self.settled.contains(&device) {
             self.settled.push(device);
         }
     }

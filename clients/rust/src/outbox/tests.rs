@@ -309,3 +309,55 @@ fn an_entry_survives_the_store() {
     let json = serde_json::to_vec(entry).unwrap();
     assert_eq!(&serde_json::from_slice::<Entry>(&json).unwrap(), entry);
 }
+
+#[test]
+fn numbers_of_a_hostile_server_neither_overflow_nor_hold_for_ever() {
+    let forever = u64::MAX;
+    for answer in [
+        reject(Reject::Unavailable { retry_after_ms: forever }),
+        limited(Rule::Repeat, forever),
+        limited(Rule::Resubmission, forever),
+        limited(Rule::ControlLane, forever),
+        limited(Rule::MessageInterval, forever),
+    ] {
+        let mut outbox = up();
+        outbox.set_interval(forever);
+        submit(&mut outbox, text(1), 1);
+        submit(&mut outbox, text(2), 1);
+        outbox.sealed(1, sent(1), 1);
+        outbox.answered(1, answer, 1);
+        assert!(outbox.wake().is_none_or(|at| at <= 1 + WAIT_MAX_MS), "{:?}", outbox.wake());
+    }
+    let mut outbox = up();
+    submit(&mut outbox, text(1), 1);
+    outbox.not_sealed(1, NotSealed::Later(forever), 1);
+    assert_eq!(outbox.wake(), Some(1 + WAIT_MAX_MS));
+    outbox.resync(Gen([2; 16]), 1);
+    outbox.resynced(Some(forever), 1);
+}
+
+#[test]
+fn devices_that_a_server_invents_do_not_fill_an_entry() {
+    let mut outbox = up();
+    submit(&mut outbox, text(1), 0);
+    outbox.sealed(1, sent(1), 0);
+    outbox.answered(1, accepted(1, 1, &[]), 0);
+    for n in 100..=255 {
+        outbox.notice(&News::Delivered { mid: Mid([1; 16]), device: DeviceId([n; 16]) }, 0);
+    }
+    assert!(outbox.entry(1).is_some_and(|entry| entry.settled.len() <= SETTLED_MAX));
+}
+
+#[test]
+fn a_code_that_is_none_is_not_passed_on() {
+    for (said, told_as) in [("BAD_TAG", "BAD_TAG"), ("\u{1b}[2J", "UNKNOWN")] {
+        let mut outbox = up();
+        submit(&mut outbox, text(1), 0);
+        outbox.sealed(1, sent(1), 0);
+        outbox.answered(1, accepted(1, 1, &[]), 0);
+        let (mid, device) = (Mid([1; 16]), BOB_PHONE);
+        let news = News::Undecryptable { mid, device, code: said.to_owned() };
+        let (id, code) = (text(1).0, told_as.to_owned());
+        assert_eq!(told(&outbox.notice(&news, 0)), [Progress::Unreadable { id, code }]);
+    }
+}

@@ -184,3 +184,44 @@ fn rows_are_forgotten_on_their_day() {
     assert!(!store.has(Space::Mid, b"old").unwrap());
     assert!(store.has(Space::Mid, b"new").unwrap() && store.has(Space::Mid, b"kept").unwrap());
 }
+
+#[test]
+fn what_was_added_is_read_at_once_and_survives_only_a_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(&dir, &file_key(&dir)).unwrap();
+    for (key, is_committed) in [(b"a", true), (b"b", false)] {
+        let mut batch = Batch::default();
+        batch.put(Space::Sn, key, value(b"1"));
+        store.add(&batch).unwrap();
+        let mut batch = Batch::default();
+        batch.put(Space::Peer, key, value(b"2"));
+        store.add(&batch).unwrap();
+        assert!(store.has(Space::Sn, key).unwrap() && store.has(Space::Peer, key).unwrap());
+        if is_committed {
+            store.commit().unwrap();
+            store.commit().unwrap();
+        }
+    }
+    drop(store);
+    let mut store = open(&dir, &file_key(&dir)).unwrap();
+    assert!(store.has(Space::Sn, b"a").unwrap() && store.has(Space::Peer, b"a").unwrap());
+    assert!(!store.has(Space::Sn, b"b").unwrap() && !store.has(Space::Peer, b"b").unwrap());
+}
+
+#[test]
+fn after_a_failed_write_nothing_of_the_transaction_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(&dir, &file_key(&dir)).unwrap();
+    let mut good = Batch::default();
+    good.put(Space::Sn, b"a", value(b"1"));
+    store.add(&good).unwrap();
+    let mut bad = Batch::default();
+    bad.put(Space::Sn, b"b", value(b"1"));
+    bad.put(Space::Sn, &vec![0; 70_000], value(b"1"));
+    assert!(store.add(&bad).is_err(), "a key of this size is refused");
+    assert!(matches!(store.add(&good), Err(StoreError::Broken)));
+    assert!(matches!(store.commit(), Err(StoreError::Broken)));
+    drop(store);
+    let mut store = open(&dir, &file_key(&dir)).unwrap();
+    assert!(!store.has(Space::Sn, b"a").unwrap() && !store.has(Space::Sn, b"b").unwrap());
+}

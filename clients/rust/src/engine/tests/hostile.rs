@@ -1,0 +1,322 @@
+//! A server that lies, with real keys: what it says is refused or bounded.
+
+use std::num::NonZeroU32;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hushwire_e2ee::{Created, NewEpoch, Party};
+use hushwire_identity::{Code, ContactRequest, DeviceKind, Prekey, Reason, Suites, day_of};
+use hushwire_wire::http::{Contact, ContactState, EpochBundle};
+use hushwire_wire::{RequestId, Sealed};
+
+use super::*;
+use crate::outbox::Answer;
+use crate::record::{EpochNote, Standing};
+use crate::said::Said;
+
+/// Answers every call with the same, or says that nobody is there.
+#[derive(Default)]
+struct Scripted(Mutex<Option<Reply>>, AtomicU64);
+
+impl Transport for Scripted {
+    fn call(&self, _: Call) -> BoxFuture<'static, Result<Reply, Unreachable>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        let reply = self.0.lock().unwrap().clone().ok_or(Unreachable { why: "no network" });
+        Box::pin(async { reply })
+    }
+
+    fn open(&self, _: Encoding) -> BoxFuture<'static, Result<Link, Unreachable>> {
+        Box::pin(async { Err(Unreachable { why: "no network" }) })
+    }
+}
+
+struct Moved(AtomicU64);
+
+impl Clock for Moved {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn ticks_ms(&self) -> u64 {
+        self.now_ms()
+    }
+}
+
+struct World {
+    engine: Engine,
+    script: Arc<Scripted>,
+    clock: Arc<Moved>,
+    told: mpsc::Receiver<Event>,
+    last_key: Option<DeviceKey>,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = begun(&dir, true);
+        let now = SystemClock::default().now_ms();
+        let (script, clock) = (Arc::new(Scripted::default()), Arc::new(Moved(now.into())));
+        let (events, told) = mpsc::channel(64);
+        let parts = Parts {
+            store,
+            transport: Arc::clone(&script) as Arc<dyn Transport>,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            random: Box::new(SystemRandom),
+            encoding: Encoding::Cbor,
+            events,
+        };
+        let mut engine = Engine::load(parts).unwrap().unwrap();
+        engine.token = Some((Token([0; 32]), u64::MAX));
+        Self { engine, script, clock, told, last_key: None, _dir: dir }
+    }
+
+    fn answers(&self, status: u16, body: &impl serde::Serialize) {
+        let body = serde_json::to_vec(body).unwrap();
+        *self.script.0.lock().unwrap() = Some(Reply { status, body });
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// A contact with real keys, and its prekey.
+    fn contact(&mut self, name: &str, standing: Standing) -> (UserId, DeviceLog, Prekey) {
+        let mut random = |out: &mut [u8]| SystemRandom.fill(out);
+        let key = DeviceKey::generate(&mut random).unwrap();
+        self.last_key = Some(key.clone());
+        let handle = Handle::parse(name).unwrap();
+        let (kind, suites) = (DeviceKind::TERMINAL, Suites::HERE);
+        let wire = key.genesis("example.org", &handle, kind, suites, self.now()).unwrap();
+        let log = DeviceLog::genesis(&wire).unwrap();
+        let secret = PrekeySecret::generate(NonZeroU32::MIN, &mut random).unwrap();
+        let prekey = secret.publish(&key, &log, suites, day_of(self.now()));
+        let peer = Peer {
+            user: log.user(),
+            handle: name.to_owned(),
+            standing,
+            accepted: false,
+            log: vec![Sealed::new(wire)],
+            request: RequestId([7; 32]),
+            verified: None,
+            epochs: Vec::new(),
+            prev_sent: 0,
+            messages: 0,
+            prekeys: Vec::new(),
+            forked: false,
+        };
+        self.engine.put_peer(peer).unwrap();
+        (log.user(), log, prekey)
+    }
+
+    /// An epoch with a contact, made here and stored, not yet used.
+    fn epoch(&mut self, (_, log, prekey): &(UserId, DeviceLog, Prekey), n: u32) -> Created {
+        let (own, theirs) = ([self.engine.own_prekey().unwrap()], [prekey.clone()]);
+        let secret = self.engine.newest_secret().unwrap();
+        let new = NewEpoch {
+            me: &self.engine.key,
+            prekey: &secret,
+            mine: Party { log: &self.engine.log, prekeys: &own },
+            peer: Some(Party { log, prekeys: &theirs }),
+            n,
+            prev: [7; 32],
+            reason: Reason::First,
+            created_ms: self.now(),
+        };
+        let created =
+            hushwire_e2ee::create(&new, &mut |out: &mut [u8]| SystemRandom.fill(out)).unwrap();
+        let mut batch = Batch::default();
+        batch.put(Space::Epoch, created.id.as_bytes(), created.state.to_bytes());
+        self.engine.store.add(&batch).unwrap();
+        created
+    }
+
+    fn note(&mut self, user: UserId, created: &Created, n: u32) {
+        let note = EpochNote {
+            n,
+            id: created.id,
+            created_ms: self.now(),
+            accepted_ms: self.now(),
+            stale: false,
+            unclaimed: true,
+        };
+        self.engine.peers.get_mut(&user).unwrap().epochs.push(note);
+    }
+}
+
+fn bundle(created: &Created) -> EpochBundle {
+    EpochBundle { header: Sealed::new(created.header.clone()), wrap: None, prekeys: Vec::new() }
+}
+
+#[tokio::test]
+async fn an_epoch_of_one_pair_is_never_taken_for_another() {
+    let mut world = World::new();
+    let bob = world.contact("bob", Standing::Active);
+    let carol = world.contact("carol", Standing::Active);
+    let with_carol = world.epoch(&carol, 0);
+    world.answers(200, &bundle(&with_carol));
+    let taken = world.engine.ensure_epoch(bob.0, with_carol.id).await;
+    assert!(matches!(taken, Err(ClientError::Unverified(Code::EpochRoster))), "{taken:?}");
+    assert!(world.engine.peers[&bob.0].epochs.is_empty());
+    world.engine.ensure_epoch(carol.0, with_carol.id).await.unwrap();
+    assert!(world.engine.peers[&carol.0].knows(&with_carol.id));
+}
+
+#[tokio::test]
+async fn the_server_does_not_accept_in_a_person_s_place_and_nobody_is_their_own_contact() {
+    let mut world = World::new();
+    let (own, handle) = (world.engine.log.point(), Handle::parse("alice").unwrap());
+    for is_self in [false, true] {
+        let (user, log, _) = world.contact("mallory", Standing::AsksMe);
+        let from = if is_self { own } else { log.point() };
+        let request =
+            ContactRequest { from, to: None, handle: handle.clone(), nonce: [1; 16], time_ms: 1 };
+        world.engine.peers.get_mut(&user).unwrap().request = request.id();
+        let contact = Contact {
+            peer: from.user,
+            state: if is_self { ContactState::Requested } else { ContactState::Active },
+            request: Sealed::new(request.to_bytes()),
+            newest: None,
+        };
+        world.answers(200, &hushwire_wire::http::Contacts { v: 1, contacts: vec![contact] });
+        world.engine.sync_contacts().await.unwrap();
+        assert_eq!(world.engine.peers[&user].standing, Standing::AsksMe);
+        assert!(!world.engine.peers.contains_key(&own.user));
+    }
+    world.engine.settle().unwrap();
+    assert!(world.told.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn the_last_epoch_number_ends_a_pair_without_a_panic() {
+    let mut world = World::new();
+    let bob = world.contact("bob", Standing::Active);
+    let last = world.epoch(&bob, u32::MAX);
+    world.note(bob.0, &last, u32::MAX);
+    world.answers(200, &bundle(&last));
+    assert!(world.engine.rotate(bob.0, Reason::Age).await.is_err());
+    let other = world.epoch(&bob, 3);
+    world.answers(200, &bundle(&other));
+    assert!(world.engine.ensure_epoch(bob.0, other.id).await.is_err());
+}
+
+#[tokio::test]
+async fn nothing_is_sent_under_an_epoch_whose_heads_are_not_the_newest() {
+    let mut world = World::new();
+    let bob = world.contact("bob", Standing::Active);
+    let made = world.epoch(&bob, 0);
+    world.note(bob.0, &made, 0);
+    let said = Said::Text { text: "secret".to_owned(), reply_to: None };
+    let id = Id(hushwire_e2ee::ContentId([1; 16]));
+    let effects = world.engine.outbox.submit(bob.0, id, said, 1, 1).unwrap();
+    world.engine.carry_out(effects).await.unwrap();
+    // The log goes on; a next epoch cannot be made, and the server offers nothing better.
+    world.engine.peers.get_mut(&bob.0).unwrap().log.push(Sealed::new(vec![1]));
+    world.engine.seal(1, false).await.unwrap();
+    assert!(world.engine.outbox.entry(1).is_some_and(|entry| entry.sent.is_none()));
+    world.engine.peers.get_mut(&bob.0).unwrap().log.pop();
+    world.engine.seal(1, false).await.unwrap();
+    assert!(world.engine.outbox.entry(1).is_some_and(|entry| entry.sent.is_some()));
+}
+
+#[tokio::test]
+async fn a_lost_claim_is_made_again_until_it_is_answered() {
+    let mut world = World::new();
+    let bob = world.contact("bob", Standing::Active);
+    let made = world.epoch(&bob, 0);
+    world.note(bob.0, &made, 0);
+    world.engine.prekey.published = true;
+    world.engine.upkeep().await.unwrap();
+    assert!(world.engine.peers[&bob.0].epochs[0].unclaimed, "nobody was there");
+    world.answers(204, &());
+    world.engine.upkeep().await.unwrap();
+    assert!(!world.engine.peers[&bob.0].epochs[0].unclaimed);
+    let calls = world.script.1.load(Ordering::Relaxed);
+    world.engine.upkeep().await.unwrap();
+    assert_eq!(world.script.1.load(Ordering::Relaxed), calls);
+}
+
+#[tokio::test]
+async fn a_connection_that_lasts_renews_prekeys_and_erases_old_secrets() {
+    const DAY_MS: u64 = 86_400_000;
+    let mut world = World::new();
+    for day in 0..40u32 {
+        world.engine.upkeep().await.unwrap();
+        assert_eq!(world.engine.prekey.id, day + 1);
+        world.clock.0.fetch_add(DAY_MS, Ordering::Relaxed);
+    }
+    assert!(world.engine.secrets.len() <= 33, "{}", world.engine.secrets.len());
+    assert!(world.engine.secrets.iter().all(|secret| secret.id() > 1));
+}
+
+#[test]
+fn questions_without_answers_end_the_connection() {
+    let mut world = World::new();
+    let (out, _sent) = mpsc::channel(1_000);
+    let (_arrivals, arrivals) = mpsc::channel(1);
+    let numbers = Numbers::default();
+    let link = Link { out, arrivals };
+    world.engine.phase = Phase::Up(Up { link, numbers, heard_at: 0, heartbeat_ms: 0 });
+    for _ in 0..=QUESTIONS_MAX {
+        world.engine.ask(ClientOp::Sync {}, Question::Sync);
+    }
+    assert!(matches!(world.engine.phase, Phase::Down { .. }));
+    assert!(world.engine.questions.is_empty());
+    let _ = world.engine.outbox.answered(1, Answer::Reject(hushwire_wire::Reject::Forbidden {}), 0);
+}
+
+#[tokio::test]
+async fn a_prekey_that_names_another_history_of_its_log_blocks_the_contact() {
+    let mut world = World::new();
+    let (user, log, _) = world.contact("bob", Standing::Active);
+    let key = world.last_key.clone().unwrap();
+    let mut random = |out: &mut [u8]| SystemRandom.fill(out);
+    // Two histories of one log: another second device in each.
+    let mut extended = || {
+        let other = DeviceKey::generate(&mut random).unwrap();
+        let (kind, suites) = (DeviceKind::PHONE, Suites::HERE);
+        let draft = hushwire_identity::Draft {
+            seq: 1,
+            log: user,
+            prev: log.head().0,
+            time_ms: log.time_ms(),
+            signer: key.device_id(),
+            payload: hushwire_identity::Payload::Add { ik: *other.public(), kind, suites },
+        };
+        let mut log = log.clone();
+        log.extend(&key.sign_entry(&draft, Some(&other.claim(&user, kind, suites)))).unwrap();
+        log
+    };
+    let (shown, signed) = (extended(), extended());
+    let secret =
+        PrekeySecret::generate(NonZeroU32::MIN, &mut |out: &mut [u8]| SystemRandom.fill(out))
+            .unwrap();
+    let prekey = secret.publish(&key, &signed, Suites::HERE, day_of(world.now()));
+    let bundle = hushwire_wire::http::PrekeyBundle {
+        record: Sealed::new(prekey.record.to_bytes()),
+        xwing: prekey.xwing.map(Sealed::new),
+    };
+    world.answers(200, &hushwire_wire::http::Prekeys { prekeys: vec![bundle] });
+    let mut peer = world.engine.peers[&user].clone();
+    let refused = world.engine.peer_prekeys(&mut peer, &shown).await;
+    assert!(matches!(refused, Err(ClientError::Unverified(Code::LogFork))));
+    assert!(world.engine.peers[&user].forked);
+    world.engine.settle().unwrap();
+    assert!(matches!(world.told.try_recv(), Ok(Event::Alarm { code: Code::LogFork, .. })));
+}
+
+#[tokio::test]
+async fn a_receipt_counts_for_messages_to_its_author_only() {
+    let mut world = World::new();
+    let bob = world.contact("bob", Standing::Active);
+    let carol = world.contact("carol", Standing::Active);
+    let (reply, _answer) = tokio::sync::oneshot::channel();
+    let said = Said::Text { text: "to bob".to_owned(), reply_to: None };
+    world.engine.command(Command::Send("bob".to_owned(), said, reply)).await.unwrap();
+    let id = world.engine.outbox.entries().next().unwrap().1.id;
+    for (peer, counts) in [(carol.0, false), (bob.0, true)] {
+        let mut batch = Batch::default();
+        world.engine.put_stage(id, Stage::Read, Some(&peer), &mut batch).unwrap();
+        assert_eq!(!batch.is_empty(), counts);
+    }
+}

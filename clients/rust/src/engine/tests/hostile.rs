@@ -5,9 +5,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hushwire_e2ee::{Created, NewEpoch, Party};
-use hushwire_identity::{Code, ContactRequest, DeviceKind, Prekey, Reason, Suites, day_of};
+use hushwire_identity::{
+    Code, ContactRequest, DeviceKind, EpochHeader, Prekey, Reason, Suites, day_of,
+};
 use hushwire_wire::http::{Contact, ContactState, EpochBundle};
-use hushwire_wire::{RequestId, Sealed};
+use hushwire_wire::{EpochId, RequestId, Sealed};
 
 use super::*;
 use crate::outbox::Answer;
@@ -185,6 +187,46 @@ async fn the_server_does_not_accept_in_a_person_s_place_and_nobody_is_their_own_
     }
     world.engine.settle().unwrap();
     assert!(world.told.try_recv().is_err());
+}
+
+/// An epoch of a server's making that is not in the store, by another time in its header.
+fn stranger(created: &Created, n: u32, ms: u64) -> (EpochId, EpochBundle) {
+    let mut header = EpochHeader::parse(&created.header).unwrap();
+    (header.n, header.created_ms) = (n, header.created_ms + ms);
+    let bundle = EpochBundle {
+        header: Sealed::new(header.to_bytes()),
+        wrap: Some(Sealed::new(vec![0; 1168])),
+        prekeys: Vec::new(),
+    };
+    (header.id(), bundle)
+}
+
+#[tokio::test]
+async fn epochs_without_end_are_refused_before_they_are_looked_at() {
+    let mut world = World::new();
+    let bob = world.contact("bob", Standing::Active);
+    let first = world.epoch(&bob, 0);
+    let offer = async |world: &mut World, n| {
+        let (id, bundle) = stranger(&first, n, 1);
+        world.answers(200, &bundle);
+        match world.engine.ensure_epoch(bob.0, id).await {
+            Err(ClientError::Unverified(code)) => code,
+            other => panic!("{other:?}"),
+        }
+    };
+    for _ in 0..3 {
+        world.note(bob.0, &first, 0);
+    }
+    assert_ne!(offer(&mut world, 0).await, Code::Limit, "the fourth sibling is judged");
+    world.note(bob.0, &first, 0);
+    assert_eq!(offer(&mut world, 0).await, Code::Limit, "the fifth is not");
+    for n in 1..1_019 {
+        world.note(bob.0, &first, n);
+    }
+    assert_ne!(offer(&mut world, 1_019).await, Code::Limit);
+    world.note(bob.0, &first, 1_018);
+    world.note(bob.0, &first, 1_018);
+    assert_eq!(offer(&mut world, 1_019).await, Code::Limit, "1,024 are open");
 }
 
 #[tokio::test]

@@ -49,6 +49,24 @@ async fn before_hello_nothing_else_is_possible() {
 }
 
 #[actix::test]
+async fn pings_before_hello_cost_no_memory_while_the_answers_are_not_read() {
+    let world = World::new([1, 0, 0, 0], unpaced());
+    // A pipe of 4 KiB each way: what does not fit in it waits in the session, or is not read.
+    let (near, far) = tokio::io::duplex(4 * 1024);
+    let mut client = world.connect_over(near, far, Encoding::Json);
+    let mut ping = BytesMut::new();
+    Parser::write_message(&mut ping, [0u8; 120].as_slice(), OpCode::Ping, true, true);
+    let mut taken = 0;
+    while timeout(Duration::from_millis(100), client.raw(&ping)).await.is_ok() {
+        taken += 1;
+        assert!(taken < 5_000, "it reads for ever");
+    }
+    assert!(taken > 100, "they are answered as long as they are read");
+    // It reads on when the answers are read, and the sign-in has its own time.
+    assert_eq!(client.closed().await, Close::NotAuthenticated);
+}
+
+#[actix::test]
 async fn broken_framing_ends_the_connection_and_nobody_elses() {
     let long = (FRAME_MAX as u64 + 1).to_be_bytes();
     let mut oversize = vec![0x81, 0xff];

@@ -232,7 +232,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
     /// Not while a `hello` is checked, and not while the peer does not take its answers.
     fn may_read(&self) -> bool {
         match &self.stage {
-            Stage::Greeting { .. } | Stage::Closing { .. } => true,
+            Stage::Closing { .. } => true,
+            Stage::Greeting { .. } => self.unsent.len() < UNSENT_HIGH,
             Stage::SigningIn { .. } => false,
             Stage::Open(open) => open.is_welcome() && self.unsent.len() < UNSENT_HIGH,
         }

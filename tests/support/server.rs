@@ -1,7 +1,6 @@
 //! A real server process: a port of its own on loopback, a folder of its own, killed at the end.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,9 +17,8 @@ const START: Duration = Duration::from_secs(20);
 pub struct Server {
     folder: TempDir,
     settings: Vec<(String, String)>,
-    address: SocketAddr,
-    admin: SocketAddr,
     process: Option<Child>,
+    admin: String,
     /// For clients.
     pub url: String,
 }
@@ -33,27 +31,24 @@ impl Server {
 
     /// With these settings besides, as `section.key` and value.
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
-        // A free port may be taken by somebody else before the server has it: then another one.
-        for _ in 0..5 {
-            let folder = tempfile::tempdir().unwrap();
-            let (address, admin) = (free_address(), free_address());
-            let database = folder.path().join("hushwire.sqlite").display().to_string();
-            let mut all = vec![
-                ("server.listen".to_owned(), address.to_string()),
-                ("admin.listen".to_owned(), admin.to_string()),
-                ("database.path".to_owned(), database),
-                ("limits.registrations_per_hour".to_owned(), "0".to_owned()),
-                ("limits.sign_ins_per_minute".to_owned(), "0".to_owned()),
-            ];
-            all.extend(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
-            let url = format!("http://{address}");
-            let mut server = Self { folder, settings: all, address, admin, process: None, url };
-            if server.spawn() {
-                return server;
-            }
-            assert!(server.log().contains("in use"), "no start:\n{}", server.log());
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("hushwire.sqlite").display().to_string();
+        let mut all = vec![
+            ("server.listen".to_owned(), "127.0.0.1:0".to_owned()),
+            ("admin.listen".to_owned(), "127.0.0.1:0".to_owned()),
+            ("database.path".to_owned(), database),
+            ("limits.registrations_per_hour".to_owned(), "0".to_owned()),
+            ("limits.sign_ins_per_minute".to_owned(), "0".to_owned()),
+        ];
+        all.extend(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        let mut server =
+            Self { folder, settings: all, process: None, url: String::new(), admin: String::new() };
+        server.spawn();
+        // A restart finds the same addresses.
+        for (k, url) in [(0, &server.url), (1, &server.admin)] {
+            url.trim_start_matches("http://").clone_into(&mut server.settings[k].1);
         }
-        panic!("no free port in five tries");
+        server
     }
 
     /// Kills it where it stands, as `kill -9` does.
@@ -67,7 +62,7 @@ impl Server {
     /// Starts it again on the same folder and port.
     pub fn restart(&mut self) {
         self.kill();
-        assert!(self.spawn(), "no restart:\n{}", self.log());
+        self.spawn();
     }
 
     /// Asks it to end (SIGTERM), and gives its exit code.
@@ -104,7 +99,7 @@ impl Server {
 
     /// A client of the admin interface.
     pub fn admin(&self) -> Http {
-        Http::new(&format!("http://{}", self.admin))
+        Http::new(&self.admin)
     }
 
     /// All that it has logged.
@@ -116,7 +111,9 @@ impl Server {
         self.folder.path().join("server.log")
     }
 
-    fn spawn(&mut self) -> bool {
+    /// Starts the process, and waits until it says where it listens.
+    fn spawn(&mut self) {
+        let before = self.log().len();
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_hushwire"));
         command.arg("serve").current_dir(self.folder.path()).stdin(Stdio::null());
@@ -125,30 +122,34 @@ impl Server {
             let name = format!("HUSHWIRE__{}", key.replace('.', "__").to_uppercase());
             command.env(name, value);
         }
-        let mut process = command.spawn().unwrap();
+        self.process = Some(command.spawn().unwrap());
         let until = Instant::now() + START;
-        while Instant::now() < until {
-            if process.try_wait().unwrap().is_some() {
-                return false;
+        loop {
+            let log = self.log();
+            let said = &log[before..];
+            if let (Some(url), Some(admin), true) =
+                (address(said, "listens on"), address(said, "admin"), said.contains("serving"))
+            {
+                (self.url, self.admin) = (url, admin);
+                return;
             }
-            if TcpStream::connect(self.address).is_ok() {
-                self.process = Some(process);
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(10));
+            let runs = matches!(self.process.as_mut().unwrap().try_wait(), Ok(None));
+            assert!(runs && Instant::now() < until, "no start:\n{said}");
+            std::thread::sleep(Duration::from_millis(5));
         }
-        process.kill().unwrap();
-        process.wait().unwrap();
-        false
     }
+}
+
+/// The address in the line that begins with `what`.
+fn address(said: &str, what: &str) -> Option<String> {
+    let line = said.lines().find(|line| line.trim_start().starts_with(what))?;
+    let (_, rest) = line.split_once("http://")?;
+    let host = rest.split(['/', ' ']).next()?;
+    Some(format!("http://{host}"))
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

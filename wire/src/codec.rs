@@ -33,12 +33,6 @@ impl Encoding {
         }
     }
 
-    /// The encoding of this subprotocol.
-    #[must_use]
-    pub fn from_subprotocol(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|encoding| encoding.subprotocol() == name)
-    }
-
     /// Decodes a frame of a client.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 //! Contacts: requests both ways, acceptance with epoch 0, and what a peer's log and prekeys say
 //! (CRYPTO 9). Whatever the server shows is verified and pinned before it is used.
 
-use hushwire_e2ee::{NewEpoch, Party};
 use hushwire_identity::{
     Code, ContactRequest, DeviceLog, Handle, Pin, Prekey, PrekeyError, Reason,
 };
@@ -79,32 +78,11 @@ impl Engine {
         };
         // Even if the answer is lost.
         peer.accepted = true;
-        let log = self.peer_log(&mut peer).await?;
-        let prekeys = self.peer_prekeys(&mut peer, &log).await?;
-        let own = [self.own_prekey()?];
-        let secret = self.newest_secret()?;
-        let new = NewEpoch {
-            me: &self.key,
-            prekey: &secret,
-            mine: Party { log: &self.log, prekeys: &own },
-            peer: Some(Party { log: &log, prekeys: &prekeys }),
-            n: 0,
-            prev: peer.request.0,
-            reason: Reason::First,
-            created_ms: self.clock.now_ms(),
-        };
-        let random = &mut self.random;
-        let created = hushwire_e2ee::create(&new, &mut |out: &mut [u8]| random.fill(out))
-            .map_err(ClientError::Epoch)?;
-        // The creator has no wrap of its own: its keys are stored before anybody hears of them.
-        let mut batch = Batch::default();
-        batch.put(Space::Epoch, created.id.as_bytes(), created.state.to_bytes());
-        batch.put(Space::Peer, peer.user.as_bytes(), to_json(&peer));
-        self.store.add(&batch)?;
-        self.peers.insert(peer.user, peer.clone());
-        let accept =
-            ContactAccept { request_id: peer.request, epoch: super::epoch::post(&created) };
+        let (user, request) = (peer.user, peer.request);
+        let created = self.make_epoch(peer, 0, request.0, Reason::First, 0).await?;
+        let accept = ContactAccept { request_id: request, epoch: super::epoch::post(&created) };
         self.send_body(Method::Post, "/v1/contacts/accept", &accept).await?;
+        let peer = self.peers.get(&user).cloned().ok_or(ClientError::NobodyAsks)?;
         self.activate(peer, Some(created.state))
     }
 

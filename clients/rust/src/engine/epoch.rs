@@ -253,13 +253,20 @@ impl Engine {
         }
     }
 
-    /// Makes and posts the next epoch of a pair. If another device was first, takes its epoch.
-    pub(super) async fn rotate(&mut self, user: UserId, reason: Reason) -> Result<(), ClientError> {
-        let mut peer = self.peers.get(&user).cloned().ok_or(ClientError::NoContact)?;
+    /// Makes an epoch after fetching and verifying the other side's log and prekeys. What was
+    /// learned and the keys are stored before anybody hears of them: a creator has no wrap of its
+    /// own. The time is not before `not_before_ms`.
+    pub(super) async fn make_epoch(
+        &mut self,
+        mut peer: Peer,
+        n: u32,
+        prev: [u8; 32],
+        reason: Reason,
+        not_before_ms: u64,
+    ) -> Result<Created, ClientError> {
         let log = self.peer_log(&mut peer).await?;
         let prekeys = self.peer_prekeys(&mut peer, &log).await?;
-        self.put_peer(peer.clone())?;
-        let newest = peer.newest().ok_or(ClientError::NoContact)?;
+        self.put_peer(peer)?;
         let own = [self.own_prekey()?];
         let secret = self.newest_secret()?;
         let new = NewEpoch {
@@ -267,10 +274,10 @@ impl Engine {
             prekey: &secret,
             mine: Party { log: &self.log, prekeys: &own },
             peer: Some(Party { log: &log, prekeys: &prekeys }),
-            n: newest.n.checked_add(1).ok_or(ClientError::Unverified(Code::Limit))?,
-            prev: newest.id.0,
+            n,
+            prev,
             reason,
-            created_ms: self.clock.now_ms().max(newest.created_ms),
+            created_ms: self.clock.now_ms().max(not_before_ms),
         };
         let random = &mut self.random;
         let created = hushwire_e2ee::create(&new, &mut |out: &mut [u8]| random.fill(out))
@@ -278,6 +285,16 @@ impl Engine {
         let mut batch = Batch::default();
         batch.put(Space::Epoch, created.id.as_bytes(), created.state.to_bytes());
         self.store.add(&batch)?;
+        Ok(created)
+    }
+
+    /// Makes and posts the next epoch of a pair. If another device was first, takes its epoch.
+    pub(super) async fn rotate(&mut self, user: UserId, reason: Reason) -> Result<(), ClientError> {
+        let peer = self.peers.get(&user).cloned().ok_or(ClientError::NoContact)?;
+        let newest = peer.newest().ok_or(ClientError::NoContact)?;
+        let n = newest.n.checked_add(1).ok_or(ClientError::Unverified(Code::Limit))?;
+        let (prev, created_ms) = (newest.id.0, newest.created_ms);
+        let created = self.make_epoch(peer, n, prev, reason, created_ms).await?;
         let body = EpochPost { peer: user, epoch: post(&created) };
         match self.send_body(Method::Post, "/v1/epochs", &body).await {
             Ok(_) => self.adopt(user, created.state, false, false),

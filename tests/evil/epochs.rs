@@ -1,0 +1,198 @@
+//! Epochs that a contact or the server made wrongly. Each is fetched because a message under it
+//! came; the message is refused with the epoch's code, and an honest epoch of the same number is
+//! taken afterwards.
+
+use hushwire_client::Code;
+use hushwire_e2ee::DeviceKey;
+use hushwire_identity::{Side, Suite};
+use hushwire_wire::DeviceId;
+use hushwire_wire::http::{EpochPost, ProblemCode};
+
+use crate::support::Server;
+use crate::support::insider::{Epoch, Insider, identity_x25519};
+use crate::support::person::{now_ms, random, random_array};
+use crate::support::someone::{HOUR_MS, Someone, alarms, server};
+
+struct Scene {
+    _server: Server,
+    bob: Someone,
+    mallory: Insider,
+    next: u32,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let server = server();
+        let mut bob = Someone::register(&server, "bob").await;
+        let mallory = Insider::befriend(&server, "mallory", &mut bob).await;
+        Self { _server: server, bob, mallory, next: 1 }
+    }
+
+    /// The next epoch as it should be.
+    fn honest(&self) -> Epoch {
+        self.mallory.next(self.next, &self.mallory.epoch)
+    }
+
+    /// Bob is shown this epoch, and refuses it. Gives the alarms.
+    async fn refuses(&mut self, epoch: &Epoch, wrap: Vec<u8>, code: Code) -> Vec<Code> {
+        self.bob.evil.show(&epoch.path(), &self.mallory.bundle(epoch, wrap));
+        let message = self.mallory.text(epoch, 0, "never shown");
+        alarms(&self.bob.refuses("mallory", message, code).await)
+    }
+
+    /// Bob is shown this epoch, and takes it.
+    async fn takes(&mut self, epoch: &Epoch) {
+        let wrap = self.mallory.wrap(epoch);
+        self.bob.evil.show(&epoch.path(), &self.mallory.bundle(epoch, wrap));
+        self.bob.shows(self.mallory.text(epoch, 0, "honest"), "honest").await;
+        self.mallory.epoch = epoch.clone();
+        self.next += 1;
+    }
+
+    /// What the honest server says to this post.
+    async fn server_refuses(&self, epoch: &Epoch) -> ProblemCode {
+        let wrap = self.mallory.wrap(epoch);
+        let post = EpochPost { peer: self.bob.user, epoch: self.mallory.posted(epoch, &wrap) };
+        let person = &self.mallory.person;
+        person.http.post("/v1/epochs", person.token(), &post).await.problem().code
+    }
+}
+
+/// 1, 2: whoever lacks the creator's identity secret cannot make a wrap; whoever has it cannot
+/// make one for another device or another epoch.
+#[tokio::test]
+async fn a_wrap_opens_only_as_its_creator_made_it() {
+    let mut scene = Scene::set().await;
+    let epoch = scene.honest();
+    let mallory = scene.mallory.person.device();
+    let prekey = scene.mallory.prekey.clone();
+    let stranger = identity_x25519(&DeviceKey::generate(&mut random).unwrap());
+    let own = identity_x25519(&scene.mallory.person.key);
+    let other = random_array();
+    let wraps = [
+        // The server's own key under a self-made box, in the creator's name.
+        epoch.wrap_of(&other, &stranger, &mallory, &prekey),
+        // The right key, and still not the creator's box.
+        epoch.wrap_of(&epoch.key, &stranger, &mallory, &prekey),
+        // The creator's box in the name of another device.
+        epoch.wrap_of(&epoch.key, &own, &DeviceId([7; 16]), &prekey),
+        // The wrap of the epoch before.
+        scene.mallory.wrap(&scene.mallory.epoch),
+        vec![0; 1168],
+        vec![0; 80],
+        Vec::new(),
+    ];
+    for wrap in wraps {
+        assert_eq!(scene.refuses(&epoch, wrap, Code::WrapInvalid).await, []);
+    }
+    scene.takes(&epoch).await;
+}
+
+/// 3: a creator who gives a device another key than the one that the header commits to.
+#[tokio::test]
+async fn a_wrap_of_another_key_than_committed_is_a_kc_mismatch() {
+    let mut scene = Scene::set().await;
+    let epoch = scene.honest();
+    let other = Epoch { key: random_array(), ..epoch.clone() };
+    let wrap = scene.mallory.wrap(&other);
+    assert_eq!(scene.refuses(&epoch, wrap, Code::KcMismatch).await, []);
+    scene.takes(&epoch).await;
+}
+
+/// 4: a device that is on no log, on either side; and a person is told.
+#[tokio::test]
+async fn a_ghost_in_the_roster_is_refused_and_alarms() {
+    let mut scene = Scene::set().await;
+    let epoch = scene.honest();
+    for side in [Side::A, Side::B] {
+        for prekey in [0, 1] {
+            let ghost = epoch.seat(side, DeviceId(random_array()), prekey);
+            assert_eq!(scene.server_refuses(&ghost).await, ProblemCode::EpochRoster);
+            let wrap = scene.mallory.wrap(&ghost);
+            let alarms = scene.refuses(&ghost, wrap, Code::EpochRoster).await;
+            assert_eq!(alarms, [Code::EpochRoster]);
+        }
+    }
+    scene.takes(&epoch).await;
+}
+
+/// 5, for the victim's own device: it cannot be left out.
+#[tokio::test]
+async fn the_own_device_cannot_be_left_out() {
+    let mut scene = Scene::set().await;
+    let epoch = scene.honest();
+    let bob = scene.mallory.prekey.record.device;
+    let without = epoch.unseat(&bob);
+    assert_eq!(scene.server_refuses(&without).await, ProblemCode::EpochRoster);
+    let wrap = scene.mallory.wrap(&without);
+    assert_eq!(scene.refuses(&without, wrap, Code::EpochRoster).await, [Code::EpochRoster]);
+    scene.takes(&epoch).await;
+}
+
+/// 10, in the header: both have suite 3, so that suite 1 is a lie; suite 2 even more.
+#[tokio::test]
+async fn a_lower_suite_than_the_best_is_refused() {
+    let mut scene = Scene::set().await;
+    let epoch = scene.honest();
+    assert_eq!(epoch.header.suite, Suite::XWing);
+    for suite in [Suite::NaCl, Suite::Aes] {
+        let lower = epoch.with(|header| header.suite = suite);
+        assert_eq!(scene.server_refuses(&lower).await, ProblemCode::BadRequest);
+        let wrap = scene.mallory.wrap(&lower);
+        assert_eq!(scene.refuses(&lower, wrap, Code::EpochSuite).await, []);
+    }
+    scene.takes(&epoch).await;
+}
+
+/// E8: an epoch of the day after tomorrow, and one that is older than the one it follows.
+#[tokio::test]
+async fn times_that_cannot_be_are_refused() {
+    let mut scene = Scene::set().await;
+    let epoch = scene.honest();
+    for created_ms in [now_ms() + 25 * HOUR_MS, scene.mallory.epoch.header.created_ms - 1] {
+        let odd = epoch.with(|header| header.created_ms = created_ms);
+        let wrap = scene.mallory.wrap(&odd);
+        assert_eq!(scene.refuses(&odd, wrap, Code::EpochStale).await, []);
+    }
+    scene.takes(&epoch).await;
+}
+
+/// 13: an epoch, its wrap and its messages again, and an epoch whose number was passed; after a
+/// restart as well.
+#[tokio::test]
+async fn nothing_old_is_taken_again() {
+    let mut scene = Scene::set().await;
+    let zero = scene.mallory.epoch.clone();
+    // Made in good faith beside epoch 0, and kept back.
+    let passed = scene.honest();
+    let first = scene.mallory.text(&zero, 0, "once");
+    scene.bob.shows(first.clone(), "once").await;
+    let one = scene.honest();
+    scene.takes(&one).await;
+    let two = scene.honest();
+    scene.takes(&two).await;
+    for restarts in [false, true] {
+        if restarts {
+            let views = [&zero, &one, &two].map(|epoch| {
+                let bundle = scene.mallory.bundle(epoch, scene.mallory.wrap(epoch));
+                (epoch.path(), bundle)
+            });
+            scene.bob.restart().await;
+            for (path, bundle) in &views {
+                scene.bob.evil.show(path, bundle);
+            }
+        }
+        let wrap = scene.mallory.wrap(&passed);
+        assert_eq!(scene.refuses(&passed, wrap, Code::EpochStale).await, []);
+        // Known messages are taken as such, and nothing comes of them.
+        scene.bob.told().await;
+        let before = scene.bob.state("mallory").await;
+        assert_eq!(scene.bob.evil.deliver(first.clone()).await, Ok(()));
+        assert_eq!(scene.bob.told().await, []);
+        assert!(scene.bob.state("mallory").await == before);
+        // The same counter in new clothes.
+        let again = scene.mallory.text(&zero, 0, "once more");
+        scene.bob.refuses("mallory", again, Code::Replay).await;
+    }
+    scene.bob.shows(scene.mallory.text(&zero, 1, "late, and new"), "late, and new").await;
+}

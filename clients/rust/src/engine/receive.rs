@@ -57,17 +57,15 @@ impl Engine {
                 Err(ClientError::Unverified(code)) if code != Code::EpochUnknown => {
                     return Ok(Err(code));
                 }
-                _ => return self.wait_for_epoch(&waiting, &mid),
+                _ => return self.wait_for_epoch(&waiting),
             }
         }
         self.open_message(&waiting, None)
     }
 
-    fn wait_for_epoch(
-        &mut self,
-        waiting: &WaitingMessage,
-        mid: &Mid,
-    ) -> Result<Outcome, StoreError> {
+    /// Keeps it until its epoch is here. It is not marked as received: nothing of it is authentic
+    /// yet, and an honest message may have the same id.
+    fn wait_for_epoch(&mut self, waiting: &WaitingMessage) -> Result<Outcome, StoreError> {
         if self.waiting.len() >= WAITING_MAX {
             return Ok(Err(Code::EpochUnknown));
         }
@@ -76,8 +74,6 @@ impl Engine {
         let mut batch = Batch::default();
         let json = to_json(waiting).to_vec();
         batch.put_until(Space::Waiting, &order.to_be_bytes(), today + WAITING_DAYS, json);
-        let key = mark(&waiting.from_device, mid);
-        batch.put_until(Space::Mid, &key, today + REMEMBERED_DAYS, Vec::new());
         self.store.add(&batch)?;
         self.waiting.push(order);
         Ok(Ok(()))

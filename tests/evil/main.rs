@@ -6,6 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod epochs;
+mod logs;
 mod messages;
+mod prekeys;
+mod scene;
 #[path = "../support/mod.rs"]
 mod support;

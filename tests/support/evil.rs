@@ -116,7 +116,7 @@ impl Evil {
         hands.views.clear();
     }
 
-    /// Answers every `GET` of this path with this body; the server does not hear of it.
+    /// Answers every call of this path with this body; the server does not hear of it.
     pub fn show<T: Serialize>(&self, path: &str, body: &T) {
         self.hands().views.insert(path.to_owned(), serde_json::to_vec(body).unwrap());
     }

@@ -14,14 +14,15 @@ use hushwire_e2ee::{Content, ContentId, DeviceKey, Party, PrekeySecret};
 use hushwire_identity::hash::{Label, hash, kdf, kdf_wide, kdf16, signed};
 use hushwire_identity::post::roster;
 use hushwire_identity::{
-    Current, DeviceLog, EpochHeader, Prekey, PrekeyRecord, Reason, Side, Slot, Suite,
+    Current, DeviceKind, DeviceLog, Draft, EpochHeader, Head, LogPoint, Payload, Prekey,
+    PrekeyRecord, Reason, Side, Slot, Suite,
 };
 use hushwire_wire::frame::Message;
-use hushwire_wire::http::{ContactAccept, EpochBundle, NewEpoch, Wrap};
+use hushwire_wire::http::{ContactAccept, EpochBundle, LogEntries, NewEpoch, Wrap};
 use hushwire_wire::{DeviceId, Sealed, UserId};
 
 use super::Server;
-use super::person::{self, Person, now_ms, random_array};
+use super::person::{self, Person, both_suites, now_ms, random_array};
 use super::someone::Someone;
 
 const NONCE: [u8; 24] = [0; 24];
@@ -68,6 +69,73 @@ pub fn seal(key: &[u8; 32], text: &[u8]) -> Vec<u8> {
 pub fn unseal(key: &[u8; 32], ct: &[u8]) -> Option<Vec<u8>> {
     let mut out = vec![0; ct.len() - 16];
     crypto_secretbox_open_easy(&mut out, ct, &NONCE, key).ok().map(|()| out)
+}
+
+/// A log as its entries, so that any number of devices and any fork can be shown to anybody.
+#[derive(Clone, Debug)]
+pub struct History {
+    pub wires: Vec<Vec<u8>>,
+    pub log: DeviceLog,
+}
+
+impl History {
+    /// What the server has of a person.
+    pub fn of(person: &Person) -> Self {
+        let genesis = person.account().genesis.as_bytes().to_vec();
+        Self { wires: vec![genesis], log: person.log.clone() }
+    }
+
+    /// The next entry's content, signed by nobody yet.
+    pub fn draft(&self, signer: &DeviceKey, payload: Payload) -> Draft {
+        Draft {
+            seq: self.log.seq() + 1,
+            log: self.log.user(),
+            prev: self.log.head().0,
+            time_ms: self.log.time_ms(),
+            signer: signer.device_id(),
+            payload,
+        }
+    }
+
+    /// The entry that adds a device.
+    pub fn add(&self, signer: &DeviceKey, new: &DeviceKey) -> Vec<u8> {
+        let (kind, suites) = (DeviceKind::PHONE, both_suites());
+        let payload = Payload::Add { ik: *new.public(), kind, suites };
+        let claim = new.claim(&self.log.user(), kind, suites);
+        signer.sign_entry(&self.draft(signer, payload), Some(&claim))
+    }
+
+    /// The entry that takes a device out.
+    pub fn revoke(&self, signer: &DeviceKey, device: DeviceId) -> Vec<u8> {
+        let payload = Payload::Revoke { devices: vec![device], reason: 0 };
+        signer.sign_entry(&self.draft(signer, payload), None)
+    }
+
+    /// With one more entry, valid.
+    pub fn and(&self, wire: Vec<u8>) -> Self {
+        let mut more = self.clone();
+        more.log.extend(&wire).unwrap();
+        more.wires.push(wire);
+        more
+    }
+
+    /// As it is fetched.
+    pub fn entries(&self) -> LogEntries {
+        LogEntries { entries: self.wires.iter().cloned().map(Sealed::new).collect() }
+    }
+
+    /// As it is fetched, with one more entry that is not valid; and the point that it would be.
+    pub fn broken(&self, wire: Vec<u8>) -> (LogEntries, LogPoint) {
+        let head = Head(hash(Label::Entry, &[&wire]));
+        let mut entries = self.entries();
+        entries.entries.push(Sealed::new(wire));
+        (entries, LogPoint { user: self.log.user(), seq: self.log.seq() + 1, head })
+    }
+
+    /// The path that it is fetched from.
+    pub fn path(&self) -> String {
+        format!("/v1/users/{}/log", self.log.user().to_base64url())
+    }
 }
 
 /// An epoch with its key: any header, any key.
@@ -137,6 +205,22 @@ impl Epoch {
             header.roster.sort_by_key(|slot| (slot.side, slot.device));
             header.creator = header.index_of(&creator).unwrap();
         })
+    }
+
+    /// Names another point of a user's log.
+    pub fn naming(&self, point: LogPoint) -> Self {
+        self.with(|header| {
+            if header.a.user == point.user {
+                header.a = point;
+            } else {
+                header.b = Some(point);
+            }
+        })
+    }
+
+    /// Which side a user is.
+    pub fn side_of(&self, user: &UserId) -> Side {
+        if self.header.a.user == *user { Side::A } else { Side::B }
     }
 
     /// Takes a device out of the roster.
@@ -318,10 +402,14 @@ impl Insider {
     /// The next epoch as she would make it in good faith.
     pub fn next(&self, n: u32, prev: &Epoch) -> Epoch {
         let own = [self.person.prekey.clone()];
+        self.next_of(&Party { log: &self.person.log, prekeys: &own }, n, prev)
+    }
+
+    /// The next epoch with another log and other prekeys of hers.
+    pub fn next_of(&self, mine: &Party<'_>, n: u32, prev: &Epoch) -> Epoch {
         let theirs = [self.prekey.clone()];
-        let mine = Party { log: &self.person.log, prekeys: &own };
         let peer = Party { log: &self.log, prekeys: &theirs };
-        Epoch::honest(&self.person.key, &mine, &peer, n, prev.header.id().0)
+        Epoch::honest(&self.person.key, mine, &peer, n, prev.header.id().0)
     }
 
     /// Her honest wrap for her victim.

@@ -1,0 +1,77 @@
+//! Bob with the real SDK, and Mallory, his contact, who has real keys and breaks the rules; the
+//! server shows him whatever she likes.
+
+use hushwire_client::Code;
+use hushwire_wire::http::{EpochPost, ProblemCode};
+
+use crate::support::Server;
+use crate::support::insider::{Epoch, Insider};
+use crate::support::someone::{Someone, alarms, server};
+
+pub(crate) struct Scene {
+    pub(crate) server: Server,
+    pub(crate) bob: Someone,
+    pub(crate) mallory: Insider,
+    /// The number of the next epoch.
+    pub(crate) next: u32,
+}
+
+impl Scene {
+    pub(crate) async fn set() -> Self {
+        let server = server();
+        let mut bob = Someone::register(&server, "bob").await;
+        let mallory = Insider::befriend(&server, "mallory", &mut bob).await;
+        Self { server, bob, mallory, next: 1 }
+    }
+
+    /// The next epoch as it should be.
+    pub(crate) fn honest(&self) -> Epoch {
+        self.mallory.next(self.next, &self.mallory.epoch)
+    }
+
+    /// Bob is shown this epoch with Mallory's honest wrap, and refuses it without a trace. Gives
+    /// the alarms.
+    pub(crate) async fn refuses(&mut self, epoch: &Epoch, code: Code) -> Vec<Code> {
+        let wrap = self.mallory.wrap(epoch);
+        self.refuses_wrap(epoch, wrap, code).await
+    }
+
+    /// As [`Self::refuses`], with any wrap.
+    pub(crate) async fn refuses_wrap(
+        &mut self,
+        epoch: &Epoch,
+        wrap: Vec<u8>,
+        code: Code,
+    ) -> Vec<Code> {
+        self.bob.evil.show(&epoch.path(), &self.mallory.bundle(epoch, wrap));
+        self.refuses_shown(epoch, code).await
+    }
+
+    /// As [`Self::refuses`], of an epoch that is shown already.
+    pub(crate) async fn refuses_shown(&mut self, epoch: &Epoch, code: Code) -> Vec<Code> {
+        let message = self.mallory.text(epoch, 0, "never shown");
+        alarms(&self.bob.refuses("mallory", message, code).await)
+    }
+
+    /// Bob is shown this epoch, and takes it.
+    pub(crate) async fn takes(&mut self, epoch: &Epoch) {
+        let wrap = self.mallory.wrap(epoch);
+        self.bob.evil.show(&epoch.path(), &self.mallory.bundle(epoch, wrap));
+        self.takes_shown(epoch).await;
+    }
+
+    /// Bob takes an epoch that is shown already.
+    pub(crate) async fn takes_shown(&mut self, epoch: &Epoch) {
+        self.bob.shows(self.mallory.text(epoch, 0, "honest"), "honest").await;
+        self.mallory.epoch = epoch.clone();
+        self.next = epoch.header.n + 1;
+    }
+
+    /// What the honest server says to this post.
+    pub(crate) async fn server_refuses(&self, epoch: &Epoch) -> ProblemCode {
+        let wrap = self.mallory.wrap(epoch);
+        let post = EpochPost { peer: self.bob.user, epoch: self.mallory.posted(epoch, &wrap) };
+        let person = &self.mallory.person;
+        person.http.post("/v1/epochs", person.token(), &post).await.problem().code
+    }
+}

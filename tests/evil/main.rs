@@ -5,10 +5,12 @@
 //! `docs/CRYPTO.md`; each test names its numbers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod doors;
 mod epochs;
 mod logs;
 mod messages;
 mod prekeys;
 mod scene;
+mod signatures;
 #[path = "../support/mod.rs"]
 mod support;

@@ -124,14 +124,7 @@ async fn nothing_old_is_taken_again() {
     scene.takes(&two).await;
     for restarts in [false, true] {
         if restarts {
-            let views = [&zero, &one, &two].map(|epoch| {
-                let bundle = scene.mallory.bundle(epoch, scene.mallory.wrap(epoch));
-                (epoch.path(), bundle)
-            });
             scene.bob.restart().await;
-            for (path, bundle) in &views {
-                scene.bob.evil.show(path, bundle);
-            }
         }
         assert_eq!(scene.refuses(&passed, Code::EpochStale).await, []);
         // Known messages are taken as such, and nothing comes of them.

@@ -7,9 +7,13 @@
 
 mod doors;
 mod epochs;
+mod floods;
+mod forks;
+mod late;
 mod logs;
 mod messages;
 mod prekeys;
+mod quantum;
 mod scene;
 mod signatures;
 #[path = "../support/mod.rs"]

@@ -18,7 +18,10 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn set() -> Self {
-        let server = server();
+        Self::set_before(server()).await
+    }
+
+    pub(crate) async fn set_before(server: Server) -> Self {
         let mut bob = Someone::register(&server, "bob").await;
         let mallory = Insider::befriend(&server, "mallory", &mut bob).await;
         Self { server, bob, mallory, next: 1 }

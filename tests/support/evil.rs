@@ -17,7 +17,7 @@ use hushwire_client::{Encoding, NetTransport, Transport};
 use hushwire_wire::frame::{Ack, ClientFrame, ClientOp, Failed, Message, ServerFrame, ServerOp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::Server;
@@ -32,13 +32,16 @@ pub type Verdict = Result<(), String>;
 
 pub type OnReply = Box<dyn FnMut(&Call, Reply) -> Result<Reply, Unreachable> + Send>;
 pub type OnRequest = Box<dyn FnMut(ClientFrame) -> Vec<ClientFrame> + Send>;
+pub type OnLie = Box<dyn FnMut(&ClientFrame) -> Option<ServerOp> + Send>;
 pub type OnFrame = Box<dyn FnMut(ServerFrame) -> Vec<ServerFrame> + Send>;
 
 /// What is done to what passes. The defaults do nothing.
 pub struct Rules {
     /// Every answer to an HTTP call; an error is an answer that was lost.
     pub reply: OnReply,
-    /// Every frame of the client.
+    /// Answers to frames of the client in the place of the server, which does not hear of them.
+    pub lie: OnLie,
+    /// Every other frame of the client.
     pub to_server: OnRequest,
     /// Every frame of the server, before numbers are mended.
     pub to_client: OnFrame,
@@ -52,6 +55,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             reply: Box::new(|_, reply| Ok(reply)),
+            lie: Box::new(|_| None),
             to_server: Box::new(|frame| vec![frame]),
             to_client: Box::new(|frame| vec![frame]),
             catches: false,
@@ -70,6 +74,7 @@ struct Hands {
     rules: Rules,
     /// Answers in the place of the server's, by path without query.
     views: HashMap<String, Vec<u8>>,
+    gates: HashMap<String, Gate>,
     calls: Vec<String>,
     /// Into the connection at hand.
     play: Option<mpsc::Sender<Played>>,
@@ -90,6 +95,7 @@ impl Evil {
         let hands = Hands {
             rules: Rules::default(),
             views: HashMap::new(),
+            gates: HashMap::new(),
             calls: Vec::new(),
             play: None,
             catch,
@@ -119,6 +125,14 @@ impl Evil {
     /// Answers every call of this path with this body; the server does not hear of it.
     pub fn show<T: Serialize>(&self, path: &str, body: &T) {
         self.hands().views.insert(path.to_owned(), serde_json::to_vec(body).unwrap());
+    }
+
+    /// Keeps calls of this path from the server until the gate is dropped.
+    pub fn hold(&self, path: &str) -> Gate {
+        let gate = Gate { reached: Arc::default(), opens: Arc::new(Semaphore::new(0)) };
+        let kept = Gate { reached: Arc::clone(&gate.reached), opens: Arc::clone(&gate.opens) };
+        self.hands().gates.insert(path.to_owned(), kept);
+        gate
     }
 
     /// Changes the body of every successful answer whose path ends so.
@@ -153,9 +167,9 @@ impl Evil {
         self.hands().calls.clone()
     }
 
-    /// How many of the calls so far begin so.
-    pub fn count(&self, beginning: &str) -> usize {
-        self.hands().calls.iter().filter(|call| call.starts_with(beginning)).count()
+    /// How often this was called so far.
+    pub fn count(&self, call: &str) -> usize {
+        self.hands().calls.iter().filter(|known| *known == call).count()
     }
 
     /// The next message that was kept back ([`Rules::catches`]).
@@ -200,20 +214,53 @@ impl Evil {
     }
 }
 
+/// Holds calls back: see [`Evil::hold`].
+pub struct Gate {
+    reached: Arc<Notify>,
+    opens: Arc<Semaphore>,
+}
+
+impl Gate {
+    /// A call waits before it.
+    pub async fn reached(&self) {
+        timeout(PATIENCE, self.reached.notified()).await.expect("a call in time");
+    }
+
+    async fn pass(&self) {
+        self.reached.notify_one();
+        // It has no permits: it opens by closing.
+        assert!(self.opens.acquire().await.is_err());
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.opens.close();
+    }
+}
+
 impl Transport for Evil {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Reply, Unreachable>> {
         let hands = Arc::clone(&self.hands);
-        let view = {
+        let (view, gate) = {
             let mut hands = self.hands();
             hands.calls.push(format!("{:?} {}", call.method, call.path));
             let path = call.path.split('?').next().unwrap_or_default();
-            hands.views.get(path).cloned()
+            (hands.views.get(path).cloned(), hands.gates.remove(path))
         };
         if let Some(body) = view {
             return futures_util::future::ready(Ok(Reply { status: 200, body })).boxed();
         }
         let honest = self.net.call(call.clone());
-        honest.map(move |reply| (hands.lock().unwrap().rules.reply)(&call, reply?)).boxed()
+        async move {
+            if let Some(gate) = gate {
+                gate.pass().await;
+            }
+            let reply = honest.await?;
+            let answer = (hands.lock().unwrap().rules.reply)(&call, reply);
+            answer
+        }
+        .boxed()
     }
 
     fn open(&self, encoding: Encoding) -> BoxFuture<'static, Result<Link, Unreachable>> {
@@ -272,10 +319,16 @@ impl Between {
     }
 
     async fn client_says(&mut self, frame: ClientFrame) -> Option<()> {
-        let (frames, mends) = {
+        let id = frame.id;
+        let (lie, frames, mends) = {
             let rules = &mut self.hands.lock().unwrap().rules;
-            ((rules.to_server)(frame), rules.mends)
+            let lie = (rules.lie)(&frame);
+            let frames = if lie.is_some() { Vec::new() } else { (rules.to_server)(frame) };
+            (lie, frames, rules.mends)
         };
+        if let Some(op) = lie {
+            self.tell_client(ServerFrame { id, op }, None).await?;
+        }
         for mut frame in frames {
             if let ClientOp::Ack(ack) = &mut frame.op
                 && mends

@@ -36,8 +36,20 @@ impl Moved {
         Arc::new(Self { wall, ticks, ahead: AtomicU64::new(0) })
     }
 
+    /// Another clock that shows the same.
+    pub fn beside(&self) -> Arc<Self> {
+        let wall = AtomicU64::new(self.now_ms());
+        Arc::new(Self { wall, ticks: self.ticks, ahead: AtomicU64::new(0) })
+    }
+
+    /// Time of day and ticks go on.
     pub fn forward(&self, by_ms: u64) {
         self.wall.fetch_add(by_ms, Ordering::Relaxed);
+        self.tick(by_ms);
+    }
+
+    /// Only ticks go on.
+    pub fn tick(&self, by_ms: u64) {
         self.ahead.fetch_add(by_ms, Ordering::Relaxed);
     }
 }

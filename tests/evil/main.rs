@@ -7,6 +7,7 @@
 
 mod doors;
 mod epochs;
+mod erasure;
 mod floods;
 mod forks;
 mod late;

@@ -257,8 +257,7 @@ impl Transport for Evil {
                 gate.pass().await;
             }
             let reply = honest.await?;
-            let answer = (hands.lock().unwrap().rules.reply)(&call, reply);
-            answer
+            (hands.lock().unwrap().rules.reply)(&call, reply)
         }
         .boxed()
     }

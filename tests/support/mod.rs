@@ -10,6 +10,7 @@ pub mod person;
 pub mod server;
 pub mod socket;
 pub mod someone;
+pub mod stolen;
 
 pub use http::Http;
 #[allow(unused_imports, reason = "each test file uses its own part")]

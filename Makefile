@@ -35,8 +35,9 @@ lint: setup fmt clippy rules ## format, clippy, architecture rules, licences and
 	fi
 	@echo "Advisories are not part of this: run 'cargo deny check advisories' with a network."
 
-bench: setup ## figures: the server beside a bare relay, on release builds (several minutes)
+bench: setup ## figures: cryptography, and the server beside a bare relay (several minutes)
 	$(CARGO) build --release --locked -p hushwire -p hushwire-benches
+	$(TARGET)/release/hushwire-benches crypto --json $(TARGET)/crypto.json
 	$(TARGET)/release/hushwire-benches figures --server $(TARGET)/release/hushwire --json $(TARGET)/figures.json
 
 setup: ## checks for the tools, and installs what is missing where it can

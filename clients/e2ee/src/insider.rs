@@ -42,7 +42,7 @@ fn refuses(state: &mut EpochState, bytes: &[u8], error: OpenError) {
 
 #[test]
 fn a_wrap_with_another_key_than_committed_is_a_kc_mismatch() {
-    for suites in [Suites::HERE, Suites::NACL] {
+    for suites in [Suites::HERE, Suites::NACL, Suites::AES] {
         let alice = user("alice", 10, 1, suites);
         let bob = user("bob", 20, 1, suites);
         let created = made(&alice.devices[0], &alice, Some(&bob));

@@ -3,7 +3,7 @@
 //! Opening checks the tag before anything else and works on copies: the chain moves only when
 //! the content is out and its layout is right.
 
-use hushwire_identity::Code;
+use hushwire_identity::{Code, aead};
 use hushwire_wire::message::{
     Class, Delivered, HEADER_LEN, Header, LANE_DURABLE, LANE_EPHEMERAL, write_upload,
 };
@@ -144,8 +144,7 @@ impl EpochState {
         let header = Header { class, sender: self.me(), lane, counter, epoch: self.id(), mid };
         let bytes = header.to_bytes();
         let key = seal::message_key(&seal::skipped_key(chain), &bytes);
-        let ct = seal::aead_seal(&seal::content_key(&key), padded)
-            .map_err(|seal::Failed| SealError::Content(ContentError::Size))?;
+        let ct = aead::seal(self.suite(), seal::content_key(&key).get(), padded);
         let commit = seal::commitment(&key, &bytes);
         let envelope = seal::envelope(&bytes, &commit, &ct);
         let tags: Vec<_> = self.sending_tags().map(|key| seal::tag(key, &envelope)).collect();
@@ -206,7 +205,7 @@ impl EpochState {
         if !bool::from(seal::commitment(&key, header).ct_eq(message.commit)) {
             return Err(OpenError::Commit);
         }
-        let padded = seal::aead_open(&seal::content_key(&key), message.ct)
+        let padded = seal::aead_open(self.suite(), &seal::content_key(&key), message.ct)
             .map_err(|seal::Failed| OpenError::Aead)?;
         let received = Content::parse(&padded, message.header.class, message.header.lane)
             .map_err(OpenError::Content)?;

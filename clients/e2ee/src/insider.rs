@@ -225,7 +225,7 @@ fn a_restart_never_uses_a_lane_1_counter_again() {
     let (mut alice, mut bob) = pair();
     let receiver = bob.clone();
     let mut padded = text("on").to_padded().unwrap();
-    padded[1] = 8;
+    padded[1] = 200;
     let send = |alice: &mut EpochState| {
         let sealed = alice.seal_padded(Class::Control, 1, &padded, [1; 16]).unwrap();
         (sealed.counter, sealed.store_first, deliver(alice, &sealed, &receiver))

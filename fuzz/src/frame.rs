@@ -49,6 +49,7 @@ fn decoded<T>(result: Result<T, DecodeError>) -> Option<T> {
             c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'_' | b'.' | b'[' | b']')
         };
         assert!((1..=64).contains(&field.len()) && field.bytes().all(plain), "{field:?}");
+        assert!(!field.starts_with('.') && !field.ends_with('.'), "{field:?}");
     }
     result.ok()
 }

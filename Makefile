@@ -10,7 +10,10 @@ DATA ?= .hushwire
 # The demonstration's rule: one message so often, in milliseconds (the product's is 10000).
 INTERVAL_MS ?= 10000
 
-.PHONY: help run test demo lint bench setup fmt clippy rules vectors build binary-rules
+# `make fuzz`: seconds for each target.
+FUZZ_SECONDS ?= 60
+
+.PHONY: help run test demo lint bench fuzz setup fmt clippy rules vectors build binary-rules
 
 help: ## lists the targets
 	@echo "Hushwire: an end-to-end encrypted messaging engine. Targets:"
@@ -35,9 +38,13 @@ lint: setup fmt clippy rules ## format, clippy, architecture rules, licences and
 	fi
 	@echo "Advisories are not part of this: run 'cargo deny check advisories' with a network."
 
-bench: setup ## figures: the server beside a bare relay, on release builds (several minutes)
+bench: setup ## figures: cryptography, and the server beside a bare relay (several minutes)
 	$(CARGO) build --release --locked -p hushwire -p hushwire-benches
+	$(TARGET)/release/hushwire-benches crypto --json $(TARGET)/crypto.json
 	$(TARGET)/release/hushwire-benches figures --server $(TARGET)/release/hushwire --json $(TARGET)/figures.json
+
+fuzz: setup ## fuzzes every parser, FUZZ_SECONDS=60 for each; `make test` replays what was found
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz
 
 setup: ## checks for the tools, and installs what is missing where it can
 	@scripts/setup

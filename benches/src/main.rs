@@ -1,5 +1,6 @@
-//! Figures: the server beside a bare relay, in one run.
+//! Figures: the server beside a bare relay, in one run, and the cryptography by itself.
 
+mod crypto;
 mod figures;
 mod line;
 mod person;
@@ -13,7 +14,10 @@ use std::process::{Command, ExitCode};
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "hushwire-benches", about = "Figures: the server beside a bare relay")]
+#[command(
+    name = "hushwire-benches",
+    about = "Figures: the server beside a bare relay, and the cryptography"
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -32,12 +36,15 @@ enum Verb {
     },
     /// Measures the server beside the relay, in turn, and prints medians, ranges and ratios.
     Figures(figures::Plan),
+    /// Measures epochs and messages of each suite, and their bytes on the wire.
+    Crypto(crypto::Plan),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Relay { listen, workers } => relay(listen, workers),
         Verb::Figures(plan) => figures(plan),
+        Verb::Crypto(plan) => crypto::run(&plan),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

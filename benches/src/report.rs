@@ -56,7 +56,7 @@ pub(crate) struct Report {
 
 /// Median, lowest and highest.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
+pub(crate) struct Spread {
     median: f64,
     low: f64,
     high: f64,
@@ -64,12 +64,27 @@ struct Spread {
 
 impl Spread {
     fn of(samples: &[Sample], figure: fn(&Sample) -> f64) -> Self {
-        let mut values: Vec<f64> = samples.iter().map(figure).collect();
+        Self::of_values(samples.iter().map(figure).collect())
+    }
+
+    pub(crate) fn of_values(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let nth = |at: usize| values.get(at).copied().unwrap_or(f64::NAN);
         let last = values.len().saturating_sub(1);
         let median = f64::midpoint(nth(last / 2), nth(last.div_ceil(2)));
         Self { median, low: nth(0), high: nth(last) }
+    }
+
+    /// For a table; a dash for nothing measured.
+    pub(crate) fn cell(&self) -> String {
+        if self.median.is_nan() {
+            return "-".to_owned();
+        }
+        format!("{:.2} ({:.2}-{:.2})", self.median, self.low, self.high)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({ "median": self.median, "low": self.low, "high": self.high })
     }
 }
 
@@ -99,7 +114,7 @@ impl Report {
             let (server, relay) = self.spreads(figure);
             let ratio = server.median / relay.median;
             let ratio = if ratio.is_nan() { "-".to_owned() } else { format!("{ratio:.2}") };
-            row(&mut out, [title, &cell(server), &cell(relay), &ratio]);
+            row(&mut out, [title, &server.cell(), &relay.cell(), &ratio]);
         }
         let _ = writeln!(
             out,
@@ -121,14 +136,13 @@ impl Report {
 
     /// For programs.
     pub(crate) fn json(&self) -> Value {
-        let spread = |s: Spread| json!({ "median": s.median, "low": s.low, "high": s.high });
         let figures: serde_json::Map<String, Value> = COLUMNS
             .iter()
             .map(|(key, _, figure)| {
                 let (server, relay) = self.spreads(*figure);
                 let value = json!({
-                    "server": spread(server),
-                    "relay": spread(relay),
+                    "server": server.json(),
+                    "relay": relay.json(),
                     "ratio": server.median / relay.median,
                 });
                 ((*key).to_owned(), value)
@@ -152,7 +166,7 @@ impl Report {
 }
 
 /// What the figures were measured on: processor and number of cores.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let models: Vec<&str> = text
         .lines()
@@ -160,13 +174,6 @@ fn machine() -> String {
         .map(|(_, m)| m)
         .collect();
     format!("{} x {}", models.len(), models.first().copied().unwrap_or("unknown"))
-}
-
-fn cell(spread: Spread) -> String {
-    if spread.median.is_nan() {
-        return "-".to_owned();
-    }
-    format!("{:.2} ({:.2}-{:.2})", spread.median, spread.low, spread.high)
 }
 
 #[cfg(test)]

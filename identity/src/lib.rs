@@ -1,11 +1,12 @@
 //! Verify, hash, compare: the part of `hw1` that server and clients share.
 //!
 //! It owns the labelled hashes, the device log, prekey records, epoch headers, contact requests,
-//! sign-in messages and safety numbers (CRYPTO 2 to 5 and 8 to 11). It knows no secret key and
-//! opens nothing: the server links this crate and no other cryptography. Nothing here does I/O
-//! or reads a clock.
+//! sign-in messages and safety numbers (CRYPTO 2 to 5 and 8 to 11), and the sealing half of the
+//! single-use encryption. It keeps no secret key and opens nothing: the server links this crate
+//! and no other cryptography. Nothing here does I/O or reads a clock.
 #![deny(missing_docs)]
 
+pub mod aead;
 pub mod code;
 pub mod entry;
 pub mod epoch;

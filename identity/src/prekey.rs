@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use dryoc::classic::crypto_core::crypto_scalarmult;
 use hushwire_wire::layout::{LayoutError, Reader, Writer};
 use hushwire_wire::{DeviceId, UserId};
 
@@ -266,9 +265,71 @@ impl Prekey {
     }
 }
 
-/// Refuses X25519 keys of small order: a clamped scalar is a multiple of the cofactor and no
-/// multiple of the group's order, so it takes exactly those to zero.
+/// The X25519 keys that give the same secret with everybody: the points of small order, as their
+/// canonical and, where there is one, non-canonical encoding. The highest bit is not looked at.
+const SMALL_ORDER: [[u8; 32]; 7] = [
+    // 0, of order 4
+    [0; 32],
+    // 1, of order 1
+    with_ends(0x01, 0x00, 0x00),
+    // the two of order 8
+    [
+        0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4,
+        0x6a, 0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49,
+        0xb8, 0x00,
+    ],
+    [
+        0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef,
+        0x5b, 0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f,
+        0x11, 0x57,
+    ],
+    // p - 1, of order 2; p and p + 1, which are 0 and 1 again
+    with_ends(0xec, 0xff, 0x7f),
+    with_ends(0xed, 0xff, 0x7f),
+    with_ends(0xee, 0xff, 0x7f),
+];
+
+const fn with_ends(first: u8, between: u8, last: u8) -> [u8; 32] {
+    let mut out = [between; 32];
+    out[0] = first;
+    out[31] = last;
+    out
+}
+
+/// Refuses X25519 keys of small order. The key is public: the comparison may take any time.
 fn check_point(key: &[u8; 32]) -> Result<(), PrekeyError> {
-    let mut out = [0; 32];
-    crypto_scalarmult(&mut out, &[0x48; 32], key).map_err(|_| PrekeyError::Point)
+    let mut low = *key;
+    low[31] &= 0x7f;
+    if SMALL_ORDER.contains(&low) { Err(PrekeyError::Point) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use dryoc::classic::crypto_core::crypto_scalarmult;
+
+    use super::*;
+
+    /// A clamped scalar is a multiple of the cofactor and no multiple of the group's order, so
+    /// the exchange fails for exactly the points of small order.
+    fn exchange_fails(key: &[u8; 32]) -> bool {
+        crypto_scalarmult(&mut [0; 32], &[0x48; 32], key).is_err()
+    }
+
+    #[test]
+    fn the_list_of_small_order_is_what_an_exchange_refuses() {
+        for key in SMALL_ORDER {
+            for high in [0, 0x80] {
+                let mut key = key;
+                key[31] |= high;
+                assert!(exchange_fails(&key), "{key:02x?}");
+                assert_eq!(check_point(&key), Err(PrekeyError::Point));
+            }
+        }
+        for first in 0..=255 {
+            for (between, last) in [(0x00, 0x00), (0xff, 0x7f), (0xff, 0xff)] {
+                let key = with_ends(first, between, last);
+                assert_eq!(check_point(&key).is_err(), exchange_fails(&key), "{key:02x?}");
+            }
+        }
+    }
 }

@@ -60,10 +60,12 @@ impl Suite {
 pub struct Suites(u16);
 
 impl Suites {
-    /// Suites 1 and 3: what these libraries implement.
-    pub const HERE: Self = Self(0b101);
+    /// All three suites: what these libraries implement.
+    pub const HERE: Self = Self(0b111);
     /// Suite 1 alone.
     pub const NACL: Self = Self(0b001);
+    /// Suite 2 alone.
+    pub const AES: Self = Self(0b010);
 
     /// From the bits of an entry or a record; `None` if no bit is set.
     #[must_use]

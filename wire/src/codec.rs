@@ -117,11 +117,8 @@ impl Encoding {
         let plain = |c: char| {
             c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.' | '[' | ']')
         };
-        if path.len() <= 64 && path.chars().all(plain) && !path.starts_with(['.', '[']) {
-            path
-        } else {
-            "frame".to_owned()
-        }
+        let whole = !path.is_empty() && !path.starts_with(['.', '[']) && !path.ends_with('.');
+        if whole && path.len() <= 64 && path.chars().all(plain) { path } else { "frame".to_owned() }
     }
 }
 
@@ -196,6 +193,9 @@ mod tests {
         assert_eq!(refused(r#"{"id":5}"#), at(Some(5), "frame"));
         assert_eq!(refused(r#"{"op":{"ack":{"n":1,"<script>":2}}}"#), at(None, "frame"));
         assert_eq!(refused("[1,2]"), at(None, "frame"));
+        // A field without a name still has a place.
+        assert_eq!(refused(r#"{"id":5,"":1}"#), at(Some(5), "frame"));
+        assert_eq!(refused(r#"{"op":{"ack":{"n":1,"":2}}}"#), at(None, "frame"));
     }
 
     #[test]

@@ -25,6 +25,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hushwire-chat", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee", "hushwire-client"]),
     // Measures from outside, as a client; the bare relay shares the frame codec only.
     ("hushwire-benches", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee"]),
+    // Feeds every parser from outside; linked into nothing.
+    ("hushwire-fuzz", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee", "hushwire-client"]),
     ("xtask", &[]),
 ];
 

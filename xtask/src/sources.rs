@@ -16,8 +16,16 @@ const SKIPPED: &[&str] = &["target", ".git", "node_modules"];
 const CODE: &[&str] = &["rs", "ts", "js", "svelte", "py", "sh", "sql"];
 /// Endings and names of the other files that are text.
 const TEXT: &[&str] = &["md", "toml", "json", "yml", "yaml", "html", "css"];
-const TEXT_NAMES: &[&str] =
-    &["Makefile", "Dockerfile", "run", "setup", ".dockerignore", ".editorconfig", ".gitignore"];
+const TEXT_NAMES: &[&str] = &[
+    "Makefile",
+    "Dockerfile",
+    "fuzz",
+    "run",
+    "setup",
+    ".dockerignore",
+    ".editorconfig",
+    ".gitignore",
+];
 /// Where a socket, a file or a clock has no place, and what must not be named there.
 const PURE: &[&str] = &["wire/src", "identity/src", "clients/e2ee/src"];
 const IMPURE: &[&str] =

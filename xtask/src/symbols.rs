@@ -59,6 +59,7 @@ const OPENERS: &[Opener] = &[
             &["dryocaead", "decrypt"],
             &["aes_gcm", "decrypt"],
             &["AesGcm", "decrypt"],
+            &["AeadInOut", "decrypt"],
         ],
         in_control: false,
     },
@@ -164,7 +165,7 @@ mod tests {
         fs::write(&input, source).unwrap();
         let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
         let status = Command::new(rustc)
-            .args(["--edition", "2024", "-o"])
+            .args(["--edition", "2024", "--cap-lints", "allow", "-o"])
             .arg(&output)
             .arg(&input)
             .status()
@@ -201,6 +202,7 @@ mod tests {
             ("crypto_kem_xwing", "dec"),
             ("kem", "crypto_kem_dec"),
             ("aes_gcm", "decrypt_in_place"),
+            ("AeadInOut", "decrypt_inout_detached"),
             ("stream", "crypto_secretstream_xchacha20poly1305_pull"),
         ] {
             let server = [SERVER[0], (module, function)];

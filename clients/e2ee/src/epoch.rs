@@ -1,6 +1,7 @@
 //! Making and accepting epochs (CRYPTO 5): the pair's key, its wraps, and E1 to E9.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use hushwire_identity::epoch::AHEAD_MAX_MS;
 use hushwire_identity::post::{newest, side_slots};
@@ -50,8 +51,8 @@ pub struct NewEpoch<'a> {
 }
 
 /// A new epoch, not yet posted. Persist header and state as pending first: the creator has no
-/// wrap of its own.
-#[derive(Clone, Debug)]
+/// wrap of its own. `Debug` shows neither wraps nor keys.
+#[derive(Clone)]
 pub struct Created {
     /// The header.
     pub header: Vec<u8>,
@@ -61,6 +62,12 @@ pub struct Created {
     pub wraps: Vec<(DeviceId, Vec<u8>)>,
     /// The creator's keys.
     pub state: EpochState,
+}
+
+impl fmt::Debug for Created {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Created").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// Why an epoch could not be made.
@@ -78,8 +85,8 @@ pub enum CreateError {
     /// No device of the other side has a usable prekey.
     #[error("no device of the other side can be reached")]
     PeerStale,
-    /// The devices share no suite, or only one that is not supported here.
-    #[error("no common suite is supported")]
+    /// The devices share no suite.
+    #[error("the devices share no suite")]
     Suite,
     /// A key exchange gave no secret: a key of small order.
     #[error("a key exchange failed")]
@@ -151,9 +158,6 @@ pub enum AcceptError {
     /// E1: the suite is not the best common one.
     #[error("the suite is not the best common one")]
     Suite,
-    /// E1: the suite is the right one, but not implemented here.
-    #[error("the epoch's suite is not supported")]
-    Unsupported,
     /// E2: the header names another pair.
     #[error("the epoch is of another pair")]
     Pair,
@@ -207,7 +211,7 @@ impl AcceptError {
     #[must_use]
     pub const fn code(self) -> Code {
         match self {
-            Self::Suite | Self::Unsupported => Code::EpochSuite,
+            Self::Suite => Code::EpochSuite,
             Self::Pair | Self::Roster | Self::Layout(_) | Self::Request => Code::EpochRoster,
             Self::Creator => Code::DeviceRevoked,
             Self::Own | Self::Old | Self::Time => Code::EpochStale,
@@ -245,7 +249,7 @@ pub fn create(new: &NewEpoch<'_>, random: &mut dyn Random) -> Result<Created, Cr
         }
     }
     let suite = Suites::best_common(chosen.iter().map(|c| c.prekey.record.suites));
-    let suite = suite.filter(|suite| is_supported(*suite)).ok_or(CreateError::Suite)?;
+    let suite = suite.ok_or(CreateError::Suite)?;
     let mine = chosen.iter().find(|c| c.slot.device == new.me.device_id());
     let mine = mine.ok_or(CreateError::Me)?;
     if mine.slot.prekey != new.prekey.id()
@@ -259,6 +263,8 @@ pub fn create(new: &NewEpoch<'_>, random: &mut dyn Random) -> Result<Created, Cr
     let epoch_key = Secret::random(random).map_err(CreateError::Random)?;
     let at = roster.iter().position(|slot| slot.device == new.me.device_id());
     let creator = at.and_then(|at| u8::try_from(at).ok()).ok_or(CreateError::Me)?;
+    let exchanges =
+        exchanges(&chosen, new.me, new.prekey).map_err(|seal::Failed| CreateError::Exchange)?;
     let header = EpochHeader {
         suite,
         n: new.n,
@@ -272,17 +278,11 @@ pub fn create(new: &NewEpoch<'_>, random: &mut dyn Random) -> Result<Created, Cr
         roster,
     };
     let id = header.id();
-    let identity = new.me.to_x25519();
-    let mut wraps = Vec::new();
-    for Chosen { slot, prekey, .. } in &chosen {
-        if slot.device == new.me.device_id() {
-            continue;
-        }
+    let mut wraps = Vec::with_capacity(exchanges.len());
+    for Exchanged { with: Chosen { slot, prekey, .. }, out, .. } in &exchanges {
         if suite == Suite::XWing {
             prekey.record.check_xwing(prekey.xwing.as_deref()).map_err(CreateError::Prekey)?;
         }
-        let auth = seal::exchange(&prekey.record.x25519, &identity)
-            .map_err(|seal::Failed| CreateError::Exchange)?;
         let to = WrapFor {
             suite,
             epoch: id,
@@ -292,13 +292,13 @@ pub fn create(new: &NewEpoch<'_>, random: &mut dyn Random) -> Result<Created, Cr
         };
         let xwing = prekey.xwing.as_deref();
         let wrap = to
-            .seal(&prekey.record.x25519, xwing, &auth, &epoch_key, random)
+            .seal(&prekey.record.x25519, xwing, out, &epoch_key, random)
             .map_err(CreateError::Random)?
             .map_err(|seal::Failed| CreateError::Exchange)?;
         wraps.push((slot.device, wrap));
     }
     let bytes = header.to_bytes();
-    let state = chains(header, creator, &epoch_key, new.me, new.prekey, &chosen)
+    let state = chains(header, creator, &epoch_key, new.me.device_id(), &exchanges)
         .map_err(|seal::Failed| CreateError::Exchange)?;
     Ok(Created { header: bytes, id, wraps, state })
 }
@@ -334,9 +334,6 @@ pub fn open(offered: &Offered<'_>) -> Result<Accepted, AcceptError> {
     if suite != Some(header.suite) {
         return Err(AcceptError::Suite);
     }
-    if !is_supported(header.suite) {
-        return Err(AcceptError::Unsupported);
-    }
     let creator = header.roster.get(usize::from(header.creator)).ok_or(AcceptError::Creator)?;
     let creator = chosen.iter().find(|c| c.slot == *creator).ok_or(AcceptError::Creator)?;
     let creator = creator.device;
@@ -360,13 +357,16 @@ pub fn open(offered: &Offered<'_>) -> Result<Accepted, AcceptError> {
         device: mine.slot.device,
         prekey: mine.slot.prekey,
     };
-    let epoch_key = wrap
-        .open(secret, &creator.x25519, offered.wrap)
-        .map_err(|seal::Failed| AcceptError::Wrap)?;
+    let exchanges =
+        exchanges(&chosen, offered.me, secret).map_err(|seal::Failed| AcceptError::Wrap)?;
+    let with = exchanges.iter().find(|e| e.with.slot.device == creator.id);
+    let auth = &with.ok_or(AcceptError::Creator)?.back;
+    let epoch_key =
+        wrap.open(secret, auth, offered.wrap).map_err(|seal::Failed| AcceptError::Wrap)?;
     if !bool::from(seal::key_commitment(&epoch_key).ct_eq(&header.kc)) {
         return Err(AcceptError::KcMismatch);
     }
-    let state = chains(header, me, &epoch_key, offered.me, secret, &chosen)
+    let state = chains(header, me, &epoch_key, offered.me.device_id(), &exchanges)
         .map_err(|seal::Failed| AcceptError::Wrap)?;
     Ok(Accepted { state, gap, fork, stale })
 }
@@ -431,11 +431,6 @@ fn sides<'p, 'a>(
     }
 }
 
-/// Suite 2 is not implemented here.
-fn is_supported(suite: Suite) -> bool {
-    Suites::HERE.has(suite)
-}
-
 type Judged<'p, 'a> = (Side, Option<&'p Party<'a>>, Option<LogPoint>);
 
 /// E6: the roster is exactly the active devices of both logs at the header's heads, each with a
@@ -492,25 +487,47 @@ fn refuse_falsely_stale(
     if party.prekeys.iter().any(contradicts) { Err(AcceptError::Roster) } else { Ok(()) }
 }
 
+/// The two exchanges between this device and another of the roster. Each serves twice: for the
+/// tags of one direction, and, with the creator at one end, for its wrap (CRYPTO 5, `as` and `M`).
+struct Exchanged<'c, 'a> {
+    with: &'c Chosen<'a>,
+    /// The own identity with the other's prekey.
+    out: Secret<32>,
+    /// The own prekey with the other's identity.
+    back: Secret<32>,
+}
+
+/// The exchanges with every wrapped device but the own, in roster order.
+fn exchanges<'c, 'a>(
+    chosen: &'c [Chosen<'a>],
+    key: &DeviceKey,
+    secret: &PrekeySecret,
+) -> Result<Vec<Exchanged<'c, 'a>>, seal::Failed> {
+    let (identity, me) = (key.to_x25519(), key.device_id());
+    let others = chosen.iter().filter(|with| with.slot.device != me);
+    others
+        .map(|with| {
+            let out = seal::exchange(&with.prekey.record.x25519, &identity)?;
+            let back = seal::exchange(&with.device.x25519, secret.x25519())?;
+            Ok(Exchanged { with, out, back })
+        })
+        .collect()
+}
+
 /// Chains and tag keys of this device, from the epoch's key.
 fn chains(
     header: EpochHeader,
     me: u8,
     epoch_key: &Secret<32>,
-    key: &DeviceKey,
-    secret: &PrekeySecret,
-    chosen: &[Chosen<'_>],
+    mine: DeviceId,
+    exchanges: &[Exchanged<'_, '_>],
 ) -> Result<EpochState, seal::Failed> {
     let id = header.id();
-    let identity = key.to_x25519();
-    let mine = key.device_id();
     EpochState::derive(header, me, epoch_key, |slot| {
-        let other = chosen.iter().find(|c| c.slot == *slot).ok_or(seal::Failed)?;
-        let out = seal::exchange(&other.prekey.record.x25519, &identity)?;
-        let back = seal::exchange(&other.device.x25519, secret.x25519())?;
+        let other = exchanges.iter().find(|e| e.with.slot == *slot).ok_or(seal::Failed)?;
         Ok(TagKeys {
-            send: seal::tag_key(&out, &id, &mine, &slot.device),
-            receive: seal::tag_key(&back, &id, &slot.device, &mine),
+            send: seal::tag_key(&other.out, &id, &mine, &slot.device),
+            receive: seal::tag_key(&other.back, &id, &slot.device, &mine),
         })
     })
 }

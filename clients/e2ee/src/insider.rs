@@ -42,7 +42,7 @@ fn refuses(state: &mut EpochState, bytes: &[u8], error: OpenError) {
 
 #[test]
 fn a_wrap_with_another_key_than_committed_is_a_kc_mismatch() {
-    for suites in [Suites::HERE, Suites::NACL] {
+    for suites in [Suites::HERE, Suites::NACL, Suites::AES] {
         let alice = user("alice", 10, 1, suites);
         let bob = user("bob", 20, 1, suites);
         let created = made(&alice.devices[0], &alice, Some(&bob));
@@ -217,4 +217,37 @@ fn an_insider_cannot_speak_as_another() {
     nobody[2] = 3;
     let forged = [&nobody[..], &[0; 32], &len, &[0; 272], &tag].concat();
     refuses(&mut states[1], &forged, OpenError::Tag);
+}
+
+#[test]
+fn a_restart_never_uses_a_lane_1_counter_again() {
+    use crate::state::RESERVED;
+    let (mut alice, mut bob) = pair();
+    let receiver = bob.clone();
+    let mut padded = text("on").to_padded().unwrap();
+    padded[1] = 200;
+    let send = |alice: &mut EpochState| {
+        let sealed = alice.seal_padded(Class::Control, 1, &padded, [1; 16]).unwrap();
+        (sealed.counter, sealed.store_first, deliver(alice, &sealed, &receiver))
+    };
+    // What was stored when the first of a reservation asked for it serves for all of it.
+    let (counter, store_first, first) = send(&mut alice);
+    assert_eq!((counter, store_first), (0, true));
+    let stored = alice.to_bytes();
+    for counter in 1..RESERVED {
+        let (next, store_first, _) = send(&mut alice);
+        assert_eq!((next, store_first), (counter, false));
+    }
+    let (counter, store_first, _) = send(&mut alice.clone());
+    assert_eq!((counter, store_first), (RESERVED, true), "the next reservation");
+    let mut again = EpochState::from_bytes(&stored).unwrap();
+    let (counter, store_first, after) = send(&mut again);
+    assert_eq!((counter, store_first), (RESERVED, true), "nothing of the first one");
+    let stored = again.to_bytes();
+    // A lane-0 write in between stores the same reservation, and moves nothing.
+    assert_eq!(EpochState::from_bytes(&stored).unwrap().to_bytes(), stored);
+    bob.open(&first, NOW).unwrap();
+    assert_eq!(bob.open(&after, NOW).unwrap().counter, RESERVED);
+    assert_eq!(bob.open(&after, NOW), Err(OpenError::Replay));
+    assert_eq!(bob.skipped(), usize::try_from(RESERVED - 1).unwrap());
 }

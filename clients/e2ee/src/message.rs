@@ -3,7 +3,9 @@
 //! Opening checks the tag before anything else and works on copies: the chain moves only when
 //! the content is out and its layout is right.
 
-use hushwire_identity::Code;
+use std::fmt;
+
+use hushwire_identity::{Code, aead};
 use hushwire_wire::message::{
     Class, Delivered, HEADER_LEN, Header, LANE_DURABLE, LANE_EPHEMERAL, write_upload,
 };
@@ -22,8 +24,8 @@ pub const SKIP_DURABLE: u32 = 1024;
 /// How far a lane-1 counter may be ahead.
 pub const SKIP_EPHEMERAL: u32 = 4096;
 
-/// A message ready to be persisted, then sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A message ready to be persisted, then sent. `Debug` shows no ciphertext.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SealedMessage {
     /// CRYPTO 6, `upload`.
     pub upload: Vec<u8>,
@@ -31,6 +33,18 @@ pub struct SealedMessage {
     pub mid: Mid,
     /// Its counter in this device's chain of the lane.
     pub counter: u32,
+    /// The state must be stored before the message leaves: always on lane 0; on lane 1 once in
+    /// [`RESERVED`](crate::state::RESERVED) messages.
+    pub store_first: bool,
+}
+
+impl fmt::Debug for SealedMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedMessage")
+            .field("mid", &self.mid)
+            .field("counter", &self.counter)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A message that was opened. The state has moved on; persist both in one transaction.
@@ -110,7 +124,8 @@ impl OpenError {
 
 impl EpochState {
     /// Seals `content` as the next message of this device on `lane` and moves the chain on.
-    /// `random` is 16 fresh random bytes. Persist state and upload before sending.
+    /// `random` is 16 fresh random bytes. Persist state and upload before sending, where
+    /// [`SealedMessage::store_first`] says so.
     ///
     /// # Errors
     /// [`SealError`]; the state is then unchanged.
@@ -144,18 +159,18 @@ impl EpochState {
         let header = Header { class, sender: self.me(), lane, counter, epoch: self.id(), mid };
         let bytes = header.to_bytes();
         let key = seal::message_key(&seal::skipped_key(chain), &bytes);
-        let ct = seal::aead_seal(&seal::content_key(&key), padded)
-            .map_err(|seal::Failed| SealError::Content(ContentError::Size))?;
+        let ct = aead::seal(self.suite(), seal::content_key(&key).get(), padded);
         let commit = seal::commitment(&key, &bytes);
         let envelope = seal::envelope(&bytes, &commit, &ct);
         let tags: Vec<_> = self.sending_tags().map(|key| seal::tag(key, &envelope)).collect();
         let upload = write_upload(&header, &commit, &ct, &tags);
-        self.sent_one(lane);
-        Ok(SealedMessage { upload, mid, counter })
+        let store_first = self.sent_one(lane);
+        Ok(SealedMessage { upload, mid, counter, store_first })
     }
 
     /// Opens a delivered message (`header | commit | v32 ct | tag`) and moves the sender's chain
-    /// on. `now_ms` dates the keys that are skipped. The same as [`Self::open_beside`] with 0.
+    /// on. Persist the state before acting on it; a typing sign alone may wait for the next
+    /// write. `now_ms` dates the keys that are skipped. The same as [`Self::open_beside`] with 0.
     ///
     /// # Errors
     /// [`OpenError`]; the state is then unchanged.
@@ -206,7 +221,7 @@ impl EpochState {
         if !bool::from(seal::commitment(&key, header).ct_eq(message.commit)) {
             return Err(OpenError::Commit);
         }
-        let padded = seal::aead_open(&seal::content_key(&key), message.ct)
+        let padded = seal::aead_open(self.suite(), &seal::content_key(&key), message.ct)
             .map_err(|seal::Failed| OpenError::Aead)?;
         let received = Content::parse(&padded, message.header.class, message.header.lane)
             .map_err(OpenError::Content)?;

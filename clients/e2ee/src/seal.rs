@@ -1,11 +1,13 @@
 //! The primitives of CRYPTO 1 as this crate uses them: exchange, single-use sealing, wraps, and
 //! the derivations of chains, tags and message keys. Every secret that passes through is erased.
 
+use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
+use aes_gcm::{Aes256Gcm, Nonce};
 use dryoc::classic::crypto_box::{crypto_box_beforenm, crypto_box_seed_keypair_inplace};
 use dryoc::classic::crypto_kem_xwing::{crypto_kem_xwing_dec, crypto_kem_xwing_enc_deterministic};
-use dryoc::classic::crypto_secretbox::{crypto_secretbox_easy, crypto_secretbox_open_easy};
-use hushwire_identity::Suite;
+use dryoc::classic::crypto_secretbox::crypto_secretbox_open_easy;
 use hushwire_identity::hash::{Label, hash, kdf, kdf_wide, kdf16};
+use hushwire_identity::{Suite, aead};
 use hushwire_wire::message::{COMMIT_LEN, HEADER_LEN, SEAL_OVERHEAD, TAG_LEN};
 use hushwire_wire::{DeviceId, EpochId};
 use zeroize::Zeroizing;
@@ -18,26 +20,36 @@ use crate::secret::Secret;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failed;
 
-/// Every single-use key seals exactly one text, so the nonce is constant.
-const NONCE: [u8; 24] = [0; 24];
-
 /// `crypto_box_beforenm`: X25519 and HSalsa20.
 pub(crate) fn exchange(public: &[u8; 32], secret: &Secret<32>) -> Result<Secret<32>, Failed> {
     crypto_box_beforenm(public, secret.get()).map(Secret::new).map_err(|_| Failed)
 }
 
-/// Seals under a single-use key (suites 1 and 3).
-pub(crate) fn aead_seal(key: &Secret<32>, text: &[u8]) -> Result<Vec<u8>, Failed> {
-    let mut out = vec![0; text.len() + SEAL_OVERHEAD];
-    crypto_secretbox_easy(&mut out, text, &NONCE, key.get()).map_err(|_| Failed)?;
-    Ok(out)
-}
-
-/// Opens what [`aead_seal`] sealed.
-pub(crate) fn aead_open(key: &Secret<32>, ct: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failed> {
+/// Opens what [`aead::seal`] sealed.
+pub(crate) fn aead_open(
+    suite: Suite,
+    key: &Secret<32>,
+    ct: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, Failed> {
     let len = ct.len().checked_sub(SEAL_OVERHEAD).ok_or(Failed)?;
     let mut out = Zeroizing::new(vec![0; len]);
-    crypto_secretbox_open_easy(&mut out, ct, &NONCE, key.get()).map_err(|_| Failed)?;
+    match suite {
+        Suite::NaCl | Suite::XWing => {
+            crypto_secretbox_open_easy(&mut out, ct, &[0; 24], key.get()).map_err(|_| Failed)?;
+        }
+        Suite::Aes => {
+            let (text, tag) = ct.split_last_chunk::<SEAL_OVERHEAD>().ok_or(Failed)?;
+            out.copy_from_slice(text);
+            Aes256Gcm::new(key.get().into())
+                .decrypt_inout_detached(
+                    &Nonce::default(),
+                    &[],
+                    out.as_mut_slice().into(),
+                    tag.into(),
+                )
+                .map_err(|_| Failed)?;
+        }
+    }
     Ok(out)
 }
 
@@ -75,7 +87,7 @@ impl WrapFor {
     }
 
     /// Seals the epoch's key to a prekey. `auth` is the exchange of the creator's identity with
-    /// the prekey; `None` for suite 2, which is not implemented here, and for a missing key.
+    /// the prekey. [`Failed`] for a key that is missing or of small order.
     pub(crate) fn seal(
         &self,
         x25519: &[u8; 32],
@@ -85,7 +97,7 @@ impl WrapFor {
         random: &mut dyn Random,
     ) -> Result<Result<Vec<u8>, Failed>, RandomError> {
         let (ct, shared, kem_key): (Vec<u8>, Secret<32>, &[u8]) = match self.suite {
-            Suite::NaCl => {
+            Suite::NaCl | Suite::Aes => {
                 let seed = Secret::<32>::random(random)?;
                 let (mut public, mut secret) = ([0; 32], Secret::zero());
                 crypto_box_seed_keypair_inplace(&mut public, secret.get_mut(), seed.get());
@@ -108,18 +120,17 @@ impl WrapFor {
                 }
                 (ct.to_vec(), shared, key)
             }
-            Suite::Aes => return Ok(Err(Failed)),
         };
         let wrap_key = self.key(&shared, auth, kem_key, &ct);
-        let sealed = aead_seal(&wrap_key, epoch_key.get());
-        Ok(sealed.map(|sealed| [ct, sealed].concat()))
+        let sealed = aead::seal(self.suite, wrap_key.get(), epoch_key.get());
+        Ok(Ok([ct, sealed].concat()))
     }
 
-    /// Opens a wrap. `creator_x25519` is `X(ik)` of the creator.
+    /// Opens a wrap. `auth` is the exchange of the creator's identity with the prekey.
     pub(crate) fn open(
         &self,
         secret: &PrekeySecret,
-        creator_x25519: &[u8; 32],
+        auth: &Secret<32>,
         wrap: &[u8],
     ) -> Result<Secret<32>, Failed> {
         if wrap.len() != self.suite.wrap_len() {
@@ -127,7 +138,7 @@ impl WrapFor {
         }
         let (ct, sealed) = wrap.split_at(self.suite.ct_len());
         let (shared, kem_key) = match self.suite {
-            Suite::NaCl => {
+            Suite::NaCl | Suite::Aes => {
                 let public = ct.as_array().ok_or(Failed)?;
                 (exchange(public, secret.x25519())?, secret.x25519_public().to_vec())
             }
@@ -138,10 +149,8 @@ impl WrapFor {
                     .map_err(|_| Failed)?;
                 (shared, secret.xwing_public())
             }
-            Suite::Aes => return Err(Failed),
         };
-        let auth = exchange(creator_x25519, secret.x25519())?;
-        let opened = aead_open(&self.key(&shared, &auth, &kem_key, ct), sealed)?;
+        let opened = aead_open(self.suite, &self.key(&shared, auth, &kem_key, ct), sealed)?;
         opened.as_slice().try_into().map(Secret::new).map_err(|_| Failed)
     }
 }
@@ -314,8 +323,11 @@ mod tests {
         .unwrap();
         let creator = log.device(&me.device_id()).unwrap().x25519;
         let auth = exchange(&secret.x25519_public(), &me.to_x25519()).unwrap();
+        assert_eq!(exchange(&creator, secret.x25519()), Ok(auth.clone()), "both ends");
         let epoch_key = Secret::new([5; 32]);
-        for suite in [Suite::NaCl, Suite::XWing] {
+        for (suite, another) in
+            [(Suite::NaCl, Suite::Aes), (Suite::Aes, Suite::NaCl), (Suite::XWing, Suite::Aes)]
+        {
             let to = WrapFor {
                 suite,
                 epoch: EpochId([1; 32]),
@@ -329,21 +341,21 @@ mod tests {
                 .unwrap()
                 .unwrap();
             assert_eq!(wrap.len(), suite.wrap_len());
-            assert_eq!(to.open(&secret, &creator, &wrap), Ok(epoch_key.clone()));
-            assert_eq!(to.open(&secret, &creator, &wrap[1..]), Err(Failed));
+            assert_eq!(to.open(&secret, &auth, &wrap), Ok(epoch_key.clone()));
+            assert_eq!(to.open(&secret, &auth, &wrap[1..]), Err(Failed));
             for other in [
                 WrapFor { epoch: EpochId([9; 32]), ..to },
                 WrapFor { creator: DeviceId([9; 16]), ..to },
                 WrapFor { device: DeviceId([9; 16]), ..to },
                 WrapFor { prekey: 2, ..to },
-                WrapFor { suite: Suite::Aes, ..to },
+                WrapFor { suite: another, ..to },
             ] {
-                assert_eq!(other.open(&secret, &creator, &wrap), Err(Failed));
+                assert_eq!(other.open(&secret, &auth, &wrap), Err(Failed));
             }
             for at in [0, suite.ct_len() - 1, suite.ct_len(), wrap.len() - 1] {
                 let mut broken = wrap.clone();
                 broken[at] ^= 1;
-                assert_eq!(to.open(&secret, &creator, &broken), Err(Failed), "byte {at}");
+                assert_eq!(to.open(&secret, &auth, &broken), Err(Failed), "byte {at}");
             }
         }
     }

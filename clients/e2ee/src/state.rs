@@ -5,6 +5,7 @@
 //! go, ephemeral ones first.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use hushwire_identity::epoch::Slot;
 use hushwire_identity::{EpochHeader, Suite};
@@ -25,17 +26,24 @@ pub const MESSAGES_MAX: u32 = 512;
 /// After so many milliseconds the next epoch is due (R2): 7 days.
 pub const AGE_MAX_MS: u64 = 7 * 86_400_000;
 
+/// Counters of the own lane 1 that one storing of the state covers (CRYPTO 7). A restart gives up
+/// what is left of them; a recipient passes over them like over messages that were lost.
+pub const RESERVED: u32 = 64;
+
 const LANES: usize = 2;
 const NOTHING_LOST: u32 = u32::MAX;
 
-/// The keys of one epoch on one device. Erased when dropped; `Debug` hides them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The keys of one epoch on one device. Erased when dropped; `Debug` shows counts alone.
+#[derive(Clone, PartialEq, Eq)]
 pub struct EpochState {
     header: EpochHeader,
     id: EpochId,
     me: u8,
     /// One for each roster device; `None` for a stale one, which takes no part.
     members: Vec<Option<Member>>,
+    /// The own lane-1 chain at the end of what is reserved: what the store gets in the place of
+    /// the chain itself. `None` while nothing is reserved.
+    reserved: Option<Chain>,
     /// By (sender, lane, counter): `SK` of that counter, and when it was passed.
     skipped: BTreeMap<(u8, u8, u32), (Secret<32>, u64)>,
 }
@@ -56,11 +64,29 @@ struct Chain {
     next: u32,
 }
 
+impl Chain {
+    /// Moves past one message; the last counter is the end.
+    fn step(&mut self) {
+        self.key = seal::next_chain_key(&self.key);
+        self.next = self.next.saturating_add(1);
+    }
+}
+
 /// `M[me->j]` and `M[j->me]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TagKeys {
     pub(crate) send: Secret<32>,
     pub(crate) receive: Secret<32>,
+}
+
+impl fmt::Debug for EpochState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EpochState")
+            .field("header", &self.header)
+            .field("sent", &self.sent())
+            .field("skipped", &self.skipped())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What opening a message does to its sender's chain.
@@ -111,7 +137,7 @@ impl EpochState {
             let lanes = [chain(0), chain(1)];
             members.push(Some(Member { lanes, tags, lost: NOTHING_LOST }));
         }
-        Ok(Self { header, id, me, members, skipped: BTreeMap::new() })
+        Ok(Self { header, id, me, members, reserved: None, skipped: BTreeMap::new() })
     }
 
     /// The epoch's id.
@@ -200,12 +226,23 @@ impl EpochState {
         self.members.iter().flatten().filter_map(|member| Some(&member.tags.as_ref()?.send))
     }
 
-    /// Moves the own chain past the message just sealed.
-    pub(crate) fn sent_one(&mut self, lane: u8) {
-        if let Some(chain) = self.chain_mut(self.me, lane) {
-            chain.key = seal::next_chain_key(&chain.key);
-            chain.next = chain.next.saturating_add(1);
+    /// Moves the own chain past the message just sealed, and gives whether the state must be
+    /// stored before that leaves: always on lane 0, once in [`RESERVED`] messages on lane 1.
+    pub(crate) fn sent_one(&mut self, lane: u8) -> bool {
+        let Some(chain) = self.chain_mut(self.me, lane) else { return true };
+        chain.step();
+        if lane == LANE_DURABLE {
+            return true;
         }
+        let (next, mut ahead) = (chain.next, chain.clone());
+        if self.reserved.as_ref().is_some_and(|reserved| next <= reserved.next) {
+            return false;
+        }
+        while ahead.next - next < RESERVED - 1 && ahead.next != u32::MAX {
+            ahead.step();
+        }
+        self.reserved = Some(ahead);
+        true
     }
 
     /// The roster slot of a sender and `M[sender->me]`; `None` for this device itself, a stale
@@ -277,7 +314,8 @@ impl EpochState {
         }
     }
 
-    /// The state for the encrypted store:
+    /// The state for the encrypted store, with the own lane-1 chain at the end of what is
+    /// reserved:
     /// ```text
     /// u8 ver=1 | v16 header | u8 me
     /// | for each wrapped device: 2 * (b32 key | u32 next) | u32 lost | others: b32 send | b32 receive
@@ -291,7 +329,12 @@ impl EpochState {
         let mut w = Writer::with_capacity(size);
         w.u8(1).v16(&header).u8(self.me);
         for member in self.members.iter().flatten() {
-            for chain in &member.lanes {
+            let [durable, ephemeral] = &member.lanes;
+            let ephemeral = match &self.reserved {
+                Some(reserved) if member.tags.is_none() => reserved,
+                _ => ephemeral,
+            };
+            for chain in [durable, ephemeral] {
                 w.raw(chain.key.get()).u32(chain.next);
             }
             w.u32(member.lost);
@@ -329,7 +372,8 @@ impl EpochState {
             };
             members.push(member);
         }
-        let mut state = Self { id: header.id(), header, me, members, skipped: BTreeMap::new() };
+        let (id, skipped) = (header.id(), BTreeMap::new());
+        let mut state = Self { header, id, me, members, reserved: None, skipped };
         let count = usize::from(r.u16("state.skipped")?);
         if count > SKIPPED_MAX {
             return Err(LayoutError::new("state.skipped", "at most 2048"));

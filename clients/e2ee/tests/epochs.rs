@@ -21,8 +21,10 @@ fn two_and_two() -> (User, User) {
 }
 
 #[test]
-fn all_devices_of_both_get_the_same_chains_in_both_suites() {
-    for (suites, suite) in [(Suites::HERE, Suite::XWing), (Suites::NACL, Suite::NaCl)] {
+fn all_devices_of_both_get_the_same_chains_in_every_suite() {
+    for (suites, suite) in
+        [(Suites::HERE, Suite::XWing), (Suites::NACL, Suite::NaCl), (Suites::AES, Suite::Aes)]
+    {
         for devices in [1, 2] {
             let alice = user("alice", 10, devices, suites);
             let bob = user("bob", 20, devices, suites);
@@ -50,7 +52,7 @@ fn all_devices_of_both_get_the_same_chains_in_both_suites() {
 
 #[test]
 fn sizes_are_those_of_crypto_13_and_the_server_takes_the_post() {
-    for (suites, len) in [(Suites::HERE, 3_805), (Suites::NACL, 541)] {
+    for (suites, len) in [(Suites::HERE, 3_805), (Suites::NACL, 541), (Suites::AES, 541)] {
         let alice = user("alice", 10, 2, suites);
         let bob = user("bob", 20, 2, suites);
         let created = made(&alice.devices[0], &alice, Some(&bob));
@@ -121,9 +123,9 @@ fn a_creator_refuses_what_would_not_be_accepted() {
         fail(&first(&alice.devices[0], &alice, Some(&bare))),
         CreateError::Prekey(PrekeyError::Xwing)
     );
-    let mut aes = user("bob", 20, 1, Suites::from_bits(0b010).unwrap());
-    aes.republish(day_of(NOW));
-    assert_eq!(fail(&first(&alice.devices[0], &alice, Some(&aes))), CreateError::Suite);
+    let aes = user("bob", 20, 1, Suites::AES);
+    let nacl = user("alice", 10, 1, Suites::NACL);
+    assert_eq!(fail(&first(&nacl.devices[0], &nacl, Some(&aes))), CreateError::Suite);
     let mut broken = |_: &mut [u8]| Err(RandomError);
     assert_eq!(create(&good, &mut broken).unwrap_err(), CreateError::Random(RandomError));
 }
@@ -235,7 +237,7 @@ fn every_bit_of_a_header_counts() {
 
 #[test]
 fn wraps_that_are_not_the_creators_are_refused() {
-    for suites in [Suites::HERE, Suites::NACL] {
+    for suites in [Suites::HERE, Suites::NACL, Suites::AES] {
         let alice = user("alice", 10, 2, suites);
         let bob = user("bob", 20, 2, suites);
         let mallory = user("mallory", 30, 1, suites);

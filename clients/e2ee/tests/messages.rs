@@ -295,20 +295,13 @@ fn debug_hides_every_secret() {
     );
     assert_eq!(PrekeySecret::from_bytes(&secret.to_bytes()), Ok(secret.clone()));
     assert!(PrekeySecret::from_bytes(&secret.to_bytes()[1..]).is_err());
-    // No byte of any chain or tag key: every secret prints as the same word.
-    let shown = format!("{alice:?}");
-    let members = shown.split("members: ").nth(1).unwrap();
-    let of_me = "Some(Member { lanes: [Chain { key: Secret(..), next: # }, \
-                 Chain { key: Secret(..), next: 0 }], tags: None, lost: 4294967295 })";
-    let of_peer = "Some(Member { lanes: [Chain { key: Secret(..), next: 0 }, \
-                   Chain { key: Secret(..), next: 0 }], \
-                   tags: Some(TagKeys { send: Secret(..), receive: Secret(..) }), \
-                   lost: 4294967295 })";
-    let of_me = of_me.replace('#', "1");
-    let both = if alice.me() == 0 {
-        format!("[{of_me}, {of_peer}], skipped: {{}} }}")
-    } else {
-        format!("[{of_peer}, {of_me}], skipped: {{}} }}")
-    };
-    assert_eq!(members, both);
+    // No byte of any chain or tag key: of a state, counts alone are shown.
+    assert_eq!(
+        format!("{alice:?}"),
+        format!("EpochState {{ header: {:?}, sent: 1, skipped: 0, .. }}", alice.header())
+    );
+    assert_eq!(
+        format!("{sealed:?}"),
+        format!("SealedMessage {{ mid: {:?}, counter: 0, .. }}", sealed.mid)
+    );
 }

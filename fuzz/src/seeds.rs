@@ -1,0 +1,262 @@
+//! The seeds: small inputs made from real structures, from which fuzzing starts. Each is accepted
+//! by its target.
+
+use hushwire_e2ee::{Body, Content, ContentId, ReceiptKind};
+use hushwire_identity::{ContactRequest, Handle};
+use hushwire_wire::frame::{
+    Accepted, Ack, Challenge, ClientFrame, ClientOp, Event, EventKind, Failed, Hello, Message,
+    News, Notice, Resync, Resynced, Send, ServerFrame, ServerOp, SkipReason, Skipped, Welcome,
+    Window,
+};
+use hushwire_wire::message::HEADER_LEN;
+use hushwire_wire::{
+    Close, Conn, DeviceId, Encoding, EpochId, Gen, Mid, Nonce, Reject, RequestId, Rule, Sealed,
+    Token, UserId, http,
+};
+use serde::Serialize;
+
+use crate::fixture::{NOW, World, world};
+
+/// An input and the target that it is for.
+#[derive(Clone, Debug)]
+pub struct Seed {
+    /// The target's name.
+    pub target: &'static str,
+    /// The file's name, after `seed-`.
+    pub name: String,
+    /// The input.
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Seeds(Vec<Seed>);
+
+impl Seeds {
+    fn add(&mut self, target: &'static str, name: &str, bytes: impl AsRef<[u8]>) {
+        self.0.push(Seed { target, name: name.to_owned(), bytes: bytes.as_ref().to_vec() });
+    }
+
+    /// Under the names 0, 1 and so on.
+    fn numbered<B: AsRef<[u8]>>(&mut self, target: &'static str, all: impl IntoIterator<Item = B>) {
+        for (i, bytes) in all.into_iter().enumerate() {
+            self.add(target, &i.to_string(), bytes);
+        }
+    }
+}
+
+/// All seeds, the same in every run.
+#[must_use]
+pub fn all() -> Vec<Seed> {
+    let mut seeds = Seeds::default();
+    let world = world();
+    layouts(&mut seeds, world);
+    records(&mut seeds, world);
+    scripts(&mut seeds);
+    frames(&mut seeds, world);
+    bodies(&mut seeds, world);
+    texts(&mut seeds, world);
+    seeds.0
+}
+
+fn layouts(seeds: &mut Seeds, world: &World) {
+    seeds.numbered("entry", &world.alice.wires);
+    for target in ["prekey", "signed_prekey"] {
+        seeds.numbered(target, world.alice.prekeys.iter().take(1).map(|p| p.record.to_bytes()));
+    }
+    seeds.add("epoch_header", "first", &world.created.header);
+    if let Ok(handle) = Handle::parse("bob") {
+        let from = world.alice.log.point();
+        for (name, to) in [("name", None), ("link", Some(world.bob.log.user()))] {
+            let handle = handle.clone();
+            let request = ContactRequest { from, to, handle, nonce: [5; 16], time_ms: NOW };
+            seeds.add("contact_request", name, request.to_bytes());
+        }
+    }
+    seeds.numbered("upload", world.uploads.iter().take(2));
+    seeds.numbered("delivered", world.delivered.iter().take(2));
+    seeds.numbered("message_header", world.uploads.iter().take(1).map(|u| &u[..HEADER_LEN]));
+}
+
+fn records(seeds: &mut Seeds, world: &World) {
+    for (i, content) in contents().iter().enumerate() {
+        let (class, lane) = content.body.class_and_lane();
+        let Ok(padded) = content.to_padded() else { continue };
+        let used = padded.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        let bytes = [&[class as u8, lane], &padded[..used]].concat();
+        seeds.add("content", &i.to_string(), bytes);
+    }
+    seeds.add("epoch_state", "creator", world.created.state.to_bytes());
+    let mut skipped = world.bob_state.clone();
+    for i in [2, 5] {
+        if skipped.open(&world.delivered[i], NOW).is_ok() {
+            seeds.add("epoch_state", &format!("skipped-{i}"), skipped.to_bytes());
+        }
+    }
+    seeds.add("prekey_secret", "first", world.bob.secrets[0].to_bytes());
+}
+
+fn contents() -> Vec<Content> {
+    let reply = Body::Text { reply_to: Some(ContentId([1; 16])), text: "yes".to_owned() };
+    let of = vec![ContentId([1; 16]), ContentId([2; 16])];
+    let receipt = Body::Receipt { kind: ReceiptKind::Read, of };
+    let with = |body| Content { body, ..crate::fixture::text(0) };
+    vec![crate::fixture::text(0), with(reply), with(receipt)]
+}
+
+fn scripts(seeds: &mut Seeds) {
+    // Each act: signer, kind, new key, what the kind takes, time, tampering.
+    let add = |by, new| [by, 0, new, 0, 1, 1, 0];
+    let life = [
+        &add(0, 1)[..],
+        &[0, 3, 2, 1, 0],
+        &add(2, 3),
+        &[2, 2, 0, 0, 0, 9, 1, 0],
+        &[2, 3, 4, 1, 0],
+        &[4, 4, 2, 1, 0],
+    ];
+    seeds.add("device_log", "life", life.concat());
+    seeds.add("device_log", "full", (1..10).flat_map(|new| add(0, new)).collect::<Vec<_>>());
+    let tampered = (1..=7).flat_map(|how| [0, 0, 1, 0, 1, 1, how, 1, 0, 3, 1]);
+    seeds.add("device_log", "tampered", [&add(0, 1)[..], &tampered.collect::<Vec<_>>()].concat());
+    seeds.add("chain", "in-order", (0..16).collect::<Vec<u8>>());
+    seeds.add("chain", "reordered", [3, 1, 0xf0, 9, 2, 0, 9, 0xf1, 8, 15, 4]);
+    seeds.add("chain", "damaged", [0x81, 1, 0, 9, 1, 0x82, 0x10, 7, 0x83, 0x08, 3]);
+    seeds.add("epoch_open", "untouched", [0, 0]);
+}
+
+fn client_ops() -> Vec<ClientOp> {
+    vec![
+        ClientOp::Hello(Hello {
+            user: UserId([1; 32]),
+            device: DeviceId([2; 16]),
+            signature: Sealed::new(vec![3; 64]),
+            r#gen: Some(Gen([4; 16])),
+            client: "hush 0.1".to_owned(),
+            features: vec!["calls".to_owned()],
+        }),
+        ClientOp::Send(Send {
+            to: UserId([1; 32]),
+            sn: 300,
+            upload: Sealed::new(vec![9; 40]),
+            re: Some(Gen([4; 16])),
+        }),
+        ClientOp::Ack(Ack { n: 70_000, failed: vec![Failed { n: 1, code: "BAD_TAG".to_owned() }] }),
+        ClientOp::Resynced(Resynced { r#gen: Gen([5; 16]) }),
+        ClientOp::Sync {},
+        ClientOp::Ping {},
+    ]
+}
+
+fn server_ops(world: &World) -> Vec<ServerOp> {
+    let accepted = Accepted {
+        sn: 3,
+        mid: Mid([6; 16]),
+        delivered: vec![DeviceId([2; 16])],
+        skipped: vec![Skipped { device: DeviceId([3; 16]), why: SkipReason::Stale }],
+    };
+    let (mid, device) = (Mid([6; 16]), DeviceId([2; 16]));
+    let code = "BAD_AEAD".to_owned();
+    vec![
+        ServerOp::Challenge(Challenge {
+            nonce: Nonce([7; 32]),
+            domain: "example.org".to_owned(),
+            frame_max: 98_304,
+            server_time: NOW,
+        }),
+        ServerOp::Welcome(Welcome {
+            conn: Conn([1; 16]),
+            r#gen: Gen([2; 16]),
+            v: 1,
+            heartbeat_ms: 25_000,
+            window: Window { messages: 32, bytes: 262_144 },
+            token: Token([8; 32]),
+            token_until: NOW,
+        }),
+        ServerOp::Accepted(accepted.clone()),
+        ServerOp::Reject(Reject::RateLimited {
+            retry_after_ms: 9_000,
+            rule: Rule::MessageInterval,
+            limit: 1,
+            window_ms: 10_000,
+        }),
+        ServerOp::Reject(Reject::StaleSn { last_sn: 3, mid, answer: Some(accepted) }),
+        ServerOp::Ok {},
+        ServerOp::Pong {},
+        ServerOp::Message(Message {
+            n: 1,
+            at: NOW,
+            peer: world.alice.log.user(),
+            from_user: world.alice.log.user(),
+            from_device: device,
+            msg: Sealed::new(world.delivered[0].clone()),
+        }),
+        ServerOp::Notice(Notice { n: 2, what: News::Delivered { mid, device } }),
+        ServerOp::Notice(Notice { n: 3, what: News::Undecryptable { mid, device, code } }),
+        ServerOp::Event(Event { v: 9, kind: EventKind::Epoch, peer: Some(UserId([1; 32])) }),
+        ServerOp::Resync(Resync { r#gen: Gen([2; 16]) }),
+    ]
+}
+
+fn frames(seeds: &mut Seeds, world: &World) {
+    for (i, op) in client_ops().into_iter().enumerate() {
+        let frame = ClientFrame { id: (i % 2 == 0).then_some(17), op };
+        seeds.add("client_json", &i.to_string(), Encoding::Json.encode_client(&frame));
+        seeds.add("client_cbor", &i.to_string(), Encoding::Cbor.encode_client(&frame));
+    }
+    for (i, op) in server_ops(world).into_iter().enumerate() {
+        let frame = ServerFrame { id: (i % 2 == 0).then_some(17), op };
+        seeds.add("server_json", &i.to_string(), Encoding::Json.encode_server(&frame));
+        seeds.add("server_cbor", &i.to_string(), Encoding::Cbor.encode_server(&frame));
+    }
+}
+
+fn bodies(seeds: &mut Seeds, world: &World) {
+    let mut add = |which: u8, name: &str, json: Vec<u8>| {
+        seeds.add("http_body", name, [&[which], &json[..]].concat());
+    };
+    let sealed = |bytes: &[u8]| Sealed::new(bytes.to_vec());
+    let prekey = http::PrekeyBundle {
+        record: sealed(&world.alice.prekeys[0].record.to_bytes()),
+        xwing: Some(sealed(&[7; 8])),
+    };
+    let register =
+        http::Register { genesis: sealed(&world.alice.wires[0]), prekey: prekey.clone() };
+    add(1, "register", json(&register));
+    add(7, "log", json(&http::LogEntries { entries: vec![sealed(&world.alice.wires[0])] }));
+    let wraps = vec![http::Wrap { device: DeviceId([2; 16]), wrap: sealed(world.wrap()) }];
+    let epoch = http::NewEpoch { header: sealed(&world.created.header), wraps };
+    let request_id = RequestId([1; 32]);
+    add(11, "accept", json(&http::ContactAccept { request_id, epoch }));
+    let header = sealed(&world.created.header);
+    let bundle =
+        http::EpochBundle { header, wrap: Some(sealed(world.wrap())), prekeys: vec![prekey] };
+    add(15, "epoch", json(&bundle));
+    let contact = http::Contact {
+        peer: UserId([1; 32]),
+        state: http::ContactState::Active,
+        request: sealed(&[1; 8]),
+        newest: Some(http::EpochRef { n: 3, epoch: EpochId([2; 32]) }),
+    };
+    add(16, "contacts", json(&http::Contacts { v: 5, contacts: vec![contact] }));
+    add(6, "token", json(&http::AuthToken { token: Token([1; 32]), until: NOW }));
+}
+
+fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+fn texts(seeds: &mut Seeds, world: &World) {
+    let user = world.alice.log.user();
+    seeds.add("ids", "user", user.to_base64url());
+    seeds.add("ids", "device", DeviceId([0xfb; 16]).to_base64url());
+    seeds.add("names", "handle", "alice_2.b");
+    seeds.add("names", "domain", "chat.example.org:8443");
+    seeds.add("contact_link", "name", "alice");
+    let link = hushwire_client::link::contact_link("alice", "example.org", &user);
+    seeds.add("contact_link", "link", link);
+    for close in [Close::Restarting, Close::Slow] {
+        let reason = close.reason(Some(1_500));
+        let bytes = [&close.code().to_be_bytes()[..], reason.as_bytes()].concat();
+        seeds.add("close", &close.to_string(), bytes);
+    }
+}

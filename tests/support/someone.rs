@@ -5,9 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use hushwire_client::ports::{Clock, SystemClock};
-use hushwire_client::{Client, Code, Device, Encoding, Event, Message, Outside, StoreKey, UserId};
+use hushwire_client::{
+    Client, Code, Device, Encoding, Event, Message, OpenStoreError, Outside, StoreKey, UserId,
+};
 use hushwire_wire::frame;
 use tempfile::TempDir;
 use tokio::sync::mpsc::Receiver;
@@ -228,8 +231,17 @@ pub fn alarms(told: &[Event]) -> Vec<Code> {
     told.iter().filter_map(code).collect()
 }
 
+/// Opens a store that no program has open. A server that another test starts at this moment holds
+/// this process' locks between its fork and its first instruction: that is waited for.
 pub fn open(home: &Path) -> Device {
-    Device::open(&home.join("store.db"), &StoreKey::File(home.join("store.key"))).unwrap()
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let key = StoreKey::File(home.join("store.key"));
+        match Device::open(&home.join("store.db"), &key) {
+            Err(OpenStoreError::Locked) if Instant::now() < until => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 pub fn outside(evil: &Evil, clock: &Arc<Moved>) -> Outside {

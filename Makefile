@@ -60,7 +60,8 @@ clippy:
 rules:
 	$(CARGO) xtask rules
 
-vectors: setup
+vectors:
+	@scripts/setup vectors
 	python3 tests/vectors/check_first.py
 	$(PYTHON) tests/vectors/check.py
 	$(PYTHON) -m unittest discover --start-directory tests/vectors

@@ -19,7 +19,7 @@ def failure(kind: str, case: Case) -> str | None:
     """Why a case does not verify; None if it does. Whatever is raised is a failure."""
     try:
         CHECKS[kind](case)
-    except Exception as wrong:
+    except Exception as wrong:  # noqa: BLE001
         return f"{type(wrong).__name__}: {wrong}"
     return None
 
@@ -33,7 +33,7 @@ def check_file(path: Path) -> tuple[int, list[str]]:
         kind = file["kind"]
         if kind not in CHECKS:
             return 0, [f"{path.name}: unknown kind {kind}"]
-    except Exception as wrong:
+    except Exception as wrong:  # noqa: BLE001
         return 0, [f"{path.name}: {type(wrong).__name__}: {wrong}"]
     failures = [(case["name"], failure(kind, case)) for case in file["cases"]]
     return len(failures), [f"{path.name}: {name}: {why}" for name, why in failures if why is not None]

@@ -50,7 +50,7 @@ TALKS: dict[str, Callable[[Tape], list[Case]]] = {
 
 
 def _talks(tape: Tape, suite: int) -> list[Case]:
-    makers = (talks.one_and_one, talks.two_and_two, talks.siblings, talks.gaps, talks.alone)
+    makers = (talks.one_and_one, talks.two_and_two, talks.siblings, talks.gaps, talks.alone, talks.growing)
     return [maker(tape, suite) for maker in makers]
 
 

@@ -120,6 +120,31 @@ def numbers(tape: Tape) -> Case:
     return talk.case()
 
 
+def self_pairs(tape: Tape) -> Case:
+    """A self-pair begins with nothing before it, and is no other pair."""
+    talk = Epochs(tape, "E2, E3: self-pair")
+    for user in PAIR:
+        talk.user(user, [1, 1])
+    devices = ["a1", "a2", "b1", "b2"]
+    talk.learn(devices, PAIR)
+    for device in devices:
+        talk.prekey(device)
+    request = bytes.fromhex(talk.request("a1", PAIR, "bob"))
+    for prev in (request, tape.b(32)):
+        key = tape.b(32)
+        header = talk.header("a2", ["a"], key, prev=prev)
+        wrap = talk.wrap(header, key, talk.device("a2").seed, "a1")
+        talk.take_bytes("a1", ["a"], header.encode(), wrap, "EPOCH_GAP")
+    talk.epoch("own", "a2", ["a"])
+    talk.take("a1", "own", PAIR, "EPOCH_ROSTER")
+    talk.take("a1", "own", ["a"])
+    talk.epoch("e0", "b1", PAIR, prev=request)
+    talk.take("a1", "e0", ["a"], "EPOCH_ROSTER")
+    talk.take("a1", "e0", PAIR)
+    talk.receive(["a1"], talk.send("b1", "e0"))
+    return talk.case()
+
+
 def heads(tape: Tape) -> Case:
     talk = Epochs(tape, "E4: heads").start(1)
     good = talk.header("b1", PAIR, bytes(32))
@@ -243,5 +268,5 @@ def wraps(tape: Tape, chosen: int) -> Case:
 
 
 def epochs(tape: Tape) -> list[Case]:
-    makers = (suites, best_of_two, pairs, numbers, heads, rosters, named_prekeys, times)
+    makers = (suites, best_of_two, pairs, numbers, self_pairs, heads, rosters, named_prekeys, times)
     return [*(maker(tape) for maker in makers), *(wraps(tape, chosen) for chosen in (1, 2, 3))]

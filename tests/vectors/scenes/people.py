@@ -1,5 +1,7 @@
 """What people compare and type (CRYPTO 8 and 9)."""
 
+from mnemonic import Mnemonic
+
 from formats.people import CODES, LINKS, QR, RECOVERY, RECOVERY_REFUSED, SAFETY_NUMBERS
 from formats.shape import Case, side_json
 from hw1 import verification
@@ -82,10 +84,12 @@ def recovery(tape: Tape) -> list[Case]:
 
 def recovery_refused(tape: Tape) -> list[Case]:
     words = verification.words_of(tape.b(32)).split()
+    twelve = Mnemonic("english").to_mnemonic(tape.b(16)).split()
     short = verification.words_of(bytes(32)).split()
     bad = {
         "23 words": words[:-1],
         "25 words": [*words, words[0]],
+        "12 words with a right checksum": twelve,
         "an unknown word": [*words[:-1], "hushwire"],
         "a wrong checksum": [*short[:-1], "zoo"],
         "no words": [""],

@@ -207,6 +207,24 @@ def alone(tape: Tape, chosen: int) -> Case:
     return talk.case()
 
 
+def growing(tape: Tape, chosen: int) -> Case:
+    """The self-pair of one device has no wraps and no tags; then a second device comes."""
+    talk = Talk(tape, f"self-pair that grows in suite {chosen}")
+    talk.user("a", [MASKS[chosen][0]])
+    talk.learn(["a1"], ["a"])
+    talk.prekey("a1")
+    talk.epoch("e0", "a1", ["a"])
+    talk.send("a1", "e0", 7, seen=True, sub=1, data=tape.hex(30))
+    talk.add("a", "a2", MASKS[chosen][1], by="a1")
+    talk.learn(["a1", "a2"], ["a"])
+    talk.prekey("a2")
+    talk.epoch("e1", "a1", ["a"], reason=1)
+    talk.take("a2", "e1", ["a"], flags=("GAP",))
+    talk.receive(["a2"], talk.send("a1", "e1", 7, seen=True, sub=1, data=tape.hex(30)))
+    talk.receive(["a1"], talk.send("a2", "e1", 7, seen=True, sub=1, data=tape.hex(30)))
+    return talk.case()
+
+
 def eight_and_eight(tape: Tape, chosen: int) -> Case:
     """8+8 devices, the largest roster."""
     talk = Talk(tape, f"8+8 devices in suite {chosen}")

@@ -7,9 +7,10 @@ from nacl import bindings as sodium
 from formats.contents import CONTENTS, CONTENTS_REFUSED, PADDINGS
 from formats.files import FILES, PADME, REPORTS
 from formats.shape import Case
-from hw1 import content, file, message
+from hw1 import content, file, message, report
 from hw1.content import Content
 from hw1.layout import u8, u16, u32, u64, v8, v16, v32
+from hw1.report import Route
 from scenes.talk import CLASSES, START_MS
 from scenes.tape import Tape
 
@@ -254,6 +255,17 @@ def reports(tape: Tape) -> list[Case]:
     return [_report(tape, f"suite {suite}", suite) for suite in (1, 2, 3)]
 
 
+def _uncommitted(tape: Tape, name: str, suite: int) -> Case:
+    """The stamp is true, but the sender's commitment was not to this key: the recipient refused it too."""
+    case = _report(tape, name, suite)
+    header, ct, commit = bytes.fromhex(case["header"]), bytes.fromhex(case.pop("ct")), tape.b(32)
+    user, device, to = (bytes.fromhex(case[field]) for field in ("from_user", "from_device", "to_user"))
+    route = Route(user, device, to, START_MS)
+    env, k_srv = message.envelope(header, commit, ct), bytes.fromhex(case["k_srv"])
+    del case["env"]
+    return {**case, "commit": commit.hex(), "stamp": report.stamp(k_srv, env, route).hex()}
+
+
 def reports_refused(tape: Tape) -> list[Case]:
     cases = []
     for suite in (1, 2):
@@ -285,4 +297,5 @@ def reports_refused(tape: Tape) -> list[Case]:
                 "commit": commit,
             }
         )
+        cases.append(_uncommitted(tape, f"a commitment to another key, suite {suite}", suite))
     return cases

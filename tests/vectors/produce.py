@@ -10,7 +10,7 @@ from pathlib import Path
 
 from formats.kinds import FORMAT
 from formats.shape import Case
-from scenes import changes, hostile, insiders, logbook, logs_refused, people, published, talks, writing
+from scenes import changes, edges, hostile, insiders, logbook, logs_refused, people, published, talks, writing
 from scenes.tape import Tape
 
 SCENES: dict[str, Callable[[Tape], list[Case]]] = {
@@ -37,6 +37,9 @@ SCENES: dict[str, Callable[[Tape], list[Case]]] = {
     "reports": writing.reports,
     "reports-refused": writing.reports_refused,
     "xwing": published.xwing,
+    "signatures": edges.signatures,
+    "identity-keys": edges.identity_keys,
+    "exchanges": edges.exchanges,
 }
 
 TALKS: dict[str, Callable[[Tape], list[Case]]] = {

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from formats import contents, conversation, files, headers, logs, people, prekeys
+from formats import contents, conversation, edges, files, headers, logs, people, prekeys
 from formats.shape import Case, Structure, Wrong, exactly
 
 FORMAT = "hw1-vectors/1"
@@ -32,6 +32,9 @@ STRUCTURES: dict[str, Structure] = {
     "files": files.FILES,
     "reports": files.REPORTS,
     "xwing": headers.XWING,
+    "signatures": edges.SIGNATURES,
+    "identity-keys": edges.IDENTITY_KEYS,
+    "exchanges": edges.EXCHANGES,
 }
 
 CHECKS: dict[str, Callable[[Case], None]] = {

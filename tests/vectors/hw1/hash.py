@@ -40,12 +40,17 @@ def sign(seed: bytes, label: str, data: bytes) -> bytes:
     return signed[:64]
 
 
-def verifies(public: bytes, label: str, data: bytes, signature: bytes) -> bool:
-    """True if libsodium takes the signature."""
+def raw_verifies(public: bytes, message: bytes, signature: bytes) -> bool:
+    """True if libsodium takes the signature of a message that has no label."""
     if len(public) != 32 or len(signature) != 64:
         return False
     try:
-        sodium.crypto_sign_open(signature + d(label) + data, public)
+        sodium.crypto_sign_open(signature + message, public)
     except BadSignatureError:
         return False
     return True
+
+
+def verifies(public: bytes, label: str, data: bytes, signature: bytes) -> bool:
+    """True if libsodium takes the signature of a labelled input."""
+    return raw_verifies(public, d(label) + data, signature)

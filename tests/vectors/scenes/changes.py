@@ -36,6 +36,9 @@ BY_HAND = {
     "paddings": ("/padded_len", 255),
     "padme": ("/padded", 5),
     "qr": ("/accept", None),
+    "signatures": ("/valid", None),
+    "identity-keys": ("/x25519", "00" * 32),
+    "exchanges": ("/shared", "00" * 32),
 }
 # One computed field of each other kind.
 COMPUTED = {

@@ -1,7 +1,5 @@
 """Logs that break one rule each, and signatures that only a laxer verifier would take."""
 
-import hashlib
-
 from nacl import bindings as sodium
 
 from formats.logs import LOGS_REFUSED
@@ -9,13 +7,10 @@ from formats.shape import Case
 from hw1 import log
 from hw1.hash import d, sign
 from hw1.layout import v16
+from scenes.forgery import NEUTRAL, PRIME, TORSION, forge, forge_small, forge_where, little, unreduced
 from scenes.logbook import START_MS, Book, body_of, changed, pins, signed
 from scenes.tape import Tape
 
-ORDER = 2**252 + 27742317777372353535851937790883648493
-# A point of order 8, and the neutral element.
-TORSION = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")
-NEUTRAL = b"\x01" + bytes(31)
 # Offsets in a body.
 VERSION, TYPE, SEQ, LOG_ID, PREV, TIME, SIGNER, PAYLOAD = 0, 1, 2, 6, 38, 70, 78, 94
 
@@ -153,26 +148,6 @@ def _bounds(tape: Tape) -> list[Case]:
     ]
 
 
-def _secret(seed: bytes) -> int:
-    digest = bytearray(hashlib.sha512(seed).digest()[:32])
-    digest[0] &= 248
-    digest[31] = digest[31] & 127 | 64
-    return int.from_bytes(digest, "little")
-
-
-def forge(
-    seed: bytes, public: bytes, message: bytes, nonce: int, shift: bytes = NEUTRAL
-) -> tuple[bytes, int]:
-    """(signature, challenge): R = nonce * B + shift, S as if there were no shift."""
-    scalar = (nonce % ORDER).to_bytes(32, "little")
-    point = sodium.crypto_scalarmult_ed25519_base_noclamp(scalar) if nonce else NEUTRAL
-    if shift != NEUTRAL:
-        point = sodium.crypto_core_ed25519_add(point, shift)
-    challenge = int.from_bytes(hashlib.sha512(point + public + message).digest(), "little") % ORDER
-    answer = (nonce + challenge * _secret(seed)) % ORDER
-    return point + answer.to_bytes(32, "little"), challenge
-
-
 def _signatures(tape: Tape) -> list[Case]:
     book = Book(tape).device("d2")
     book.seeds["new"] = tape.b(32)
@@ -190,10 +165,9 @@ def _signatures(tape: Tape) -> list[Case]:
         return signed(book, "d1", body, signature)
 
     good = sign(seed, "log", plain)
-    answer = int.from_bytes(good[32:], "little") + ORDER
-    big = good[:32] + answer.to_bytes(32, "little")
+    big = unreduced(good)
     shifted, _ = forge(seed, public, labelled, 1 + tape.below(2**60), TORSION)
-    small_r, _ = forge(seed, public, labelled, 0)
+    small_r = forge_small(seed, public, labelled, NEUTRAL)
     elsewhere = log.claim_input(tape.b(32), book.public("new"), 1, 7)
     other_suites = log.claim_input(book.known.log_id, book.public("new"), 1, 1)
     right = log.claim_input(book.known.log_id, book.public("new"), 1, 7)
@@ -214,7 +188,7 @@ def _signatures(tape: Tape) -> list[Case]:
         _after(book, "key of mixed order", _mixed(tape, book)),
         _after(book, "key of small order", _unfit(book, NEUTRAL)),
         _after(book, "key of order 8", _unfit(book, TORSION)),
-        _after(book, "key that is not canonical", _unfit(book, (2**255 - 19 + 3).to_bytes(32, "little"))),
+        _after(book, "key that is not canonical", _unfit(book, little(PRIME + 3))),
         _after(book, "key that is no point", _unfit(book, b"\x02" + bytes(31))),
     ]
 
@@ -240,10 +214,6 @@ def _mixed(tape: Tape, book: Book) -> str:
     seed = book.seeds["new"]
     key = sodium.crypto_core_ed25519_add(book.public("new"), TORSION)
     message = d("claim") + log.claim_input(book.known.log_id, key, 1, 7)
-    nonce = 1 + tape.below(2**60)
-    while True:
-        signature, challenge = forge(seed, key, message, nonce)
-        if challenge % 8 == 0:
-            sodium.crypto_sign_open(signature + message, key)
-            return _add_of(book, key, signature)
-        nonce += 1
+    signature = forge_where(seed, key, message, 1 + tape.below(2**60), multiple_of_8=True)
+    sodium.crypto_sign_open(signature + message, key)
+    return _add_of(book, key, signature)

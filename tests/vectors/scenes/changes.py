@@ -3,6 +3,8 @@
 Each output of each kind is flipped, cut or prolonged somewhere; some inputs and outcomes are changed.
 """
 
+from typing import Any
+
 from formats.shape import Case
 from scenes.tape import Tape
 
@@ -58,12 +60,15 @@ COMPUTED = {
 def _of(tape: Tape, name: str, file: Case, hows: tuple[str, ...]) -> list[Case]:
     kind, cases = file["kind"], file["cases"]
     if kind in BY_HAND and hows == ("flip",):
-        case, (at, value) = cases[tape.below(len(cases))], BY_HAND[kind]
+        at, value = BY_HAND[kind]
+        fit = [case for case in cases if at_pointer(case, at) != value]
+        case = fit[tape.below(len(fit))]
         return [_change(name, case, at, "set", value), _change(name, case, at, "remove", None)]
     made = []
     for at in COMPUTED.get(kind, ()):
-        case = cases[tape.below(len(cases))]
-        bits = 4 * len(at_pointer(case, at))
+        fit = [case for case in cases if isinstance(at_pointer(case, at), str)]
+        case = fit[tape.below(len(fit))]
+        bits = bits_that_matter(case, at)
         how = hows[tape.below(len(hows))]
         given = {"flip": tape.below(max(1, bits)), "truncate": 1, "extend": "00"}[how]
         if bits or how == "extend":
@@ -71,11 +76,21 @@ def _of(tape: Tape, name: str, file: Case, hows: tuple[str, ...]) -> list[Case]:
     return made
 
 
-def at_pointer(case: Case, pointer: str) -> str:
-    value = case
-    for part in pointer.split("/")[1:]:
-        value = value[int(part)] if isinstance(value, list) else value[part]
-    return str(value)
+def bits_that_matter(case: Case, pointer: str) -> int:
+    """How many bits from the first one may be flipped. X25519 ignores five bits of a secret key."""
+    bits = 4 * len(at_pointer(case, pointer))
+    return min(bits, 256) if pointer.endswith(("/eseed", "/tape")) else bits
+
+
+def at_pointer(case: Case, pointer: str) -> Any:
+    """The value there; None if there is no such place."""
+    value: Any = case
+    try:
+        for part in pointer.split("/")[1:]:
+            value = value[int(part)] if isinstance(value, list) else value[part]
+    except LookupError:
+        return None
+    return value
 
 
 def _change(file: str, case: Case, at: str, how: str, given: object) -> Case:
@@ -117,7 +132,7 @@ def _conversations(tape: Tape, files: Files) -> list[Case]:
             if at == "counter":
                 given = 4242
             if how == "flip":
-                given = tape.below(4 * len(at_pointer(case, pointer)))
+                given = tape.below(bits_that_matter(case, pointer))
             made.append(_change(name, case, pointer, how, given))
         made.append(_change(name, case, f"/steps/{_pick(tape, steps, 'log')}", "remove", None))
         made.append(_change(name, case, f"/steps/{_pick(tape, steps, 'prekey')}", "remove", None))

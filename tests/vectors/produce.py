@@ -53,7 +53,8 @@ TALKS: dict[str, Callable[[Tape], list[Case]]] = {
 
 
 def _talks(tape: Tape, suite: int) -> list[Case]:
-    makers = (talks.one_and_one, talks.two_and_two, talks.siblings, talks.gaps, talks.alone, talks.growing)
+    makers = [talks.one_and_one, talks.two_and_two, talks.siblings, talks.either]
+    makers += [talks.gaps, talks.alone, talks.growing]
     return [maker(tape, suite) for maker in makers]
 
 

@@ -92,6 +92,15 @@ class TheCheck(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("was accepted", printed)
 
+    def test_a_mutation_that_changes_nothing_fails(self) -> None:
+        file = self.copy("mutations.json")
+        self.copy("logins.json")
+        case = {**file["cases"][0], "file": "logins.json", "case": "at localhost", "at": "/name"}
+        self.write("mutations.json", {**file, "cases": [{**case, "how": "set", "with": "at localhost"}]})
+        code, printed = checked(self.folder)
+        self.assertEqual(code, 1)
+        self.assertIn("changes nothing", printed)
+
     def test_there_are_mutations_enough(self) -> None:
         file = json.loads((HERE / "mutations.json").read_text(encoding="ascii"))
         self.assertGreater(len(file["cases"]), 100)

@@ -81,6 +81,12 @@ def judge_own(view: View, header: Header, key: bytes) -> Accepted:
     """The same for an epoch that this device makes, which also keeps the rules of a creator."""
     _check_pair(view, header)
     _check_number(view, header, epoch.epoch_id(header.encode()))
+    siblings = [epoch_id for epoch_id, known in view.known.items() if known.n == header.n - 1]
+    require(
+        not siblings or header.prev in (min(siblings), *view.requests),
+        "EPOCH_GAP",
+        "prev is the one sent on",
+    )
     require(_check_heads(view, header) == [], "EPOCH_STALE", "a head is not the newest known")
     _check_creator(view, header)
     prekeys = _check_roster(view, header)
@@ -183,8 +189,8 @@ def _check_suite(header: Header, prekeys: dict[bytes, Prekey]) -> None:
 def _check_time(view: View, header: Header, now_ms: int) -> None:
     """E8."""
     require(header.created_ms <= now_ms + DAY_MS, "EPOCH_STALE", "made in the future")
-    before = view.known.get(header.prev)
-    require(before is None or header.created_ms >= before.created_ms, "EPOCH_STALE", "time falls")
+    lower = [(known.n, known.created_ms) for known in view.known.values() if known.n < header.n]
+    require(not lower or header.created_ms >= max(lower)[1], "EPOCH_STALE", "time falls")
 
 
 def _own_prekey(view: View, header: Header) -> PrekeySecret:

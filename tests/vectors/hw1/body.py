@@ -6,13 +6,13 @@ A body that does not parse is BAD_CONTENT. Fields are plain values: bytes, text,
 from collections.abc import Callable
 from typing import Any
 
-import regex  # type: ignore[import-untyped]
-
+from hw1 import file
 from hw1.layout import Reader, u8, u16, u32, u64, v8, v16, v32
 from hw1.refused import Refused, require
 
 BAD = "BAD_CONTENT"
 THUMBNAIL = 16 * 1024
+REACTION = 64
 CALL_MS = 60_000
 Fields = dict[str, Any]
 
@@ -54,8 +54,8 @@ def _text(data: bytes) -> str:
         raise Refused(BAD, "not UTF-8") from wrong
 
 
-def check(type_: int, data: bytes, content_id: bytes, sent_ms: int) -> None:
-    """Refuses a body that is not one of its type; `content_id` and `sent_ms` are the content's."""
+def check(type_: int, data: bytes, sent_ms: int) -> None:
+    """Refuses a body that is not one of its type; `sent_ms` is the content's."""
     reader = Reader(data, BAD)
     match type_:
         case 1:
@@ -69,7 +69,7 @@ def check(type_: int, data: bytes, content_id: bytes, sent_ms: int) -> None:
         case 4:
             _check_file(reader)
         case 5:
-            require(reader.b(16) == content_id, BAD, "call_id is the outer id")
+            reader.b(16)
             require(1 <= reader.u8() <= 4, BAD, "sub")
             require(reader.u64() <= sent_ms + CALL_MS, BAD, "expires more than 60 s after it was sent")
             reader.v16()
@@ -83,8 +83,7 @@ def check(type_: int, data: bytes, content_id: bytes, sent_ms: int) -> None:
             require(reader.u8() <= 1, BAD, "on is 0 or 1")
         case 9:
             reader.b(16)
-            reaction = _text(reader.v8())
-            require(len(regex.findall(r"\X", reaction)) <= 1, BAD, "one grapheme")
+            require(len(_text(reader.v8()).encode()) <= REACTION, BAD, "reaction")
         case 10:
             reader.u32()
         case 11:
@@ -97,7 +96,10 @@ def check(type_: int, data: bytes, content_id: bytes, sent_ms: int) -> None:
 def _check_file(reader: Reader) -> None:
     _text(reader.v8())
     _text(reader.v16())
-    reader.b(8 + 8 + 16 + 32 + 24 + 32)
+    size, ct_size = reader.u64(), reader.u64()
+    require(size <= file.MAX_SIZE, BAD, "size")
+    require(ct_size == file.ct_size(size), BAD, "ct_size is not what size gives")
+    reader.b(16 + 32 + 24 + 32)
     require(len(reader.v16()) <= THUMBNAIL, BAD, "thumbnail")
 
 
@@ -105,9 +107,18 @@ def _check_batch(reader: Reader, sent_ms: int) -> None:
     count = reader.u8()
     require(count <= 16, BAD, "at most 16 in a batch")
     for _ in range(count):
-        content_id, type_ = reader.b(16), reader.u8()
+        reader.b(16)
+        type_ = reader.u8()
         require(type_ in (1, 9), BAD, "texts and reactions only")
-        check(type_, reader.v32(), content_id, sent_ms)
+        check(type_, reader.v32(), sent_ms)
+
+
+def file_size(data: bytes) -> int:
+    """The size that the body of a file names."""
+    reader = Reader(data, BAD)
+    reader.v8()
+    reader.v16()
+    return reader.u64()
 
 
 def target(type_: int, data: bytes) -> bytes | None:

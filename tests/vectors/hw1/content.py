@@ -5,12 +5,13 @@ Bodies are `body`'s. A `Content` parsed from padded bytes is well-formed through
 
 from dataclasses import dataclass
 
-from hw1 import body
+from hw1 import body, file
 from hw1.layout import Reader, u8, u16, u32, u64, v32
 from hw1.message import MAX_PADDED, is_padded_len
 from hw1.refused import require
 
 BAD = "BAD_CONTENT"
+SELF_SYNC = 7
 # type: (classes, lane)
 PLACES: dict[int, tuple[frozenset[int], int]] = {
     1: (frozenset([1]), 0),
@@ -19,7 +20,7 @@ PLACES: dict[int, tuple[frozenset[int], int]] = {
     4: (frozenset([4, 5, 6]), 0),
     5: (frozenset([16]), 1),
     6: (frozenset([17]), 0),
-    7: (frozenset([17]), 0),
+    SELF_SYNC: (frozenset([17]), 0),
     8: (frozenset([17]), 1),
     9: (frozenset([18]), 0),
     10: (frozenset([18]), 0),
@@ -29,7 +30,10 @@ PLACES: dict[int, tuple[frozenset[int], int]] = {
 
 
 class Dropped(Exception):
-    """Authentic, but of an unknown type or in the wrong place: dropped silently, and counted."""
+    """Authentic and well-formed, but in the wrong place, or of an unknown type, whose body nobody looks at.
+
+    Dropped silently, and counted.
+    """
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,10 @@ def open_(padded: bytes, cls: int, lane: int, roster: int) -> Content:
     require(not any(reader.rest()), BAD, "padding is not zero")
     if type_ not in PLACES:
         raise Dropped("unknown type")
+    body.check(type_, data, sent_ms)
     classes, own_lane = PLACES[type_]
     if cls not in classes or lane != own_lane:
         raise Dropped("type does not fit class and lane")
-    body.check(type_, data, content_id, sent_ms)
+    if type_ == 4 and cls != file.class_of(body.file_size(data)):
+        raise Dropped("size does not fit class")
     return Content(type_, content_id, sent_ms, prev_sent, seen, data)

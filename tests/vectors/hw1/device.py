@@ -103,7 +103,7 @@ class Device:
         return min((held for held in usable if held.header.n == highest), key=lambda held: held.epoch_id)
 
     def prev_sent(self, held: Held) -> int:
-        """Lane-0 messages that this device sent in the epoch before."""
+        """Lane-0 messages that this device sent in the epoch that the header names as prev."""
         before = self.epochs.get(held.header.prev)
         if before is None or (self.id, 0) not in before.chains:
             return 0
@@ -127,6 +127,7 @@ class Device:
         index = held.header.index(self.id)
         assert index is not None
         header = message.Header(cls, index, lane, own.next, held.epoch_id, salt)
+        message.parse_header(header.encode())
         sealed = message.seal(held.header.suite, own.ck, header, padded)
         held.chains[self.id, lane] = own.advance()
         self._know(self.user, made.content_id)
@@ -149,14 +150,16 @@ class Device:
         sk, after = held.chains[name].reach(lane, parsed.header.counter)
         padded = message.open_(header.suite, sk, parsed)
         author = (header.b if place.side else header.a).log_id
-        received = self._judge(padded, parsed.header, len(roster), author)
+        received = self._judge(padded, parsed.header, held, author)
         self._keep(held, name, after)
         return received
 
-    def _judge(self, padded: bytes, header: message.Header, roster: int, author: bytes) -> Received:
+    def _judge(self, padded: bytes, header: message.Header, held: Held, author: bytes) -> Received:
         try:
-            found = content.open_(padded, header.cls, header.lane, roster)
+            found = content.open_(padded, header.cls, header.lane, len(held.header.roster))
         except Dropped:
+            return Received("drop", None)
+        if found.type == content.SELF_SYNC and len(held.pair) != 1:
             return Received("drop", None)
         target = body.target(found.type, found.body)
         if target is not None and author not in self.authors.get(target, {author}):

@@ -12,6 +12,8 @@ from hw1.refused import Refused, require
 
 CHUNK = 65_536
 OVERHEAD = 17
+MIB = 1 << 20
+MAX_SIZE = 100 * MIB
 MESSAGE = 0
 FINAL = 3
 BAD = "BAD_CONTENT"
@@ -38,6 +40,13 @@ def ct_size(size: int) -> int:
     return padded + OVERHEAD * chunks(padded)
 
 
+def class_of(size: int) -> int:
+    """The class of a file: small, medium or large."""
+    if size <= MIB:
+        return 4
+    return 5 if size <= 16 * MIB else 6
+
+
 def ct_hash(header: bytes, ct: bytes) -> bytes:
     return h("file", header + ct)
 
@@ -62,6 +71,7 @@ def open_(
     key: bytes, header: bytes, content_id: bytes, size: int, named: tuple[int, bytes], ct: bytes
 ) -> bytes:
     """The file. `named` is the size and hash of the ciphertext that the content names."""
+    require(size <= MAX_SIZE, BAD, "too large")
     require(named[0] == len(ct) == ct_size(size), BAD, "size")
     require(ct_hash(header, ct) == named[1], BAD, "hash")
     state, plain = _state(key, header), b""

@@ -225,7 +225,7 @@ class _Step:
 
     def _new_device(self, reader: Reader) -> tuple[int, int]:
         key, kind, suites = self._new_key(reader), reader.u8(), reader.u16()
-        require(1 <= kind <= 4, INVALID, "unknown kind of device")
+        require(kind != RECOVERY_KIND, INVALID, "the kind of a recovery key's claim")
         require(suites != 0, INVALID, "no suites")
         device = Device(keys.device_id(key), key, kind, suites)
         self.devices[device.device_id] = device

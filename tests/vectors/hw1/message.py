@@ -12,6 +12,8 @@ from hw1.refused import MALFORMED, require
 
 HEADER = 56
 MAX_PADDED = 65_536
+# The pairs of class and lane that CRYPTO 7 names; no other is parsed.
+PAIRS = frozenset([*((cls, 0) for cls in (1, 2, 3, 4, 5, 6, 17, 18)), (16, 1), (17, 1)])
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ def parse_header(data: bytes) -> Header:
     reader = Reader(data)
     reader.version()
     header = Header(reader.u8(), reader.u8(), reader.u8(), reader.u32(), reader.b(32), reader.b(16))
-    require(header.lane <= 1, MALFORMED, "lane")
+    require((header.cls, header.lane) in PAIRS, MALFORMED, "class and lane")
     return header
 
 

@@ -37,7 +37,8 @@ def stamp(k_srv: bytes, env: bytes, route: Route) -> bytes:
 
 
 def check(chosen: int, evidence: Evidence, route: Route, k_srv: bytes) -> tuple[bytes, bytes]:
-    """(ct, env) of true evidence; refuses with BAD_COMMIT or BAD_TAG (the stamp)."""
+    """(ct, env) of true evidence; refuses with MALFORMED, BAD_COMMIT or BAD_TAG (the stamp)."""
+    message.parse_header(evidence.header)
     expected = message.commitment(evidence.mk, evidence.header)
     require(expected == evidence.commit, "BAD_COMMIT", "commitment")
     if not message.is_padded_len(len(evidence.padded)):

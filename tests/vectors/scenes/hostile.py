@@ -25,6 +25,13 @@ class Epochs(Talk):
         wrap = self.wrap(header if wrapped is None else wrapped, key, self.device("b1").seed, "a1")
         self.take_bytes("a1", PAIR, header.encode(), wrap, expect)
 
+    def fine(self, flags: tuple[str, ...] = (), **changes: Any) -> None:
+        """The next epoch with other fields, which a1 takes."""
+        key = self.tape.b(32)
+        header = self.header("b1", PAIR, key, **changes)
+        wrap = self.wrap(header, key, self.device("b1").seed, "a1")
+        self.take_bytes("a1", PAIR, header.encode(), wrap, "ok", flags)
+
     def roster(self) -> list[Place]:
         return list(self.header("b1", PAIR, bytes(32)).roster)
 
@@ -232,10 +239,24 @@ def times(tape: Tape) -> Case:
     talk.bad("EPOCH_STALE", created_ms=before - 1)
     talk.epoch("same time", "b1", PAIR, created_ms=before)
     talk.take("a1", "same time", PAIR)
-    key, until = tape.b(32), talk.now + DAY_MS
-    header = talk.header("b1", PAIR, key, created_ms=until)
-    wrap = talk.wrap(header, key, talk.device("b1").seed, "a1")
-    talk.take_bytes("a1", PAIR, header.encode(), wrap, "ok")
+    talk.fine(created_ms=talk.now + DAY_MS)
+    return talk.case()
+
+
+def falling_times(tape: Tape) -> Case:
+    """The time is held against what a1 has taken with a lower n, whatever prev names."""
+    talk = Epochs(tape, "E8: times after a gap, and of siblings").start(1)
+    before = talk.held("b1", "e0").header.created_ms
+    talk.epoch("e1", "b1", PAIR)
+    talk.take("a1", "e1", PAIR)
+    newest = talk.held("b1", "e1").header.created_ms
+    talk.bad("EPOCH_STALE", n=9, prev=tape.b(32), created_ms=newest - 1)
+    talk.bad("EPOCH_STALE", prev=talk.held("b1", "e0").epoch_id, created_ms=newest - 1)
+    # A sibling is made at any time after the epoch before both.
+    sibling: dict[str, Any] = {"n": 1, "prev": talk.held("b1", "e0").epoch_id}
+    talk.bad("EPOCH_STALE", **sibling, created_ms=before - 1)
+    talk.fine(("FORK",), **sibling, created_ms=before)
+    talk.fine(("GAP",), n=9, prev=tape.b(32), created_ms=newest)
     return talk.case()
 
 
@@ -268,5 +289,6 @@ def wraps(tape: Tape, chosen: int) -> Case:
 
 
 def epochs(tape: Tape) -> list[Case]:
-    makers = (suites, best_of_two, pairs, numbers, self_pairs, heads, rosters, named_prekeys, times)
+    makers = [suites, best_of_two, pairs, numbers, self_pairs, heads, rosters]
+    makers += [named_prekeys, times, falling_times]
     return [*(maker(tape) for maker in makers), *(wraps(tape, chosen) for chosen in (1, 2, 3))]

@@ -9,10 +9,10 @@ from hw1.hash import kdf
 from hw1.message import Header
 from hw1.suite import seal
 from scenes.talk import Talk
-from scenes.talks import MASKS, first
+from scenes.talks import MASKS, PAIR, first
 from scenes.tape import Tape
 
-ALL = ["a1", "a2", "b1", "b2"]
+UNPAIRED = ((0, 0), (7, 0), (15, 0), (16, 0), (19, 0), (255, 0), (1, 1), (4, 1), (18, 1))
 
 
 class Messages(Talk):
@@ -60,12 +60,18 @@ def network(tape: Tape, chosen: int) -> Case:
     def flipped(at: int, bit: int = 1) -> bytes:
         return data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :]
 
-    places = {"class": 1, "sender": 2, "lane": 3, "counter": 7, "salt": 55, "commit": 56, "commit end": 87}
+    places = {"sender": 2, "counter": 7, "salt": 55, "commit": 56, "commit end": 87}
     for at in (*places.values(), 92, len(data) - 17, len(data) - 16, len(data) - 1):
         talk.receive_bytes("a1", flipped(at), "BAD_TAG")
     talk.receive_bytes("a1", flipped(8), "EPOCH_UNKNOWN")
     talk.receive_bytes("a1", flipped(0, 3), "MALFORMED")
-    talk.receive_bytes("a1", flipped(3, 2), "MALFORMED")
+    # Another class of lane 0 is parsed; class 0 and lane 1 are not, and lane 1 is where class 17 has it.
+    talk.receive_bytes("a1", flipped(1, 3), "BAD_TAG")
+    for at, bit in ((1, 1), (3, 1), (3, 2)):
+        talk.receive_bytes("a1", flipped(at, bit), "MALFORMED")
+    profile = talk.send("b1", "e0", 12, display_name="Bob")
+    shown = talk.world.messages[profile].deliveries[talk.device("a1").id]
+    talk.receive_bytes("a1", shown[:3] + b"\1" + shown[4:], "BAD_TAG")
     for cut in (data[:-1], data + b"\0", data[:56], b"", flipped(91)):
         talk.receive_bytes("a1", cut, "MALFORMED")
     talk.receive_bytes("a1", other, "BAD_TAG")
@@ -76,6 +82,7 @@ def network(tape: Tape, chosen: int) -> Case:
     for delivered in talk.world.messages[mine].deliveries.values():
         talk.receive_bytes("a1", delivered, "BAD_TAG")
     talk.receive(["a1", "a2", "b2"], name)
+    talk.receive(["a1", "a2", "b2"], profile)
     talk.receive(["a2", "b1", "b2"], mine)
     talk.receive(["a1"], name, "REPLAY")
     return talk.case()
@@ -98,6 +105,9 @@ def member(tape: Tape, chosen: int) -> Case:
     talk.receive_bytes("a1", talk.craft(good[:-1] + b"\1"), "BAD_CONTENT")
     talk.receive_bytes("a1", talk.craft(talk.padded(1, bytes(16) + b"\xff")), "BAD_CONTENT")
     talk.receive_bytes("a1", talk.craft(talk.padded(8, b"\2"), cls=17, lane=1), "BAD_CONTENT")
+    # Classes and lanes that no header has, sealed and tagged as they should be.
+    for cls, lane in UNPAIRED:
+        talk.receive_bytes("a1", talk.craft(good, cls=cls, lane=lane), "MALFORMED")
     # Nothing of it has used the counter.
     talk.receive(["a1", "a2", "b2"], talk.send("b1", "e0"))
     return talk.case()
@@ -116,7 +126,11 @@ def dropped(tape: Tape, chosen: int) -> Case:
         talk.receive(["a1", "a2", "b1"], talk.send("b2", "e0", type_, target=own, **fields))
     talk.receive(["a1"], talk.send("b1", "e0", cls=17), "drop")
     talk.receive(["a1"], talk.send("b1", "e0", 8, on=1, lane=0), "drop")
-    talk.receive(["a1"], talk.send("b1", "e0", lane=1, reply_to=bytes(16).hex(), text="late"), "drop")
+    late: dict[str, Any] = {"reply_to": bytes(16).hex(), "text": "late"}
+    talk.receive(["a1"], talk.send("b1", "e0", cls=17, lane=1, **late), "drop")
+    # What is said to one's own devices, in a pair of two users: by the other one, by oneself.
+    talk.receive(["a1", "a2", "b2"], talk.send("b1", "e0", 7, sub=1, data=tape.hex(20)), "drop")
+    talk.receive(["a1"], talk.send("a2", "e0", 7, sub=1, data=""), "drop")
     again = talk.sent(theirs)["content"]
     name = talk.send("b1", "e0", content_id=own, **again["fields"])
     talk.receive(["a1", "a2", "b2"], name, "duplicate")
@@ -173,6 +187,51 @@ def given_up(tape: Tape) -> Case:
     return talk.case()
 
 
+def oldest(tape: Tape) -> Case:
+    """At the cap goes what was passed over first, whoever sent it and whatever its counter."""
+    talk = Messages(tape, "the oldest go").start(1)
+    early = {name: [talk.send(name, "e0") for _ in range(3)] for name in ("b1", "b2")}
+    talk.skip("b2", "e0", 1000)
+    talk.receive(["a1"], talk.send("b2", "e0"))
+    talk.skip("b1", "e0", 1021)
+    talk.receive(["a1"], talk.send("b1", "e0"))
+    # 2,027 are kept; b2's come first, then b1's, then these 22 of b2: the first of b2 goes.
+    talk.skip("b2", "e0", 22)
+    talk.receive(["a1"], talk.send("b2", "e0"))
+    talk.receive(["a1"], early["b2"][0], "REPLAY")
+    talk.receive(["a1"], early["b2"][1])
+    talk.receive(["a1"], early["b1"][0])
+    # 2,046 are kept; four more of b1 put two over the cap.
+    talk.skip("b1", "e0", 4)
+    talk.receive(["a1"], talk.send("b1", "e0"))
+    talk.receive(["a1"], early["b2"][2], "REPLAY")
+    talk.receive(["a1"], early["b1"][1])
+    talk.receive(["a1"], early["b1"][2])
+    return talk.case()
+
+
+def oldest_of_the_other(tape: Tape) -> Case:
+    """The same with b1 passed over first, and over two epochs."""
+    talk = Messages(tape, "the oldest go, over two epochs").start(1)
+    early, next_ = talk.send("b1", "e0"), talk.send("b1", "e0")
+    talk.skip("b1", "e0", 1022)
+    talk.receive(["a1"], talk.send("b1", "e0"))
+    talk.epoch("e1", "b2", PAIR)
+    talk.take("a1", "e1", PAIR)
+    young = talk.send("b2", "e1")
+    talk.skip("b2", "e1", 1023)
+    talk.receive(["a1"], talk.send("b2", "e1"))
+    typing = [talk.send("b2", "e1", 8, on=1) for _ in range(2)]
+    talk.receive(["a1"], typing[1])
+    talk.receive(["a1"], typing[0], "REPLAY")
+    talk.skip("b2", "e1", 1)
+    talk.receive(["a1"], talk.send("b2", "e1"))
+    talk.receive(["a1"], early, "REPLAY")
+    talk.receive(["a1"], next_)
+    talk.receive(["a1"], young)
+    return talk.case()
+
+
 def bounds(tape: Tape) -> Case:
     """Skips of exactly the bound, in both lanes."""
     talk = Messages(tape, "the largest skips").start(1)
@@ -190,5 +249,6 @@ def bounds(tape: Tape) -> Case:
 
 def messages(tape: Tape) -> list[Case]:
     makers = (network, member, dropped)
+    alone = (given_up, oldest, oldest_of_the_other, bounds)
     by_suite = [maker(tape, chosen) for chosen in (1, 2, 3) for maker in makers]
-    return [*by_suite, skipping(tape, 1), given_up(tape), bounds(tape)]
+    return [*by_suite, skipping(tape, 1), *(maker(tape) for maker in alone)]

@@ -15,12 +15,12 @@ NAMES = {"domain": "chat.example", "handle": "alice"}
 class Book:
     """A log being written, with the seeds of its keys by name."""
 
-    def __init__(self, tape: Tape, suites: int = 7, **names: str) -> None:
+    def __init__(self, tape: Tape, suites: int = 7, kind: int = 2, **names: str) -> None:
         self.tape = tape
         self.known = Log()
         self.entries: list[Case] = []
         self.seeds = {"d1": tape.b(32)}
-        self.add("genesis", "d1", kind=2, suites=suites, **{**NAMES, **names})
+        self.add("genesis", "d1", kind=kind, suites=suites, **{**NAMES, **names})
 
     def draft(self, type_: str, by: str, **fields: Any) -> Case:
         """An entry that is not appended; it need not be valid."""
@@ -37,8 +37,9 @@ class Book:
         self.entries.append(entry)
         return self
 
-    def device(self, new: str, by: str = "d1", suites: int = 7) -> "Book":
-        return self.add("add", by, new, kind=1 + self.tape.below(4), suites=suites)
+    def device(self, new: str, by: str = "d1", suites: int = 7, kind: int | None = None) -> "Book":
+        chosen = 1 + self.tape.below(4) if kind is None else kind
+        return self.add("add", by, new, kind=chosen, suites=suites)
 
     def revoke(self, *names: str, by: str = "d1", reason: int = 0) -> "Book":
         return self.add("revoke", by, devices=[self.id(name).hex() for name in names], reason=reason)
@@ -70,6 +71,7 @@ def valid(tape: Tape) -> list[Case]:
         return Book(tape, **names)
 
     long = {"domain": "a" * 240 + ".example:8443", "handle": "z_9." * 8}
+    unknown = book(kind=0).device("d2", kind=5).device("d3", kind=254)
     eight = book()
     for number in range(2, 9):
         eight.device(f"d{number}", by=f"d{number - 1}")
@@ -82,6 +84,7 @@ def valid(tape: Tape) -> list[Case]:
         book(suites=1).case("genesis with suite 1 alone"),
         book(suites=0x8005).case("unknown bits of a mask are kept"),
         book(**long).case("the longest names"),
+        unknown.case("unknown kinds of devices are kept"),
         book(handle="bob").device("d2", suites=3).case("a second device"),
         book().device("d2").device("d3", by="d2").case("a third device, added by the second"),
         eight.case("eight devices"),

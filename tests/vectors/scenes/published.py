@@ -127,6 +127,10 @@ def prekey_rules(tape: Tape) -> list[Case]:
     rule("no pq_hash, suite 3", altered(pq_hash=bytes(32)), "PREKEY_INVALID", xwing=None)
     for index, point in enumerate(SMALL):
         rule(f"X25519 key of small order {index + 1}", altered(x25519=point), "PREKEY_INVALID")
+        high = point[:31] + bytes([point[31] | 0x80])
+        rule(f"X25519 key of small order {index + 1}, high bit", altered(x25519=high), "PREKEY_INVALID")
+    top = prekey.parse(raw)[0].x25519
+    rule("X25519 key with the high bit", altered(x25519=top[:31] + bytes([top[31] | 0x80])), None)
     plain = Book(tape, suites=1)
     case = _prekey(tape, plain, 1)
     forged = Prekey(

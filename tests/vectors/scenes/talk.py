@@ -116,7 +116,7 @@ class Talk:
         """The header that the device would make now; `changes` are other values of its fields."""
         me, ids = self.device(by), self.world.pair(pair)
         known = [held for held in me.epochs.values() if held.pair == ids]
-        before = max(known, key=lambda held: held.header.n, default=None)
+        before = min(known, key=lambda held: (-held.header.n, held.epoch_id), default=None)
         sides = [me.logs[log_id].side() for log_id in ids]
         places, masks = [], []
         for number, log_id in enumerate(ids):
@@ -156,9 +156,17 @@ class Talk:
     ) -> None:
         self._taken(device, pair, {"epoch": label, "header": None, "wrap": None}, expect, flags)
 
-    def take_bytes(self, device: str, pair: list[str], header: bytes, wrap: bytes, expect: str) -> None:
+    def take_bytes(
+        self,
+        device: str,
+        pair: list[str],
+        header: bytes,
+        wrap: bytes,
+        expect: str,
+        flags: tuple[str, ...] = (),
+    ) -> None:
         """An epoch that somebody hostile made."""
-        self._taken(device, pair, {"epoch": None, "header": header.hex(), "wrap": wrap.hex()}, expect, ())
+        self._taken(device, pair, {"epoch": None, "header": header.hex(), "wrap": wrap.hex()}, expect, flags)
 
     def _taken(self, device: str, pair: list[str], what: Case, expect: str, flags: tuple[str, ...]) -> None:
         done = self.do({"do": "take", "device": device, "pair": pair, **what, "now_ms": self.now})

@@ -134,7 +134,6 @@ def everything(talk: Talk, label: str, devices: list[str], text: str) -> None:
             5,
             {"content_id": call, "call_id": call, "sub": 1, "expires_ms": talk.now, "payload": tape.hex(300)},
         ),
-        (7, {"sub": 3, "data": tape.hex(20)}),
         (9, {"target": target, "reaction": "\u00e9"}),
         (10, {"seconds": 86_400}),
         (11, {"items": [item, reaction]}),
@@ -160,6 +159,28 @@ def siblings(tape: Tape, chosen: int) -> Case:
     talk.exchange(["a1", "b1"], lower, ["a1", "b1"])
     rotate(talk, "e2", "b1", ["a1", "b1"], hours=1)
     talk.exchange(["a1", "b1"], "e2", ["a1", "b1"])
+    return talk.case()
+
+
+def either(tape: Tape, chosen: int) -> Case:
+    """After siblings, a device that knows only the one that is not sent on names that one: no GAP."""
+    talk = Talk(tape, f"after either sibling in suite {chosen}")
+    mine, theirs = first(talk, (2, 1), MASKS[chosen])
+    devices = mine + theirs
+    ids = [(talk.epoch("x", "a1", PAIR), "x", "a1"), (talk.epoch("y", "b1", PAIR), "y", "b1")]
+    for _, label, maker in ids:
+        talk.receive([], talk.send(maker, label))
+    talk.take("b1", "x", PAIR, flags=("FORK",))
+    talk.take("a1", "y", PAIR, flags=("FORK",))
+    (_, lower, _), (_, higher, _) = sorted(ids)
+    talk.take("a2", higher, PAIR)
+    talk.receive(["a1", "b1"], talk.send("a2", higher))
+    for sender, reader in (("a1", "b1"), ("b1", "a1")):
+        talk.receive([reader], talk.send(sender, lower))
+    talk.epoch("e2", "a2", PAIR)
+    for device in ("a1", "b1"):
+        talk.take(device, "e2", PAIR)
+    talk.exchange(devices, "e2", devices)
     return talk.case()
 
 

@@ -21,13 +21,16 @@ def _case(tape: Tape, name: str, type_: int, fields: dict[str, Any], **changes: 
     return CONTENTS.complete({**start, **common, "fields": fields, **changes})
 
 
+def _sizes(size: int) -> dict[str, int]:
+    return {"size": size, "ct_size": file.ct_size(size)}
+
+
 def contents(tape: Tape) -> list[Case]:
     nobody, target, call = bytes(16).hex(), tape.hex(16), tape.hex(16)
     file_fields = {
         "mime": "text/plain",
         "file_name": "na\u00efve.txt",
-        "size": 70_000,
-        "ct_size": file.ct_size(70_000),
+        **_sizes(70_000),
         "blob": tape.hex(16),
         "key": tape.hex(32),
         "hdr": tape.hex(24),
@@ -39,6 +42,10 @@ def contents(tape: Tape) -> list[Case]:
         for number in range(15)
     ]
     reacted = {"content_id": tape.hex(16), "type": 9, "fields": {"target": target, "reaction": "+"}}
+
+    def a_file(name: str, size: int, **fields: Any) -> Case:
+        sized = {**file_fields, **_sizes(size), **fields}
+        return _case(tape, name, 4, sized, **{"class": file.class_of(size)})
 
     def calls(sub: int, expires: int) -> dict[str, Any]:
         return {"call_id": call, "sub": sub, "expires_ms": START_MS + expires, "payload": tape.hex(40)}
@@ -62,11 +69,17 @@ def contents(tape: Tape) -> list[Case]:
         _case(tape, "text of 204 bytes", 1, {"reply_to": nobody, "text": "x" * 204}),
         _case(tape, "edit", 2, {"target": target, "rev": 65_535, "text": tape.words(9)}),
         _case(tape, "remove", 3, {"target": target}),
-        _case(tape, "small file", 4, file_fields),
-        _case(tape, "medium file", 4, {**file_fields, "thumbnail": tape.hex(2000)}, **{"class": 5}),
-        _case(tape, "large file", 4, {**file_fields, "size": 2**40, "mime": ""}, **{"class": 6}),
+        a_file("small file", 70_000),
+        a_file("empty file", 0, file_name=""),
+        a_file("the largest small file", file.MIB),
+        a_file("the smallest medium file", file.MIB + 1),
+        a_file("medium file", 2_000_000, thumbnail=tape.hex(2000)),
+        a_file("the largest medium file", 16 * file.MIB),
+        a_file("the smallest large file", 16 * file.MIB + 1),
+        a_file("large file", 20_000_000, mime=""),
+        a_file("the largest file", file.MAX_SIZE),
         _case(tape, "call offer", 5, calls(1, 60_000), content_id=call),
-        _case(tape, "call end", 5, calls(4, 0), content_id=call),
+        _case(tape, "call end, whose content has another id", 5, calls(4, 0)),
         _case(tape, "delivered", 6, {"receipt": 1, "ids": [tape.hex(16)]}),
         _case(tape, "read", 6, {"receipt": 2, "ids": [tape.hex(16) for _ in range(12)]}),
         _case(tape, "self-sync", 7, {"sub": 1, "data": tape.hex(50)}),
@@ -74,6 +87,8 @@ def contents(tape: Tape) -> list[Case]:
         _case(tape, "no longer typing", 8, {"on": 0}),
         _case(tape, "reaction", 9, {"target": target, "reaction": "\U0001f44d"}),
         _case(tape, "reaction of two code points", 9, {"target": target, "reaction": "e\u0301"}),
+        _case(tape, "reaction of several graphemes", 9, {"target": target, "reaction": "ab\U0001f44d"}),
+        _case(tape, "reaction of 64 bytes", 9, {"target": target, "reaction": "\u00e9" * 32}),
         _case(tape, "reaction taken back", 9, {"target": target, "reaction": ""}),
         _case(tape, "timer", 10, {"seconds": 604_800}),
         _case(tape, "timer off", 10, {"seconds": 0}),
@@ -109,19 +124,43 @@ def contents_refused(tape: Tape) -> list[Case]:
     refused("body longer than the content", good[:33] + u32(300) + good[37:], "BAD_CONTENT")
     refused("seen of one in a roster of two", made(1, bytes(16), (1,)), "BAD_CONTENT")
     refused("seen of three in a roster of two", made(1, bytes(16), (1, 1, 1)), "BAD_CONTENT")
-    for name, type_, cls, lane in (
-        ("type 0", 0, 1, 0),
-        ("type 13", 13, 1, 0),
-        ("type 255", 255, 17, 0),
-        ("text in class 17", 1, 17, 0),
-        ("text in lane 1", 1, 1, 1),
-        ("receipt in class 1", 6, 1, 0),
-        ("typing in lane 0", 8, 17, 0),
-        ("call in class 17", 5, 17, 1),
-        ("file in class 1", 4, 1, 0),
-        ("text in class 0", 1, 0, 0),
+    soon = u64(START_MS + 1000)
+
+    def a_file(size: int, ct_size: int | None = None) -> bytes:
+        sizes = u64(size) + u64(file.ct_size(size) if ct_size is None else ct_size)
+        return v8(b"text/plain") + v16(b"a.txt") + sizes + tape.b(16 + 32 + 24 + 32) + v16(b"")
+
+    text, receipt = bytes(16) + b"Hello", u8(1) + u16(1) + target
+    item, mib = cid + u8(1) + v32(bytes(16) + b"x"), file.MIB
+    for name, type_, body, cls, lane in (
+        ("type 0", 0, tape.b(16), 1, 0),
+        ("type 13", 13, tape.b(16), 1, 0),
+        ("type 13 without a body", 13, b"", 17, 1),
+        ("type 255", 255, tape.b(16), 17, 0),
+        ("text in class 17", 1, text, 17, 0),
+        ("text in class 17, lane 1", 1, text, 17, 1),
+        ("text in class 2", 1, text, 2, 0),
+        ("edit in class 1", 2, target + u16(1) + b"Hello", 1, 0),
+        ("remove in class 18", 3, target, 18, 0),
+        ("call in class 17", 5, target + u8(1) + soon + v16(b"x"), 17, 1),
+        ("receipt in class 1", 6, receipt, 1, 0),
+        ("receipt in lane 1", 6, receipt, 17, 1),
+        ("self-sync in class 1", 7, u8(1) + v32(b"x"), 1, 0),
+        ("typing in lane 0", 8, u8(1), 17, 0),
+        ("typing in class 16", 8, u8(1), 16, 1),
+        ("reaction in class 1", 9, target + v8(b"!"), 1, 0),
+        ("timer in class 17", 10, u32(60), 17, 0),
+        ("batch in class 18", 11, u8(1) + item, 18, 0),
+        ("profile in class 18", 12, v8(b"Alice"), 18, 0),
+        ("file in class 1", 4, a_file(5), 1, 0),
+        ("small file in class 5", 4, a_file(mib), 5, 0),
+        ("small file in class 6", 4, a_file(5), 6, 0),
+        ("medium file in class 4", 4, a_file(mib + 1), 4, 0),
+        ("medium file in class 6", 4, a_file(16 * mib), 6, 0),
+        ("large file in class 5", 4, a_file(16 * mib + 1), 5, 0),
+        ("large file in class 4", 4, a_file(file.MAX_SIZE), 4, 0),
     ):
-        refused(name, made(type_, tape.b(16)), "DROP", cls, lane)
+        refused(name, made(type_, body), "DROP", cls, lane)
     bad("text without reply_to", 1, bytes(15))
     bad("text that is not UTF-8", 1, bytes(16) + b"\xff")
     bad("text with a surrogate", 1, bytes(16) + b"\xed\xa0\x80")
@@ -134,8 +173,11 @@ def contents_refused(tape: Tape) -> list[Case]:
     bad("file with a byte more", 4, start + v16(b"") + b"\0")
     bad("thumbnail of more than 16 KiB", 4, start + v16(bytes(16_385)))
     bad("file name that is not UTF-8", 4, start.replace(b"a.txt", b"a\xfftxt") + v16(b""))
-    soon = u64(START_MS + 1000)
-    bad("call of another id", 5, target + u8(1) + soon + v16(b"x"))
+    bad("file with a ct_size of one more", 4, a_file(5, file.ct_size(5) + 1))
+    bad("file with a ct_size of one less", 4, a_file(70_000, file.ct_size(70_000) - 1))
+    bad("file with a ct_size without padding", 4, a_file(1000, 1017))
+    too_large = made(4, a_file(file.MAX_SIZE + 1))
+    refused("file of more than 100 MiB", too_large, "BAD_CONTENT", 6)
     bad("call of sub 0", 5, cid + u8(0) + soon + v16(b"x"))
     bad("call of sub 5", 5, cid + u8(5) + soon + v16(b"x"))
     bad("receipt of kind 0", 6, u8(0) + u16(1) + target)
@@ -145,14 +187,15 @@ def contents_refused(tape: Tape) -> list[Case]:
     bad("self-sync cut short", 7, u8(1) + u32(5) + b"1234")
     bad("typing without on", 8, b"")
     bad("typing with on = 2", 8, u8(2))
-    bad("reaction of two graphemes", 9, target + v8(b"ab"))
+    bad("reaction of 65 bytes", 9, target + v8("\u00e9".encode() * 32 + b"a"))
     bad("reaction that is not UTF-8", 9, target + v8(b"\xff"))
     bad("timer of three bytes", 10, bytes(3))
-    item = cid + u8(1) + v32(bytes(16) + b"x")
     bad("batch of 17", 11, u8(17) + item * 17)
     bad("batch with an edit", 11, u8(1) + cid + u8(2) + v32(target + u16(1)))
     bad("batch with a batch", 11, u8(1) + cid + u8(11) + v32(u8(0)))
     bad("batch with a bad text", 11, u8(1) + cid + u8(1) + v32(bytes(16) + b"\xff"))
+    long_reaction = v32(target + v8(b"a" * 65))
+    bad("batch with a reaction of 65 bytes", 11, u8(1) + cid + u8(9) + long_reaction)
     bad("batch with fewer than said", 11, u8(2) + item)
     bad("batch with more than said", 11, u8(1) + item + item)
     bad("profile that is not UTF-8", 12, v8(b"\xff"))
@@ -258,12 +301,31 @@ def reports(tape: Tape) -> list[Case]:
 def _uncommitted(tape: Tape, name: str, suite: int) -> Case:
     """The stamp is true, but the sender's commitment was not to this key: the recipient refused it too."""
     case = _report(tape, name, suite)
-    header, ct, commit = bytes.fromhex(case["header"]), bytes.fromhex(case.pop("ct")), tape.b(32)
+    return _stamped(case, bytes.fromhex(case["header"]), tape.b(32))
+
+
+def _stamped(case: Case, header: bytes, commit: bytes) -> Case:
+    """The report with this header and commitment, and the true stamp of them."""
+    ct = bytes.fromhex(case.pop("ct"))
     user, device, to = (bytes.fromhex(case[field]) for field in ("from_user", "from_device", "to_user"))
     route = Route(user, device, to, START_MS)
     env, k_srv = message.envelope(header, commit, ct), bytes.fromhex(case["k_srv"])
     del case["env"]
-    return {**case, "commit": commit.hex(), "stamp": report.stamp(k_srv, env, route).hex()}
+    return {
+        **case,
+        "header": header.hex(),
+        "commit": commit.hex(),
+        "stamp": report.stamp(k_srv, env, route).hex(),
+    }
+
+
+def _unpaired(tape: Tape, name: str, suite: int) -> Case:
+    """All of it is true, but for a class that the header cannot have."""
+    case = _report(tape, name, suite)
+    raw = bytes.fromhex(case["header"])
+    header, mk = raw[:1] + b"\0" + raw[2:], bytes.fromhex(case["mk"])
+    commit = message.commitment(mk, header)
+    return _stamped(case, header, commit)
 
 
 def reports_refused(tape: Tape) -> list[Case]:
@@ -298,4 +360,5 @@ def reports_refused(tape: Tape) -> list[Case]:
             }
         )
         cases.append(_uncommitted(tape, f"a commitment to another key, suite {suite}", suite))
+        cases.append(_unpaired(tape, f"a header of class 0, suite {suite}", suite))
     return cases

@@ -124,7 +124,7 @@ fn encapsulate(key: &[u8; 1216], random: &[u8; 64]) -> Option<([u8; 1120], [u8; 
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 64, failure_persistence: None, ..ProptestConfig::default()
+        cases: 32, failure_persistence: None, ..ProptestConfig::default()
     })]
 
     #[test]

@@ -133,7 +133,9 @@ fn a_sign_in_cannot_be_turned_into_anything_else() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig {
+        cases: 64, failure_persistence: None, ..ProptestConfig::default()
+    })]
 
     #[test]
     fn the_hashes_are_those_of_another_implementation(

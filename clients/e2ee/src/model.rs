@@ -244,7 +244,10 @@ fn windows_and_cap_are_reached() {
         fresh.agrees();
         assert_eq!(fresh.receiver.skipped(), window.min(SKIPPED_MAX), "lane {lane}");
     }
-    // Twice 1,024 on lane 0 fill the cap; what lane 1 skips goes first, then the oldest.
+    // Twice 1,024 on lane 0 fill the cap; what lane 1 skips goes first, then the oldest, though
+    // its counters are the higher ones.
+    scene.run(Act::Seal { sender: 0, lane: 0, count: 1 });
+    scene.run(deliver(0, 0, 0));
     for sender in [0, 1] {
         scene.run(Act::Seal { sender, lane: 0, count: SKIP_DURABLE as usize + 1 });
         scene.run(deliver(sender, 0, 0));
@@ -260,9 +263,14 @@ fn windows_and_cap_are_reached() {
     scene.run(deliver(1, 0, 0));
     scene.agrees();
     // The two that it passed over pushed out the first two of the other, skipped a day before.
-    let (_, counter, gone) = scene.pick(0, 0, SKIP_DURABLE as usize).unwrap();
-    assert_eq!(counter, 0);
-    scene.refuses(&gone, Some(OpenError::Replay));
+    for (back, gone) in [(0, 1), (1, 2)] {
+        let (_, counter, bytes) = scene.pick(0, 0, SKIP_DURABLE as usize - back).unwrap();
+        assert_eq!(counter, gone);
+        scene.refuses(&bytes, Some(OpenError::Replay));
+    }
     scene.run(deliver(0, 0, SKIP_DURABLE as usize - 2));
+    // The newest of the other is still its lowest.
+    let lowest = scene.sealed[&(1, 0)].len() - 1;
+    scene.run(deliver(1, 0, lowest));
     scene.agrees();
 }

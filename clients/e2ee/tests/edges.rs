@@ -17,6 +17,7 @@ use hushwire_identity::hash::{Label, hash};
 use hushwire_identity::{Suite, aead};
 use proptest::prelude::*;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use x_wing::{
     Decapsulate as _, DecapsulationKey, DecapsulationKeyRejectNonContrib, Decapsulator as _,
     EncapsulationKey, KeyExport as _, TryDecapsulate as _,
@@ -25,6 +26,7 @@ use x25519_dalek::{PublicKey, StaticSecret};
 
 const EXCHANGES: &str = include_str!("../../../tests/vectors/edge-exchanges.json");
 const SEALS: &str = include_str!("../../../tests/vectors/edge-seals.json");
+const XWING: &str = include_str!("../../../tests/vectors/edge-xwing.json");
 /// Where the X25519 part of an X-Wing key and of a ciphertext begins.
 const KEY_X: usize = 1184;
 const CT_X: usize = 1088;
@@ -223,6 +225,47 @@ fn small_order_parts_are_refused() {
         tried += 1;
     }
     assert_eq!(tried, 14);
+}
+
+/// What libsodium 1.0.22 made of keys and ciphertexts, good and bad.
+#[test]
+fn x_wing_is_that_of_libsodium() {
+    let sha256 = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+    let cases = cases(XWING);
+    let mut refused = 0;
+    for case in &cases {
+        let name = case["name"].as_str().unwrap();
+        let seed: [u8; 32] = bytes(case, "seed").try_into().unwrap();
+        let random: [u8; 64] = bytes(case, "random").try_into().unwrap();
+        let patch = |out: &mut [u8]| {
+            for one in case["patch"].as_array().unwrap() {
+                let at = usize::try_from(one[0].as_u64().unwrap()).unwrap();
+                let with = hex::decode(one[1].as_str().unwrap()).unwrap();
+                out[at..at + with.len()].copy_from_slice(&with);
+            }
+        };
+        let (public, _) = crypto_kem_xwing_seed_keypair(&seed);
+        assert_eq!(sha256(&public), case["public_sha256"].as_str().unwrap(), "{name}");
+        let mut key = public;
+        let seals = case["use"] == "seal";
+        if seals {
+            patch(&mut key);
+        }
+        let sealed = encapsulate(&key, &random);
+        let ct = sealed.map(|(ct, _)| sha256(&ct));
+        assert_eq!(ct.as_deref(), case["ct_sha256"].as_str(), "{name}");
+        let shared = if seals {
+            sealed.map(|(_, shared)| shared)
+        } else {
+            let (mut ct, _) = sealed.unwrap();
+            patch(&mut ct);
+            decapsulate(&ct, &seed)
+        };
+        assert_eq!(shared.map(hex::encode).as_deref(), case["shared"].as_str(), "{name}");
+        refused += usize::from(shared.is_none());
+    }
+    println!("{} uses of X-Wing, {refused} refused", cases.len());
+    assert_eq!(refused, 31);
 }
 
 /// The first vector of the X-Wing draft (draft-connolly-cfrg-xwing-kem, appendix C): its shared

@@ -6,13 +6,15 @@
 
 mod common;
 
-use common::{add, key, log_of, rec_add};
-use dryoc::classic::crypto_core::crypto_core_ed25519_is_valid_point;
+use common::{add, from_seed, key, log_of, rec_add};
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use dryoc::classic::crypto_core::{crypto_core_ed25519_is_valid_point, crypto_scalarmult_base};
 use dryoc::classic::crypto_sign_ed25519::crypto_sign_ed25519_pk_to_curve25519;
-use ed25519_dalek::{Signature, Verifier as _, VerifyingKey};
-use hushwire_identity::hash::{Label, verify};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, Verifier as _, VerifyingKey};
+use hushwire_identity::hash::{Label, signed, verify};
 use hushwire_identity::log::device_id;
 use hushwire_identity::{DeviceKind, DeviceLog, Entry, LogError, Payload, Suites};
+use proptest::prelude::*;
 use serde_json::Value;
 
 const SIGNATURES: &str = include_str!("../../tests/vectors/edge-signatures.json");
@@ -124,6 +126,48 @@ fn a_key_is_judged_as_by_libsodium_and_the_log_takes_only_honest_ones() {
     println!("{} keys", cases.len());
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 128, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn signatures_are_those_of_another_implementation(
+        seed: [u8; 32], text in prop::collection::vec(any::<u8>(), 0..300),
+        at in 0..64_usize, with in 1..=255_u8,
+    ) {
+        let ours = from_seed(&seed);
+        let theirs = SigningKey::from_bytes(&seed);
+        prop_assert_eq!(ours.public, theirs.verifying_key().to_bytes());
+        let signature = ours.sign(Label::Log, &[&text]);
+        let message = signed(Label::Log, &[&text]);
+        prop_assert_eq!(signature, theirs.sign(&message).to_bytes());
+        prop_assert!(verify(&ours.public, Label::Log, &[&text], &signature));
+        // Damaged anywhere, both refuse.
+        let mut broken = signature;
+        broken[at] ^= with;
+        prop_assert!(!verify(&ours.public, Label::Log, &[&text], &broken));
+        let broken = Signature::from_bytes(&broken);
+        prop_assert!(theirs.verifying_key().verify_strict(&message, &broken).is_err());
+        // The conversions of both halves fit each other and dalek's.
+        let mut x25519 = [0; 32];
+        crypto_sign_ed25519_pk_to_curve25519(&mut x25519, &ours.public).unwrap();
+        prop_assert_eq!(x25519, theirs.verifying_key().to_montgomery().to_bytes());
+        let mut base = [0; 32];
+        crypto_scalarmult_base(&mut base, &theirs.to_scalar_bytes());
+        prop_assert_eq!(base, x25519);
+    }
+
+    #[test]
+    fn any_bytes_as_a_key_have_one_verdict(bytes: [u8; 32]) {
+        let honest = VerifyingKey::from_bytes(&bytes).is_ok_and(|key| {
+            let point = CompressedEdwardsY(bytes).decompress().unwrap();
+            key.to_bytes() == point.compress().to_bytes() && point.is_torsion_free()
+        });
+        prop_assert_eq!(is_log_key(bytes), honest);
+    }
+}
+
 /// A key of mixed order whose owner knows its scalar can sign its own claim; the log refuses the
 /// key all the same.
 #[test]
@@ -147,7 +191,7 @@ fn a_claim_that_verifies_brings_no_mixed_key_in() {
         }
         let (user, suites) = (log.user(), suites.to_be_bytes());
         let parts: [&[u8]; 4] = [user.as_bytes(), &public, &[kind], &suites];
-        let message = hushwire_identity::hash::signed(Label::Claim, &parts);
+        let message = signed(Label::Claim, &parts);
         // Until the challenge is a multiple of 8, which takes the torsion out.
         let claim = (0_u64..1_000)
             .find_map(|nonce| {

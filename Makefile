@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# With the packages of tests/vectors/requirements.txt; scripts/setup makes it.
+PYTHON := $(TARGET)/python/bin/python
 # Where `make run` keeps its database.
 DATA ?= .hushwire
 # The demonstration's rule: one message so often, in milliseconds (the product's is 10000).
@@ -59,7 +61,10 @@ rules:
 	$(CARGO) xtask rules
 
 vectors:
-	@for check in tests/vectors/*.py; do echo "python3 $$check"; python3 "$$check"; done
+	@scripts/setup vectors
+	python3 tests/vectors/check_first.py
+	$(PYTHON) tests/vectors/check.py
+	$(PYTHON) -m unittest discover --start-directory tests/vectors
 
 build:
 	$(CARGO) build --locked -p hushwire -p hushwire-chat

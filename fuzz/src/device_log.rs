@@ -15,7 +15,7 @@ use crate::script::Script;
 /// The keys that scripts name: Alice's two, and ten that nobody knows yet.
 const KEYS: usize = 12;
 /// Entries of one script, at most.
-const STEPS: usize = 24;
+const STEPS: usize = 12;
 
 pub(crate) fn run(bytes: &[u8]) -> bool {
     let mut script = Script::new(bytes);

@@ -10,8 +10,8 @@ use crate::script::Script;
 /// `u8 class | u8 lane | content`, zero-filled to a padded size.
 pub(crate) fn content(bytes: &[u8]) -> bool {
     let mut script = Script::new(bytes);
-    let Some(class) = Class::from_pair(script.byte(), script.byte()) else { return false };
-    let lane = bytes[1];
+    let (class, lane) = (script.byte(), script.byte());
+    let Some(class) = Class::from_pair(class, lane) else { return false };
     let mut padded = script.take(usize::MAX).to_vec();
     let Some(size) = PADDED.into_iter().find(|size| *size >= padded.len()) else { return false };
     padded.resize(size, 0);

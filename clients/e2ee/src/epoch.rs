@@ -113,8 +113,9 @@ pub struct Previous {
     pub created_ms: u64,
 }
 
-/// An epoch that somebody made, and what is needed to judge it.
-#[derive(Clone, Copy, Debug)]
+/// An epoch that somebody made, and what is needed to judge it. `Debug` shows neither header nor
+/// wrap.
+#[derive(Clone, Copy)]
 pub struct Offered<'a> {
     /// The header.
     pub header: &'a [u8],
@@ -132,6 +133,12 @@ pub struct Offered<'a> {
     pub history: History,
     /// Now, in milliseconds since 1970.
     pub now_ms: u64,
+}
+
+impl fmt::Debug for Offered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offered").field("history", &self.history).finish_non_exhaustive()
+    }
 }
 
 /// An accepted epoch. Persist the state, then acknowledge the wrap (E10).

@@ -36,3 +36,5 @@ extern crate self as hushwire_e2ee;
 mod common;
 #[cfg(test)]
 mod insider;
+#[cfg(test)]
+mod model;

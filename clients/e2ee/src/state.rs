@@ -391,7 +391,8 @@ impl EpochState {
         let counter = r.u32("state.skipped.counter")?;
         let key = Secret::new(r.array("state.skipped.key")?);
         let at = r.u64("state.skipped.at")?;
-        let passed = self.chain_of(sender, lane).is_some_and(|(_, next)| counter < next);
+        let passed = sender != self.me
+            && self.chain_of(sender, lane).is_some_and(|(_, next)| counter < next);
         let after = self.skipped.last_key_value().is_none_or(|(k, _)| *k < (sender, lane, counter));
         if !passed || !after {
             return Err(LayoutError::new("state.skipped", "passed counters, sorted"));
@@ -407,6 +408,9 @@ fn read_member(r: &mut Reader<'_>, is_me: bool) -> Result<Member, LayoutError> {
     };
     let lanes = [chain()?, chain()?];
     let lost = r.u32("state.lost")?;
+    if lost != NOTHING_LOST && (is_me || lost >= lanes[0].next) {
+        return Err(LayoutError::new("state.lost", "a passed counter of another device"));
+    }
     let tags = if is_me {
         None
     } else {

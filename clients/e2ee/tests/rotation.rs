@@ -72,3 +72,62 @@ fn a_fresher_prekey_counts_after_12_hours() {
     let own = made(&alice.devices[0], &alice, None).state;
     assert_eq!(own.due(&alice.party(), None, NOW + 12 * HOUR), None);
 }
+
+/// Every combination of what can call for an epoch, against the rules written down once more.
+#[test]
+fn every_combination_gives_the_first_reason_that_holds() {
+    let ids = [1_u32, 2].map(|id| NonZeroU32::new(id).unwrap());
+    let mut tried = 0;
+    for (moved, returned, fresher, worn) in (0..16).map(|bits: u8| {
+        let bit = |i: u8| bits >> i & 1 == 1;
+        (bit(0), bit(1), bit(2), bit(3))
+    }) {
+        let alice = user("alice", 10, 1, Suites::NACL);
+        let mut bob = user("bob", 20, 3, Suites::NACL);
+        // The second device is stale when the epoch is made.
+        let publish = |bob: &User, i: usize, id: NonZeroU32, day| {
+            let device = &bob.devices[i];
+            let secret = PrekeySecret::generate(id, &mut random(u64::from(id.get()))).unwrap();
+            secret.publish(&device.key, &bob.log, bob.suites, day)
+        };
+        let today = day_of(NOW);
+        bob.prekeys[1] = publish(&bob, 1, ids[0], today - 31);
+        let mut state = made(&alice.devices[0], &alice, Some(&bob)).state;
+        if worn {
+            for _ in 0..MESSAGES_MAX {
+                seal_text(&mut state, "x");
+            }
+        }
+        if returned {
+            let prekey = publish(&bob, 1, ids[1], today);
+            bob.prekeys.push(prekey);
+        }
+        if fresher {
+            let prekey = publish(&bob, 0, ids[1], today);
+            bob.prekeys.push(prekey);
+        }
+        if moved {
+            bob.revoke(2);
+        }
+        let day = 24 * HOUR;
+        for age in [0, 12 * HOUR - 1, 12 * HOUR, 6 * day, AGE_MAX_MS - 1, AGE_MAX_MS, 40 * day] {
+            // After 40 days the returned device's prekey is too old as well.
+            let wanted = if moved || (returned && age <= 30 * day) {
+                Some(Reason::Devices)
+            } else if worn || age >= 7 * day {
+                Some(Reason::Age)
+            } else if fresher && age >= 12 * HOUR {
+                Some(Reason::Prekey)
+            } else {
+                None
+            };
+            let case = format!("{moved} {returned} {fresher} {worn} {age}");
+            let now = NOW + age;
+            assert_eq!(state.due(&alice.party(), Some(&bob.party()), now), wanted, "{case}");
+            // Whoever asks: the sides are found by user.
+            assert_eq!(state.due(&bob.party(), Some(&alice.party()), now), wanted, "{case}");
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 16 * 7);
+}

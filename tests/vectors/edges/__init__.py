@@ -1,0 +1,1 @@
+"""The makers of edge cases: see ../edge.py."""

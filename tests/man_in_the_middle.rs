@@ -10,7 +10,7 @@ use hushwire_client::{ClientError, Code, Event, Standing};
 use hushwire_wire::Sealed;
 use hushwire_wire::frame::{ClientFrame, ClientOp, ServerOp};
 use hushwire_wire::http::{EpochBundle, LogEntries, Prekeys};
-use support::someone::{Someone, asked, contacts, server};
+use support::victim::{Victim, asked, contacts, server};
 
 fn without_acks(frame: ClientFrame) -> Vec<ClientFrame> {
     if matches!(frame.op, ClientOp::Ack(_)) { Vec::new() } else { vec![frame] }
@@ -53,7 +53,7 @@ async fn an_unshown_message_is_told_again_after_a_crash() {
 #[tokio::test]
 async fn nothing_is_signed_for_another_domain() {
     let server = server();
-    let mut bob = Someone::register(&server, "bob").await;
+    let mut bob = Victim::register(&server, "bob").await;
     bob.close().await;
     let hellos = Arc::new(Mutex::new(0));
     let seen = Arc::clone(&hellos);
@@ -143,13 +143,13 @@ async fn a_changed_message_is_not_shown_and_its_sender_learns_why() {
 #[tokio::test]
 async fn another_log_in_the_place_of_a_contact_s_is_refused() {
     let server = server();
-    let alice = Someone::register(&server, "alice").await;
-    let mallory = Someone::register(&server, "mallory").await;
-    let bob = Someone::register(&server, "bob").await;
+    let alice = Victim::register(&server, "alice").await;
+    let mallory = Victim::register(&server, "mallory").await;
+    let bob = Victim::register(&server, "bob").await;
     let path = format!("/v1/users/{}/log", mallory.user.to_base64url());
     let log: Arc<Mutex<Option<LogEntries>>> = Arc::default();
     // Mallory's log, as carol learns it from an ordinary request.
-    let mut carol = Someone::register(&server, "carol").await;
+    let mut carol = Victim::register(&server, "carol").await;
     let keep = Arc::clone(&log);
     carol.evil.rule(|rules| {
         rules.reply = Box::new(move |call, reply| {

@@ -16,7 +16,8 @@ use hushwire_wire::http::{AuthAnswer, AuthChallenge, Problem, ProblemCode, Regis
 use hushwire_wire::{Encoding, Sealed, UserId};
 
 use crate::scene::Scene;
-use crate::support::insider::{History, sign};
+use crate::support::forge::sign;
+use crate::support::insider::History;
 use crate::support::person::{Person, both_suites, bundle, now_ms, random};
 use crate::support::{Http, Socket};
 

@@ -9,9 +9,9 @@ use hushwire_wire::DeviceId;
 use hushwire_wire::http::ProblemCode;
 
 use crate::scene::Scene;
-use crate::support::insider::{Epoch, identity_x25519};
+use crate::support::forge::{Epoch, identity_x25519};
 use crate::support::person::{now_ms, random, random_array};
-use crate::support::someone::HOUR_MS;
+use crate::support::victim::HOUR_MS;
 
 /// 1, 2: whoever lacks the creator's identity secret cannot make a wrap; whoever has it cannot
 /// make one for another device or another epoch.

@@ -6,9 +6,9 @@ use hushwire_identity::hash::{Label, kdf};
 use hushwire_wire::DeviceId;
 
 use crate::scene::Scene;
-use crate::support::insider::{Epoch, prekey_secrets};
-use crate::support::someone::DAY_MS;
+use crate::support::forge::{Epoch, prekey_secrets};
 use crate::support::stolen::{EPOCHS, PREKEYS, Stolen, contains, raw};
+use crate::support::victim::DAY_MS;
 
 /// `SK` of a counter.
 fn skipped(epoch: &Epoch, device: &DeviceId, counter: u32) -> [u8; 32] {

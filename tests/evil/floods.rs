@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::scene::Scene;
 use crate::support::Server;
 use crate::support::evil::PATIENCE;
-use crate::support::insider::Epoch;
+use crate::support::forge::Epoch;
 
 /// So often Mallory may post while nothing changed (CRYPTO, F22).
 const AN_HOUR: usize = 6;

@@ -12,9 +12,9 @@ use hushwire_wire::{Encoding, EpochId, Reject, Sealed};
 
 use crate::scene::Scene;
 use crate::support::evil::Evil;
-use crate::support::insider::{Epoch, open_wrap};
+use crate::support::forge::{Epoch, open_wrap};
 use crate::support::person::now_ms;
-use crate::support::someone::{Someone, alarms, contacts, server};
+use crate::support::victim::{Victim, alarms, contacts, server};
 
 /// What the client sent, and how often it is told that its epoch is stale, which is a lie.
 #[derive(Clone, Default)]
@@ -52,7 +52,7 @@ impl Sends {
 }
 
 /// Bob sends, and it is accepted.
-async fn sends(bob: &mut Someone, text: &str) {
+async fn sends(bob: &mut Victim, text: &str) {
     let id = bob.client.send_text("mallory", text).await.unwrap();
     let accepted = |event: &Event| matches!(event, Event::Accepted { id: i, .. } if *i == id);
     bob.until(|event| accepted(event).then_some(())).await;

@@ -5,13 +5,13 @@
 use hushwire_client::{Code, Event};
 
 use crate::scene::Scene;
-use crate::support::someone::{DAY_MS, HOUR_MS, Moved, Someone, alarms, server};
+use crate::support::victim::{DAY_MS, HOUR_MS, Moved, Victim, alarms, server};
 
 /// Alice and bob, contacts, so many days ago.
-async fn days_ago(server: &crate::support::Server, days: u64) -> (Someone, Someone) {
+async fn days_ago(server: &crate::support::Server, days: u64) -> (Victim, Victim) {
     let clock = Moved::behind(days * DAY_MS);
-    let mut bob = Someone::register_at(server, "bob", clock.beside()).await;
-    let mut alice = Someone::register_at(server, "alice", clock).await;
+    let mut bob = Victim::register_at(server, "bob", clock.beside()).await;
+    let mut alice = Victim::register_at(server, "alice", clock).await;
     alice.client.contacts_add("bob").await.unwrap();
     bob.until(|event| matches!(event, Event::ContactRequest { .. }).then_some(())).await;
     bob.client.contacts_accept("alice").await.unwrap();
@@ -19,14 +19,14 @@ async fn days_ago(server: &crate::support::Server, days: u64) -> (Someone, Someo
     (alice, bob)
 }
 
-async fn forward(someone: &mut Someone, by_ms: u64) {
-    someone.close().await;
-    someone.clock.forward(by_ms);
-    someone.start();
-    someone.connected().await;
+async fn forward(victim: &mut Victim, by_ms: u64) {
+    victim.close().await;
+    victim.clock.forward(by_ms);
+    victim.start();
+    victim.connected().await;
 }
 
-async fn accepted(alice: &mut Someone, text: &str) {
+async fn accepted(alice: &mut Victim, text: &str) {
     let id = alice.client.send_text("bob", text).await.unwrap();
     alice
         .until(|event| matches!(event, Event::Accepted { id: i, .. } if *i == id).then_some(()))

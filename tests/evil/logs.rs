@@ -9,9 +9,10 @@ use hushwire_identity::{DeviceKind, Head, LogPoint, Payload, Prekey, day_of, saf
 use hushwire_wire::http::Prekeys;
 
 use crate::scene::Scene;
-use crate::support::insider::{Epoch, History};
+use crate::support::forge::Epoch;
+use crate::support::insider::History;
 use crate::support::person::{both_suites, bundle, now_ms, random};
-use crate::support::someone::{Someone, alarms};
+use crate::support::victim::{Victim, alarms};
 
 fn key() -> DeviceKey {
     DeviceKey::generate(&mut random).unwrap()
@@ -212,7 +213,7 @@ async fn a_fork_that_a_new_contact_is_shown_changes_the_safety_number() {
     let forked = two.history.and(two.history.add(&stolen, &key()));
     let mallory = &two.scene.mallory.person;
     for (name, shown) in [("carol", &revoked), ("dora", &forked)] {
-        let mut new = Someone::register(&two.scene.server, name).await;
+        let mut new = Victim::register(&two.scene.server, name).await;
         new.evil.show(&shown.path(), &shown.entries());
         let prekeys = Prekeys { prekeys: vec![bundle(&two.prekeys[0])] };
         new.evil.show(&shown.path().replace("/log", "/prekeys"), &prekeys);

@@ -5,13 +5,14 @@ use hushwire_wire::Sealed;
 use hushwire_wire::frame::Message;
 
 use crate::support::Server;
-use crate::support::insider::{Insider, Letter, Parts, content};
+use crate::support::forge::{Letter, Parts};
+use crate::support::insider::{Insider, content};
 use crate::support::person::random_array;
-use crate::support::someone::{Someone, contacts, server};
+use crate::support::victim::{Victim, contacts, server};
 
-async fn scene() -> (Server, Someone, Insider) {
+async fn scene() -> (Server, Victim, Insider) {
     let server = server();
-    let mut bob = Someone::register(&server, "bob").await;
+    let mut bob = Victim::register(&server, "bob").await;
     let mallory = Insider::befriend(&server, "mallory", &mut bob).await;
     (server, bob, mallory)
 }
@@ -156,7 +157,7 @@ async fn a_thousand_messages_backwards_are_shown_once_each() {
 #[tokio::test]
 async fn a_message_does_not_pass_for_another_s() {
     let server = server();
-    let mut bob = Someone::register(&server, "bob").await;
+    let mut bob = Victim::register(&server, "bob").await;
     let mallory = Insider::befriend(&server, "mallory", &mut bob).await;
     let carol = Insider::befriend(&server, "carol", &mut bob).await;
     let from_mallory = mallory.text(&mallory.epoch, 0, "I am mallory");
@@ -210,7 +211,7 @@ async fn what_does_not_fit_its_class_is_dropped() {
     let (_server, mut bob, mallory) = scene().await;
     let epoch = mallory.epoch.clone();
     let mut counter = 0;
-    let mut drops = async |bob: &mut Someone, class: u8, padded: Vec<u8>| {
+    let mut drops = async |bob: &mut Victim, class: u8, padded: Vec<u8>| {
         let letter = Letter { class, padded, ..mallory.letter(&epoch, counter, "") };
         let message = mallory.deliver(&epoch, &epoch.seal(&letter));
         let before = bob.texts("mallory").await;

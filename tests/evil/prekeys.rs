@@ -12,14 +12,15 @@ use hushwire_wire::http::Prekeys;
 
 use crate::scene::Scene;
 use crate::support::Server;
-use crate::support::insider::{History, sign};
+use crate::support::forge::sign;
+use crate::support::insider::History;
 use crate::support::person::{Person, both_suites, bundle, now_ms, plain_suite, random};
-use crate::support::someone::{Someone, alarms, server};
+use crate::support::victim::{Victim, alarms, server};
 
 /// Mallory asks, bob has not answered.
-async fn asked() -> (Server, Someone, Person) {
+async fn asked() -> (Server, Victim, Person) {
     let server = server();
-    let mut bob = Someone::register(&server, "bob").await;
+    let mut bob = Victim::register(&server, "bob").await;
     let mallory = Person::register(&server.http(), "mallory").await;
     assert!(mallory.ask(&mallory.request("bob")).await.status.is_success());
     bob.until(|event| matches!(event, Event::ContactRequest { .. }).then_some(())).await;

@@ -15,9 +15,9 @@ use hushwire_wire::frame::{Message, ServerOp};
 use hushwire_wire::http::EpochBundle;
 
 use crate::support::Server;
-use crate::support::insider::{Epoch, exchange, prekey_secrets, unseal};
+use crate::support::forge::{Epoch, exchange, prekey_secrets, unseal};
 use crate::support::person::{Person, both_suites, plain_suite};
-use crate::support::someone::{Someone, server};
+use crate::support::victim::{Victim, server};
 
 /// What passed between bob, with the SDK, and Mallory, who later reveals her secrets.
 struct Recorded {
@@ -31,7 +31,7 @@ struct Recorded {
 
 impl Recorded {
     async fn under(server: &Server, suites: Suites) -> Self {
-        let mut bob = Someone::register(server, "bob").await;
+        let mut bob = Victim::register(server, "bob").await;
         let mallory = Person::register_with(&server.http(), "mallory", suites).await;
         assert!(mallory.ask(&mallory.request("bob")).await.status.is_success());
         bob.until(|event| matches!(event, Event::ContactRequest { .. }).then_some(())).await;

@@ -5,12 +5,13 @@ use hushwire_client::Code;
 use hushwire_wire::http::{EpochPost, ProblemCode};
 
 use crate::support::Server;
-use crate::support::insider::{Epoch, Insider};
-use crate::support::someone::{Someone, alarms, server};
+use crate::support::forge::Epoch;
+use crate::support::insider::Insider;
+use crate::support::victim::{Victim, alarms, server};
 
 pub(crate) struct Scene {
     pub(crate) server: Server,
-    pub(crate) bob: Someone,
+    pub(crate) bob: Victim,
     pub(crate) mallory: Insider,
     /// The number of the next epoch.
     pub(crate) next: u32,
@@ -22,7 +23,7 @@ impl Scene {
     }
 
     pub(crate) async fn set_before(server: Server) -> Self {
-        let mut bob = Someone::register(&server, "bob").await;
+        let mut bob = Victim::register(&server, "bob").await;
         let mallory = Insider::befriend(&server, "mallory", &mut bob).await;
         Self { server, bob, mallory, next: 1 }
     }

@@ -14,9 +14,9 @@ use crate::doors::{
     added, entry_refused, entry_taken, genesis, hello, honest, prekey, shown_prekey, token,
 };
 use crate::scene::Scene;
-use crate::support::insider::sign;
+use crate::support::forge::sign;
 use crate::support::person::{Person, random, random_array};
-use crate::support::someone::server;
+use crate::support::victim::server;
 
 fn key() -> DeviceKey {
     DeviceKey::generate(&mut random).unwrap()

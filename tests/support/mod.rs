@@ -4,13 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
 pub mod evil;
+pub mod forge;
 pub mod http;
 pub mod insider;
 pub mod person;
 pub mod server;
 pub mod socket;
-pub mod someone;
 pub mod stolen;
+pub mod victim;
 
 pub use http::Http;
 #[allow(unused_imports, reason = "each test file uses its own part")]

@@ -68,7 +68,7 @@ impl Clock for Moved {
 }
 
 /// See the module.
-pub struct Someone {
+pub struct Victim {
     pub home: TempDir,
     pub evil: Evil,
     pub clock: Arc<Moved>,
@@ -86,7 +86,7 @@ pub struct State {
     history: Vec<Message>,
 }
 
-impl Someone {
+impl Victim {
     /// Registered and signed in.
     pub async fn register(server: &Server, name: &str) -> Self {
         Self::register_at(server, name, Moved::behind(0)).await
@@ -100,9 +100,9 @@ impl Someone {
         device.register(&outside, &server.url, name).await.unwrap();
         let (client, events) = device.start(outside).unwrap();
         let user = client.account().await.unwrap().user;
-        let mut someone = Self { home, evil, clock, client, events, user };
-        someone.connected().await;
-        someone
+        let mut victim = Self { home, evil, clock, client, events, user };
+        victim.connected().await;
+        victim
     }
 
     /// Starts again on the same store, as after a crash: nothing is said to the server.
@@ -258,16 +258,16 @@ pub fn server() -> Server {
 }
 
 /// Alice asks; bob has the request.
-pub async fn asked(server: &Server) -> (Someone, Someone) {
-    let alice = Someone::register(server, "alice").await;
-    let mut bob = Someone::register(server, "bob").await;
+pub async fn asked(server: &Server) -> (Victim, Victim) {
+    let alice = Victim::register(server, "alice").await;
+    let mut bob = Victim::register(server, "bob").await;
     alice.client.contacts_add("bob").await.unwrap();
     bob.until(|event| matches!(event, Event::ContactRequest { .. }).then_some(())).await;
     (alice, bob)
 }
 
 /// Alice and bob are contacts.
-pub async fn contacts(server: &Server) -> (Someone, Someone) {
+pub async fn contacts(server: &Server) -> (Victim, Victim) {
     let (mut alice, bob) = asked(server).await;
     bob.client.contacts_accept("alice").await.unwrap();
     alice.until(|event| matches!(event, Event::ContactAccepted { .. }).then_some(())).await;

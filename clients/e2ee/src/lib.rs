@@ -8,6 +8,7 @@
 
 pub mod content;
 pub mod epoch;
+pub mod file;
 pub mod key;
 pub mod message;
 pub mod prekey;

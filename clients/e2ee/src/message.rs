@@ -236,7 +236,7 @@ impl EpochState {
     }
 
     /// The key for a counter, and what the chain becomes: derived on a copy.
-    fn step(&self, sender: u8, lane: u8, counter: u32) -> Result<Step, OpenError> {
+    pub(crate) fn step(&self, sender: u8, lane: u8, counter: u32) -> Result<Step, OpenError> {
         let window = match lane {
             LANE_DURABLE => SKIP_DURABLE,
             LANE_EPHEMERAL => SKIP_EPHEMERAL,

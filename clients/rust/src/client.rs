@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hushwire_identity::Handle;
+use hushwire_identity::{ContactLink, Handle};
 use hushwire_wire::{DeviceId, Encoding, UserId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,7 +12,6 @@ use crate::engine::{self, Engine, Parts};
 use crate::error::ClientError;
 use crate::event::{EVENTS_MAX, Event};
 use crate::key::StoreKey;
-use crate::link::ContactLink;
 use crate::ports::{Clock, Random, SystemClock, SystemRandom};
 use crate::record::{self, Message, Standing};
 use crate::said::{Id, Said};

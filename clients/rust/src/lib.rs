@@ -40,7 +40,6 @@ pub mod error;
 pub mod event;
 mod inbox;
 pub mod key;
-pub mod link;
 pub mod outbox;
 pub mod ports;
 pub mod record;
@@ -53,7 +52,7 @@ pub use client::{Account, Client, ContactCard, Device, OutboxStatus, Outside, Sa
 pub use error::ClientError;
 pub use event::Event;
 pub use hushwire_e2ee::Zeroizing;
-pub use hushwire_identity::Code;
+pub use hushwire_identity::{Code, ContactLink, contact_link};
 pub use hushwire_wire::{Encoding, UserId};
 pub use key::{KeyFileError, StoreKey};
 pub use record::{Message, Stage, Standing};

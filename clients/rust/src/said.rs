@@ -82,15 +82,16 @@ impl Said {
         }
     }
 
-    /// From a body that was opened.
+    /// From a body that was opened; `None` for what this client does not show yet.
     #[must_use]
-    pub fn from_body(body: Body) -> Self {
+    pub fn from_body(body: Body) -> Option<Self> {
         let ids = |of: Vec<ContentId>| of.into_iter().map(Id).collect();
-        match body {
+        Some(match body {
             Body::Text { reply_to, text } => Self::Text { text, reply_to: reply_to.map(Id) },
             Body::Receipt { kind: ReceiptKind::Read, of } => Self::Read { of: ids(of) },
             Body::Receipt { kind: ReceiptKind::Delivered, of } => Self::Delivered { of: ids(of) },
-        }
+            _ => return None,
+        })
     }
 
     /// Whether the 10-second rule counts it.
@@ -125,7 +126,7 @@ mod tests {
         ] {
             let json = serde_json::to_vec(&said).unwrap();
             assert_eq!(serde_json::from_slice::<Said>(&json).unwrap(), said);
-            assert_eq!(Said::from_body(said.to_body()), said);
+            assert_eq!(Said::from_body(said.to_body()), Some(said));
         }
         assert_eq!(Id::from_text(&id.to_string()), Some(id));
         assert_eq!(Id::from_text("short"), None);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hushwire_client::link::ContactLink;
+use hushwire_client::ContactLink;
 
 use crate::failure::Failure;
 use crate::home::{self, Home, Unlock};

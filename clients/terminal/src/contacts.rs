@@ -2,8 +2,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
-use hushwire_client::link::ContactLink;
-use hushwire_client::{ClientError, ContactCard, Safety, Standing};
+use hushwire_client::{ClientError, ContactCard, ContactLink, Safety, Standing};
 use serde::Serialize;
 
 use crate::escape;
@@ -213,8 +212,7 @@ mod tests {
 
     #[test]
     fn links_are_called_by_their_name() {
-        let link =
-            hushwire_client::link::contact_link("bob", "x.org", &hushwire_client::UserId([1; 32]));
+        let link = hushwire_client::contact_link("bob", "x.org", &hushwire_client::UserId([1; 32]));
         assert_eq!(handle(&link), "bob");
         assert_eq!(handle("bob"), "bob");
     }

@@ -2,12 +2,11 @@
 
 use hushwire_e2ee::ContentId;
 use hushwire_e2ee::content::TEXT_MAX;
-use hushwire_identity::safety_number;
+use hushwire_identity::{contact_link, safety_number};
 
 use super::Engine;
 use crate::client::{Account, Command, ContactCard, OutboxStatus, Safety, Waiting};
 use crate::error::ClientError;
-use crate::link::contact_link;
 use crate::ports::random_bytes;
 use crate::record::{Message, Point, Stage, Standing, place, to_json};
 use crate::said::{Id, Said};

@@ -2,7 +2,7 @@
 //! (CRYPTO 9). Whatever the server shows is verified and pinned before it is used.
 
 use hushwire_identity::{
-    Code, ContactRequest, DeviceLog, Handle, Pin, Prekey, PrekeyError, Reason,
+    Code, ContactLink, ContactRequest, DeviceLog, Handle, Pin, Prekey, PrekeyError, Reason,
 };
 use hushwire_wire::http::{
     self, Contact, ContactAccept, ContactAsk, ContactAsked, ContactState, Contacts, LogEntries,
@@ -13,7 +13,6 @@ use hushwire_wire::{RequestId, Sealed, UserId};
 use super::Engine;
 use crate::error::ClientError;
 use crate::event::{Event, alarm};
-use crate::link::ContactLink;
 use crate::ports::random_bytes;
 use crate::record::{Asked, EpochNote, Peer, Standing, to_json};
 use crate::store::{Batch, Space};

@@ -185,7 +185,8 @@ impl Engine {
         }
         let is_mine = opened.user == self.account.user;
         let id = Id(content.id);
-        match Said::from_body(content.body) {
+        let Some(said) = Said::from_body(content.body) else { return Ok(None) };
+        match said {
             Said::Text { text, reply_to } => {
                 batch.put_until(Space::Content, &key, remembered, Vec::new());
                 let from =

@@ -14,7 +14,7 @@ use super::Engine;
 use crate::error::ClientError;
 use crate::event::{Event, alarm};
 use crate::ports::random_bytes;
-use crate::record::{Asked, EpochNote, Peer, Standing, to_json};
+use crate::record::{Asked, EpochNote, Peer, Standing, Talk, to_json};
 use crate::store::{Batch, Space};
 use crate::transport::Method;
 
@@ -235,6 +235,7 @@ impl Engine {
             messages: known.map_or(0, |peer| peer.messages),
             prekeys: known.map(|peer| peer.prekeys.clone()).unwrap_or_default(),
             forked: false,
+            talk: Talk::default(),
         }
     }
 

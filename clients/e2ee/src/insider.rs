@@ -135,7 +135,16 @@ fn unknown_types_and_mismatches_use_their_counter_up() {
     let sealed = alice.seal_padded(Class::Edit, 0, &padded, [1; 16]).unwrap();
     let bytes = deliver(&alice, &sealed, &bob);
     assert_eq!(bob.open(&bytes, NOW).unwrap().content, Received::Mismatch(1));
-    assert_eq!((bob.skipped(), bob.seen()[usize::from(alice.me())]), (0, 2));
+    // A self-sync is for the own devices, and no other user's.
+    let body = crate::Body::SelfSync { kind: crate::content::SyncKind::Marks, payload: vec![1] };
+    let sync = crate::Content { body, ..text("") };
+    let refused = alice.seal(Class::Control, 0, &sync, [1; 16]);
+    assert_eq!(refused, Err(SealError::Content(crate::ContentError::Pairing)));
+    let padded = sync.to_padded().unwrap();
+    let sealed = alice.seal_padded(Class::Control, 0, &padded, [1; 16]).unwrap();
+    let bytes = deliver(&alice, &sealed, &bob);
+    assert_eq!(bob.open(&bytes, NOW).unwrap().content, Received::Mismatch(7));
+    assert_eq!((bob.skipped(), bob.seen()[usize::from(alice.me())]), (0, 3));
 }
 
 #[test]

@@ -136,7 +136,8 @@ impl EpochState {
         content: &Content,
         random: [u8; 16],
     ) -> Result<SealedMessage, SealError> {
-        if content.body.class_and_lane() != (class, lane) {
+        let is_self_pair = self.header().b.is_none();
+        if content.body.class_and_lane() != (class, lane) || !content.body.fits_pair(is_self_pair) {
             return Err(SealError::Content(ContentError::Pairing));
         }
         if !content.seen.is_empty() && content.seen.len() != self.header().roster.len() {
@@ -232,7 +233,13 @@ impl EpochState {
             let error = LayoutError::new("content.m", "the roster's size");
             return Err(OpenError::Content(ContentError::Layout(error)));
         }
-        Ok(received)
+        // Another user's self-sync would speak for the own devices.
+        match received {
+            Received::Content(content) if !content.body.fits_pair(self.header().b.is_none()) => {
+                Ok(Received::Mismatch(content.body.kind()))
+            }
+            received => Ok(received),
+        }
     }
 
     /// The key for a counter, and what the chain becomes: derived on a copy.

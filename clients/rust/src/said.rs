@@ -161,7 +161,10 @@ impl Said {
             }
             Body::Edit { target, rev, text } => Self::Edit { target: Id(target), rev, text },
             Body::Remove { target } => Self::Remove { target: Id(target) },
-            Body::Reaction { target, symbol } => Self::React { target: Id(target), symbol },
+            Body::Reaction { target, symbol } => {
+                let symbol = content::first_grapheme(&symbol).to_owned();
+                Self::React { target: Id(target), symbol }
+            }
             Body::Timer { seconds } => Self::Timer { seconds },
             Body::Profile { name } => Self::Profile { name },
             Body::Typing { on } => Self::Typing { on },

@@ -1,6 +1,6 @@
 //! `hush edit`, `remove`, `react`, `timer` and `profile`: acts on what was said.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use hushwire_client::{Act, ClientError, Event, Id};
@@ -181,9 +181,17 @@ async fn done(
     way: &Way,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    show(line, way.json, &Progress::default(), out)?;
+    let mut progress = Progress::default();
+    show(line, way.json, &progress, out)?;
     match told {
-        Some(id) => follow(session, id, way, Progress::default(), out).await,
+        Some(id) => {
+            if let Line::Edited { text, .. } = line {
+                // So that its way has words.
+                let queued = Line::Queued { id, to: "", text, items: &[] };
+                progress.take(&queued, Instant::now());
+            }
+            follow(session, id, way, progress, out).await
+        }
         None => Ok(()),
     }
 }
@@ -213,7 +221,7 @@ pub(crate) async fn profile(
         out.json(&Me { profile: shown })?;
     } else {
         out.line(&match shown {
-            Some(name) => format!("Your contacts see you as {}.", escape::line(name)),
+            Some(name) => format!("Your contacts see: {}", escape::line(name)),
             None => "Your contacts see your username only.".to_owned(),
         })?;
     }

@@ -45,7 +45,7 @@ impl<'a> From<&'a Message> for Entry<'a> {
             at_ms: message.at_ms,
             reply_to: message.reply_to,
             stage: message.stage,
-            edited: message.since.edit.is_some(),
+            edited: message.since.edit.is_some() && !message.since.removed,
             removed: message.since.removed,
             reactions: &message.since.reactions,
             gone_ms: message.since.gone_ms,

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::call::Call;
 use super::file::FileContent;
-use super::reaction::{read_reaction, write_reaction};
+use super::reaction::{is_reaction, read_reaction, write_reaction};
 use super::receipt::{ReceiptKind, read_receipt, write_receipt};
 use super::sync::SyncKind;
 use super::text::{Item, read_batch, read_name, read_text, write_batch, write_name, write_text};
@@ -157,6 +157,15 @@ impl Body {
             | Self::File(_)
             | Self::SelfSync { .. }
             | Self::Batch(_) => CONTENT_MAX,
+        }
+    }
+
+    /// What a sender owes beside the layout.
+    pub(super) fn check_sent(&self) -> Result<(), ContentError> {
+        match self {
+            Self::Reaction { symbol, .. } if !is_reaction(symbol) => Err(ContentError::Size),
+            Self::Batch(items) => items.iter().try_for_each(|item| item.body.check_sent()),
+            _ => Ok(()),
         }
     }
 

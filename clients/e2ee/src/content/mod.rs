@@ -25,7 +25,7 @@ mod text;
 pub use body::Body;
 pub use call::{Call, CallKind};
 pub use file::{FileContent, THUMBNAIL_MAX};
-pub use reaction::{REACTION_MAX, is_reaction};
+pub use reaction::{REACTION_MAX, first_grapheme, is_reaction};
 pub use receipt::{RECEIPT_IDS_MAX, ReceiptKind};
 pub use sync::SyncKind;
 pub use text::{BATCH_MAX, EDIT_MAX, Item, NAME_MAX, TEXT_MAX};
@@ -85,7 +85,8 @@ pub enum Received {
     Content(Content),
     /// A type, or a self-sync of a kind, that is not known here.
     UnknownType(u8),
-    /// A known type that does not fit class and lane, or a file of another size than its class.
+    /// A known type that does not fit class and lane, a file of another size than its class, or a
+    /// self-sync from another user.
     Mismatch(u8),
 }
 
@@ -99,7 +100,7 @@ pub enum ContentError {
     #[error("the content has a size that is not allowed")]
     Size,
     /// The type does not fit class and lane.
-    #[error("the type does not fit class and lane")]
+    #[error("the type does not fit class, lane or pair")]
     Pairing,
 }
 
@@ -107,8 +108,8 @@ impl Content {
     /// The layout, zero-filled to the smallest size of [`PADDED`].
     ///
     /// # Errors
-    /// [`ContentError::Size`] for a body past one of its limits or its type's, and for more than
-    /// 16 counts in `seen`; [`ContentError::Layout`] for a body that no reader would take.
+    /// [`ContentError::Size`] for a body past one of its limits or its type's, a reaction that is
+    /// not one grapheme, and for more than 16 counts in `seen`; [`ContentError::Layout`] for a body that no reader would take.
     pub fn to_padded(&self) -> Result<Zeroizing<Vec<u8>>, ContentError> {
         let body = self.body.to_bytes()?;
         let m = u8::try_from(self.seen.len()).map_err(|_| ContentError::Size)?;
@@ -116,6 +117,7 @@ impl Content {
             return Err(ContentError::Size);
         }
         self.body.check(self.sent_ms)?;
+        self.body.check_sent()?;
         let len = CONTENT_OVERHEAD + 4 * self.seen.len() + body.len();
         let size = PADDED.into_iter().find(|size| *size >= len).ok_or(ContentError::Size)?;
         if size > self.body.padded_max() {

@@ -1,4 +1,5 @@
-//! Reactions: one grapheme beside another's words.
+//! Reactions: one grapheme beside another's words. That it is one is the sender's duty, since what
+//! a grapheme is depends on the version of Unicode; a recipient shows the first.
 
 use hushwire_wire::layout::{LayoutError, Reader, Writer};
 use unicode_segmentation::UnicodeSegmentation;
@@ -17,12 +18,18 @@ pub fn is_reaction(symbol: &str) -> bool {
     symbol.len() <= REACTION_MAX && symbol.graphemes(true).nth(1).is_none()
 }
 
+/// The part of a received reaction that is shown.
+#[must_use]
+pub fn first_grapheme(symbol: &str) -> &str {
+    symbol.graphemes(true).next().unwrap_or_default()
+}
+
 pub(super) fn write_reaction(
     w: &mut Writer,
     target: ContentId,
     symbol: &str,
 ) -> Result<(), ContentError> {
-    if !is_reaction(symbol) {
+    if symbol.len() > REACTION_MAX {
         return Err(ContentError::Size);
     }
     w.raw(&target.0).v8(symbol.as_bytes());
@@ -32,8 +39,8 @@ pub(super) fn write_reaction(
 pub(super) fn read_reaction(r: &mut Reader<'_>) -> Result<(ContentId, String), LayoutError> {
     let target = ContentId(r.array("reaction.target")?);
     let symbol = super::body::utf8(r.v8("reaction.symbol")?, "reaction.symbol")?;
-    if !is_reaction(&symbol) {
-        return Err(LayoutError::new("reaction.symbol", "one grapheme of at most 64 bytes"));
+    if symbol.len() > REACTION_MAX {
+        return Err(LayoutError::new("reaction.symbol", "at most 64 bytes"));
     }
     Ok((target, symbol))
 }

@@ -52,8 +52,7 @@ impl Engine {
         batch: &mut Batch,
     ) -> Result<Meaning, StoreError> {
         let mut meaning = Meaning::default();
-        // Unknown types and mismatches are dropped silently; their counter is used up. So is a
-        // self-sync that is not from oneself.
+        // Unknown types and mismatches are dropped silently; their counter is used up.
         let Received::Content(content) = opened.content else { return Ok(meaning) };
         let Some(said) = Said::from_body(content.body) else { return Ok(meaning) };
         let (user, device) = (opened.user, opened.device);

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use hushwire_e2ee::content::{FileContent, Item, SyncKind};
+use hushwire_e2ee::content::{FileContent, Item};
 use hushwire_e2ee::file::FileKey;
 use hushwire_e2ee::{Body, Content, ContentId, History, Offered, Party};
 use hushwire_wire::message::Upload;
@@ -488,8 +488,6 @@ async fn typing_is_told_and_kept_nowhere() {
 #[tokio::test]
 async fn what_this_client_does_not_use_is_dropped_and_fills_its_counter() {
     let mut talk = Talk::new();
-    // Another's self-sync would speak for the own devices.
-    talk.says(1, Body::SelfSync { kind: SyncKind::Marks, payload: vec![1] }).await;
     let file = FileContent {
         mime: String::new(),
         name: String::new(),

@@ -6,11 +6,11 @@ mod support;
 
 use hushwire_client::{ClientError, Event, Id, Message, Stage};
 use support::Server;
-use support::someone::{Someone, contacts};
+use support::talker::{Talker, contacts};
 
 const FAST: &[(&str, &str)] = &[("limits.message_interval_ms", "0")];
 
-async fn edited(someone: &mut Someone, id: Id) -> Message {
+async fn edited(someone: &mut Talker, id: Id) -> Message {
     someone
         .until(|event| match event {
             Event::Edited(message) if message.id == id => Some(message.clone()),
@@ -19,13 +19,13 @@ async fn edited(someone: &mut Someone, id: Id) -> Message {
         .await
 }
 
-async fn removed(someone: &mut Someone, id: Id) {
+async fn removed(someone: &mut Talker, id: Id) {
     someone
         .until(|event| matches!(event, Event::Removed { id: i, .. } if *i == id).then_some(()))
         .await;
 }
 
-async fn reacted(someone: &mut Someone, id: Id) -> String {
+async fn reacted(someone: &mut Talker, id: Id) -> String {
     someone
         .until(|event| match event {
             Event::Reacted { id: i, symbol, .. } if *i == id => Some(symbol.clone()),
@@ -34,7 +34,7 @@ async fn reacted(someone: &mut Someone, id: Id) -> String {
         .await
 }
 
-async fn message(someone: &Someone, with: &str, id: Id) -> Message {
+async fn message(someone: &Talker, with: &str, id: Id) -> Message {
     let history = someone.client.history(with, 100).await.unwrap();
     history.into_iter().find(|message| message.id == id).unwrap()
 }
@@ -190,7 +190,7 @@ async fn a_profile_name_reaches_contacts_and_later_ones() {
     let card = &bob.client.contacts().await.unwrap()[0];
     assert_eq!(card.profile.as_deref(), Some("Alice A."));
     // Somebody who becomes a contact later is told, too.
-    let mut carol = Someone::register(&server, "carol", hushwire_client::Encoding::Cbor).await;
+    let mut carol = Talker::register(&server, "carol", hushwire_client::Encoding::Cbor).await;
     carol.client.contacts_add("alice").await.unwrap();
     alice.until(|event| matches!(event, Event::ContactRequest { .. }).then_some(())).await;
     alice.client.contacts_accept("carol").await.unwrap();

@@ -6,7 +6,7 @@ mod support;
 
 use hushwire_client::{Device, Encoding, Event, KdfCost, Standing, StoreKey, Zeroizing};
 use support::Server;
-use support::someone::{contacts, outside};
+use support::talker::{contacts, outside};
 
 #[tokio::test]
 async fn two_people_talk() {

@@ -6,7 +6,7 @@ pub mod http;
 pub mod person;
 pub mod server;
 pub mod socket;
-pub mod someone;
+pub mod talker;
 
 pub use http::Http;
 #[allow(unused_imports, reason = "each test file uses its own part")]

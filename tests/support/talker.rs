@@ -1,4 +1,4 @@
-//! Somebody with the real SDK: a home folder and, at times, a running client.
+//! Somebody who talks with the real SDK: a home folder and, at times, a running client.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::Server;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
-pub struct Someone {
+pub struct Talker {
     home: TempDir,
     url: String,
     encoding: Encoding,
@@ -27,7 +27,7 @@ pub struct Someone {
     pub shown: Vec<String>,
 }
 
-impl Someone {
+impl Talker {
     pub async fn register(server: &Server, name: &str, encoding: Encoding) -> Self {
         let home = tempfile::tempdir().unwrap();
         let outside = outside(&server.url, encoding);
@@ -113,9 +113,9 @@ pub fn outside(url: &str, encoding: Encoding) -> Outside {
 }
 
 /// Alice and bob, who are contacts.
-pub async fn contacts(server: &Server) -> (Someone, Someone) {
-    let mut alice = Someone::register(server, "alice", Encoding::Cbor).await;
-    let mut bob = Someone::register(server, "bob", Encoding::Json).await;
+pub async fn contacts(server: &Server) -> (Talker, Talker) {
+    let mut alice = Talker::register(server, "alice", Encoding::Cbor).await;
+    let mut bob = Talker::register(server, "bob", Encoding::Json).await;
     alice.client.contacts_add("bob").await.unwrap();
     bob.until(|event| {
         matches!(event, Event::ContactRequest { handle, .. } if handle == "alice").then_some(())

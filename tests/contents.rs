@@ -28,7 +28,7 @@ async fn removed(someone: &mut Talker, id: Id) {
 async fn reacted(someone: &mut Talker, id: Id) -> String {
     someone
         .until(|event| match event {
-            Event::Reacted { id: i, symbol, .. } if *i == id => Some(symbol.clone()),
+            Event::Reacted { id: i, reaction, .. } if *i == id => Some(reaction.symbol.clone()),
             _ => None,
         })
         .await
@@ -183,12 +183,14 @@ async fn a_profile_name_reaches_contacts_and_later_ones() {
     let (mut alice, mut bob) = contacts(&server).await;
     alice.client.set_profile("Alice A.").await.unwrap();
     let named = |event: &Event| match event {
-        Event::Profile { handle, name } if handle == "alice" => Some(name.clone()),
+        Event::Profile { handle, name } if handle == "alice" => {
+            Some(name.as_ref().map(|name| name.0.clone()))
+        }
         _ => None,
     };
     assert_eq!(bob.until(named).await.as_deref(), Some("Alice A."));
     let card = &bob.client.contacts().await.unwrap()[0];
-    assert_eq!(card.profile.as_deref(), Some("Alice A."));
+    assert_eq!(card.profile.as_ref().unwrap().0, "Alice A.");
     // Somebody who becomes a contact later is told, too.
     let mut carol = Talker::register(&server, "carol", hushwire_client::Encoding::Cbor).await;
     carol.client.contacts_add("alice").await.unwrap();
@@ -198,5 +200,5 @@ async fn a_profile_name_reaches_contacts_and_later_ones() {
     alice.client.set_profile("").await.unwrap();
     assert_eq!(bob.until(named).await, None);
     assert_eq!(carol.until(named).await, None);
-    assert_eq!(alice.client.profile().await.unwrap(), "");
+    assert_eq!(alice.client.profile().await.unwrap(), None);
 }

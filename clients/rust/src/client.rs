@@ -12,7 +12,7 @@ use crate::engine::{self, Engine, Parts};
 use crate::error::ClientError;
 use crate::event::{EVENTS_MAX, Event};
 use crate::key::StoreKey;
-use crate::message::Message;
+use crate::message::{Message, ProfileName};
 use crate::ports::{Clock, Random, SystemClock, SystemRandom};
 use crate::record::{self, Standing};
 use crate::said::{Id, Said};
@@ -55,7 +55,7 @@ pub struct ContactCard {
     /// The devices cannot be verified: nothing is sent.
     pub blocked: bool,
     /// The name that the contact wants to be shown under. Anybody can take any.
-    pub profile: Option<String>,
+    pub profile: Option<ProfileName>,
     /// For how many seconds messages are kept from now on; 0: for ever.
     pub timer_s: u32,
 }
@@ -162,7 +162,7 @@ pub(crate) enum Command {
     Act(String, Act, Reply<Option<Id>>),
     Timer(String, Reply<u32>),
     SetProfile(String, Reply<()>),
-    Profile(oneshot::Sender<String>),
+    Profile(oneshot::Sender<Option<ProfileName>>),
     History(String, usize, Reply<Vec<Message>>),
     Shown((UserId, u64), Reply<()>),
     Outbox(oneshot::Sender<OutboxStatus>),
@@ -420,11 +420,11 @@ impl Client {
         self.ask(|reply| Command::SetProfile(name.to_owned(), reply)).await?
     }
 
-    /// The name that contacts see; empty if there is none.
+    /// The name that contacts see, if there is one.
     ///
     /// # Errors
     /// [`ClientError::Closed`].
-    pub async fn profile(&self) -> Result<String, ClientError> {
+    pub async fn profile(&self) -> Result<Option<ProfileName>, ClientError> {
         self.ask(Command::Profile).await
     }
 

@@ -3,7 +3,7 @@
 use hushwire_identity::Code;
 use hushwire_wire::UserId;
 
-use crate::message::Message;
+use crate::message::{Message, ProfileName, Reaction};
 use crate::said::Id;
 
 /// Events wait in the channel, at most; past it they are counted and left out
@@ -51,12 +51,10 @@ pub enum Event {
     Reacted {
         /// With whom the conversation is.
         handle: String,
-        /// Who.
-        by: String,
         /// To which.
         id: Id,
-        /// One grapheme; empty: it was taken back.
-        symbol: String,
+        /// Whose it is, and the grapheme; an empty one: it was taken back.
+        reaction: Reaction,
     },
     /// Somebody set how long messages of a conversation are kept from now on.
     TimerSet {
@@ -79,7 +77,7 @@ pub enum Event {
         /// Who.
         handle: String,
         /// `None`: no name any more.
-        name: Option<String>,
+        name: Option<ProfileName>,
     },
     /// A contact is typing, or is not any more.
     Typing {

@@ -58,7 +58,7 @@ pub use hushwire_e2ee::Zeroizing;
 pub use hushwire_identity::{Code, ContactLink, contact_link};
 pub use hushwire_wire::{DeviceId, Encoding, UserId};
 pub use key::{KeyFileError, StoreKey};
-pub use message::{Edit, Message, Reaction, Since, Stage};
+pub use message::{Edit, Message, ProfileName, Reaction, Since, Stage};
 pub use record::Standing;
 pub use said::Id;
 pub use seal::KdfCost;

@@ -95,6 +95,11 @@ pub struct Reaction {
     pub symbol: String,
 }
 
+/// The name that somebody wants to be shown under: anybody can take any. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProfileName(pub String);
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands in references")]
 const fn is_zero(number: &u32) -> bool {
     *number == 0
@@ -177,6 +182,12 @@ impl fmt::Debug for Reaction {
     }
 }
 
+impl fmt::Debug for ProfileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProfileName(..)")
+    }
+}
+
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -245,6 +256,9 @@ mod tests {
         assert!(!shown.contains("canary"));
         assert_eq!(format!("{:?}", message.since.reactions), "[Reaction(..)]");
         assert_eq!(format!("{:?}", edit(1, "canary")), "Edit(..)");
+        let name = Some(ProfileName("canary".to_owned()));
+        let told = crate::Event::Profile { handle: "bob".to_owned(), name };
+        assert!(!format!("{told:?}").contains("canary"));
         let json = to_json(&message);
         assert_eq!(json.capacity(), json.len());
         assert_eq!(from_json::<Message>(&json).unwrap(), message);

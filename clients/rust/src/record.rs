@@ -9,6 +9,7 @@ use hushwire_wire::{DeviceId, EpochId, RequestId, Sealed, UserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::message::ProfileName;
 use crate::store::{Space, Store, StoreError};
 
 /// This device's account.
@@ -95,7 +96,7 @@ pub(crate) struct Talk {
     pub(crate) timer: Timer,
     /// The name that the other one wants to be shown under.
     #[serde(default)]
-    pub(crate) profile: Option<String>,
+    pub(crate) profile: Option<ProfileName>,
     /// The version of the own profile name that was sent to them; 0: none.
     #[serde(default)]
     pub(crate) told_profile: u32,
@@ -128,8 +129,8 @@ impl Timer {
 /// The own profile name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct OwnProfile {
-    /// Empty: none.
-    pub(crate) name: String,
+    /// `None`: none.
+    pub(crate) name: Option<ProfileName>,
     /// Counts the changes, from 1; 0: never set.
     pub(crate) version: u32,
 }

@@ -216,7 +216,7 @@ pub(crate) async fn profile(
         session.client.set_profile(name).await?;
     }
     let name = session.client.profile().await?;
-    let shown = (!name.is_empty()).then_some(name.as_str());
+    let shown = name.as_ref().map(|name| name.0.as_str());
     if what.json {
         out.json(&Me { profile: shown })?;
     } else {

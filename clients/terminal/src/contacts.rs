@@ -76,7 +76,7 @@ pub(crate) async fn list(session: &mut Session, json: bool, out: &mut Out) -> Re
                 standing: card.standing,
                 verified: card.verified,
                 blocked: card.blocked,
-                profile: card.profile.as_deref(),
+                profile: card.profile.as_ref().map(|name| name.0.as_str()),
                 timer_s: (card.timer_s > 0).then_some(card.timer_s),
             })?;
         }
@@ -90,7 +90,7 @@ pub(crate) async fn list(session: &mut Session, json: bool, out: &mut Out) -> Re
         let name = format!("{:width$}", escape::line(&card.handle));
         let mut beside = String::new();
         if let Some(profile) = &card.profile {
-            beside.push_str(&format!("  shown as {}", escape::line(profile)));
+            beside.push_str(&format!("  shown as {}", escape::line(&profile.0)));
         }
         if card.timer_s > 0 {
             beside.push_str(&format!("  messages disappear after {}", span::words(card.timer_s)));

@@ -1,7 +1,7 @@
 //! What happened, as a line: JSON for programs, words for people. The keys of the JSON are a
 //! promise; the help lists them.
 
-use hushwire_client::{Event, Id, Message};
+use hushwire_client::{Event, Id, Message, Reaction};
 use serde::Serialize;
 
 use crate::escape;
@@ -194,7 +194,8 @@ impl<'a> From<&'a Event> for Line<'a> {
                 Self::Edited { id: message.id, from: &message.from, text: &message.text }
             }
             Event::Removed { handle, id } => Self::Removed { id: *id, with: handle },
-            Event::Reacted { handle, by, id, symbol } => {
+            Event::Reacted { handle, id, reaction } => {
+                let Reaction { from: by, symbol } = reaction;
                 Self::Reacted { id: *id, with: handle, by, symbol }
             }
             Event::TimerSet { handle, by, seconds } => {
@@ -202,7 +203,7 @@ impl<'a> From<&'a Event> for Line<'a> {
             }
             Event::Disappeared { handle, id } => Self::Disappeared { id: *id, with: handle },
             Event::Profile { handle, name } => {
-                Self::Profile { from: handle, name: name.as_deref() }
+                Self::Profile { from: handle, name: name.as_ref().map(|name| name.0.as_str()) }
             }
             Event::Typing { handle, on } => Self::Typing { from: handle, on: *on },
             Event::Sent(id) => Self::Sent { id: *id },
@@ -414,7 +415,11 @@ mod tests {
                 r#"{"event":"removed","id":"AAAAAAAAAAAAAAAAAAAAAA","with":"bob"}"#,
             ),
             (
-                Event::Reacted { handle: bob(), by: bob(), id, symbol: "+".to_owned() },
+                Event::Reacted {
+                    handle: bob(),
+                    id,
+                    reaction: Reaction { from: bob(), symbol: "+".to_owned() },
+                },
                 r#"{"event":"reacted","id":"AAAAAAAAAAAAAAAAAAAAAA","with":"bob","by":"bob","symbol":"+"}"#,
             ),
             (
@@ -426,7 +431,10 @@ mod tests {
                 r#"{"event":"disappeared","id":"AAAAAAAAAAAAAAAAAAAAAA","with":"bob"}"#,
             ),
             (
-                Event::Profile { handle: bob(), name: Some("Bob M.".to_owned()) },
+                Event::Profile {
+                    handle: bob(),
+                    name: Some(hushwire_client::ProfileName("Bob M.".to_owned())),
+                },
                 r#"{"event":"profile","from":"bob","name":"Bob M."}"#,
             ),
             (

@@ -10,7 +10,7 @@ use super::Engine;
 use super::content::{Found, index, own};
 use crate::client::{Act, SentBatch};
 use crate::error::ClientError;
-use crate::message::{Change, Message, Since, Stage};
+use crate::message::{Change, Message, ProfileName, Since, Stage};
 use crate::outbox::Effect;
 use crate::ports::random_bytes;
 use crate::record::{OwnProfile, Peer, Standing, Timer, place, to_json};
@@ -237,6 +237,7 @@ impl Engine {
             return Err(ClientError::NameSize { max: NAME_MAX });
         }
         let version = self.profile.version.saturating_add(1);
+        let name = (!name.is_empty()).then_some(ProfileName(name));
         let profile = OwnProfile { name, version };
         let mut batch = Batch::default();
         batch.put(Space::Own, b"profile", to_json(&profile));
@@ -258,7 +259,8 @@ impl Engine {
         let owed: Vec<Peer> = self.peers.values().filter(owes).cloned().collect();
         for mut peer in owed {
             let mut batch = Batch::default();
-            let said = Said::Profile { name: self.profile.name.clone() };
+            let name = self.profile.name.as_ref().map_or_else(String::new, |name| name.0.clone());
+            let said = Said::Profile { name };
             let wall = self.clock.now_ms();
             let rest = match self.say(&peer, said, wall, &mut batch) {
                 Ok((_, rest)) => rest,

@@ -9,7 +9,9 @@ use hushwire_wire::{DeviceId, UserId};
 
 use super::{Engine, REMEMBERED_DAYS};
 use crate::event::Event;
-use crate::message::{Change, Early, EarlyChange, Held, Message, Since, Stage};
+use crate::message::{
+    Change, Early, EarlyChange, Held, Message, ProfileName, Reaction, Since, Stage,
+};
 use crate::record::{Timer, WaitingMessage, place, to_json};
 use crate::said::{Id, Item, Said};
 use crate::store::{Batch, Space, StoreError};
@@ -152,7 +154,7 @@ impl Engine {
 
     fn take_profile(&mut self, user: &UserId, name: String, batch: &mut Batch) {
         let Some(peer) = self.peers.get_mut(user) else { return };
-        peer.talk.profile = (!name.is_empty()).then_some(name);
+        peer.talk.profile = (!name.is_empty()).then_some(ProfileName(name));
         batch.put(Space::Peer, peer.user.as_bytes(), to_json(&*peer));
         let (handle, name) = (peer.handle.clone(), peer.talk.profile.clone());
         self.tell(Event::Profile { handle, name });
@@ -299,7 +301,9 @@ impl Engine {
             self.tell(match early.change {
                 Change::Edit { .. } => Event::Edited(message),
                 Change::Remove => Event::Removed { handle, id },
-                Change::React { symbol } => Event::Reacted { handle, by, id, symbol },
+                Change::React { symbol } => {
+                    Event::Reacted { handle, id, reaction: Reaction { from: by, symbol } }
+                }
             });
         }
         Ok(())

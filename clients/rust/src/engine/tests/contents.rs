@@ -454,7 +454,7 @@ async fn profile_names_go_to_contacts_once_and_come_from_them() {
     let mut talk = Talk::new();
     talk.says(1, Body::Profile { name: "Bob M.".to_owned() }).await;
     let Some(Event::Profile { name: Some(name), .. }) = talk.told().pop() else { panic!() };
-    assert_eq!(name, "Bob M.");
+    assert_eq!(name.0, "Bob M.");
     talk.says(2, Body::Profile { name: String::new() }).await;
     assert!(matches!(talk.told().pop(), Some(Event::Profile { name: None, .. })));
     let too_long = talk.world.engine.set_profile("x".repeat(256));

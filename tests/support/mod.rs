@@ -1,11 +1,12 @@
 //! What the black-box tests share: a real server process on a port of its own with a folder of
-//! its own, a raw HTTP client, a raw WebSocket, and people with real keys.
+//! its own, a raw HTTP client, a raw WebSocket, people with real keys, and people with the SDK.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
 pub mod http;
 pub mod person;
 pub mod server;
 pub mod socket;
+pub mod talker;
 
 pub use http::Http;
 #[allow(unused_imports, reason = "each test file uses its own part")]

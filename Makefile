@@ -63,6 +63,7 @@ rules:
 vectors:
 	@scripts/setup vectors
 	python3 tests/vectors/check_first.py
+	$(PYTHON) tests/vectors/check_edges.py
 	$(PYTHON) tests/vectors/check.py
 	$(PYTHON) -m unittest discover --start-directory tests/vectors
 

@@ -7,8 +7,8 @@ use hushwire_identity::log::{DEVICES_MAX, device_id};
 use hushwire_identity::post::roster;
 use hushwire_identity::prekey::{DAYS_BACK, PREKEY_LEN, Prekey};
 use hushwire_identity::{
-    ContactRequest, Current, DeviceLog, Entry, EpochHeader, Payload, Posting, PrekeyRecord, Side,
-    check_post,
+    ContactRequest, Current, DeviceLog, Entry, EpochHeader, Evidence, Payload, Posting,
+    PrekeyRecord, QrCheck, QrPayload, ReportError, Side, Suite, check_post,
 };
 use hushwire_wire::Sealed;
 use hushwire_wire::message::{
@@ -163,4 +163,24 @@ fn delivered_shape(bytes: &[u8]) -> Option<Delivered<'_>> {
     let (shared, tag) = bytes.split_at(bytes.len() - TAG_LEN);
     assert_eq!(upload, [shared, &[1], tag].concat());
     Some(message)
+}
+
+pub(crate) fn qr(bytes: &[u8]) -> bool {
+    let Ok(payload) = QrPayload::parse(bytes) else { return false };
+    assert_eq!(payload.to_bytes()[..], *bytes);
+    let (alice, bob) = (&world().alice.log, &world().bob.log);
+    let is_newest = payload.shows == alice.point() && payload.scans == bob.point();
+    assert_eq!(payload.check(bob, alice) == QrCheck::Equal, is_newest);
+    true
+}
+
+pub(crate) fn evidence(bytes: &[u8]) -> bool {
+    let Ok(evidence) = Evidence::parse(bytes) else { return false };
+    assert_eq!(evidence.to_bytes()[..], *bytes);
+    let (from, to) = (world().alice.log.user(), world().bob.log.user());
+    let device = world().alice.keys[0].device_id();
+    let judge = |key| evidence.check(key, Suite::NaCl, from, device, to);
+    // Nobody without the server's key makes a stamp.
+    assert!(matches!(judge(&[7; 32]), Err(ReportError::Commit | ReportError::Stamp)));
+    true
 }

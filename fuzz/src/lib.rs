@@ -40,6 +40,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "upload", run: layout::upload },
     Target { name: "delivered", run: layout::delivered },
     Target { name: "message_header", run: layout::message_header },
+    Target { name: "qr", run: layout::qr },
+    Target { name: "evidence", run: layout::evidence },
     // What a client opens or keeps.
     Target { name: "content", run: record::content },
     Target { name: "epoch_state", run: record::epoch_state },
@@ -57,6 +59,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ids", run: text::ids },
     Target { name: "names", run: text::names },
     Target { name: "contact_link", run: text::contact_link },
+    Target { name: "typed", run: text::typed },
+    Target { name: "sdp", run: text::sdp },
     Target { name: "close", run: text::close },
 ];
 

@@ -1,8 +1,10 @@
 //! The seeds: small inputs made from real structures, from which fuzzing starts. Each is accepted
 //! by its target.
 
-use hushwire_e2ee::{Body, Content, ContentId, ReceiptKind};
-use hushwire_identity::{ContactRequest, Handle};
+use hushwire_e2ee::content::{Call, CallKind, FileContent, Item, SyncKind};
+use hushwire_e2ee::file::FileKey;
+use hushwire_e2ee::{Body, Content, ContentId, ReceiptKind, RecoveryWords};
+use hushwire_identity::{ContactRequest, Handle, QrPayload, contact_link};
 use hushwire_wire::frame::{
     Accepted, Ack, Challenge, ClientFrame, ClientOp, Event, EventKind, Failed, Hello, Message,
     News, Notice, Resync, Resynced, Send, ServerFrame, ServerOp, SkipReason, Skipped, Welcome,
@@ -74,6 +76,12 @@ fn layouts(seeds: &mut Seeds, world: &World) {
     }
     seeds.numbered("upload", world.uploads.iter().take(2));
     seeds.numbered("delivered", world.delivered.iter().take(2));
+    seeds.add("qr", "newest", QrPayload::of(&world.alice.log, &world.bob.log).to_bytes());
+    let message = &world.delivered[0];
+    let stamp = [0; 32];
+    if let Ok(evidence) = world.bob_state.evidence(message, stamp, NOW) {
+        seeds.add("evidence", "text", evidence.to_bytes());
+    }
     seeds.numbered("message_header", world.uploads.iter().take(1).map(|u| &u[..HEADER_LEN]));
 }
 
@@ -100,7 +108,34 @@ fn contents() -> Vec<Content> {
     let of = vec![ContentId([1; 16]), ContentId([2; 16])];
     let receipt = Body::Receipt { kind: ReceiptKind::Read, of };
     let with = |body| Content { body, ..crate::fixture::text(0) };
-    vec![crate::fixture::text(0), with(reply), with(receipt)]
+    let target = ContentId([3; 16]);
+    let reaction = Body::Reaction { target, symbol: "+".to_owned() };
+    let item = Item { id: ContentId([4; 16]), body: reaction.clone() };
+    let file = FileContent {
+        mime: "text/plain".to_owned(),
+        name: "a.txt".to_owned(),
+        size: 9,
+        blob: [1; 16],
+        key: FileKey::new([2; 32], [3; 24], [4; 32]),
+        thumbnail: vec![5; 8],
+    };
+    let (kind, payload) = (CallKind::Offer, b"v=0".to_vec());
+    let call = Call { call_id: [1; 16], kind, expires_ms: NOW + 60_000, payload };
+    let later = [
+        Body::Edit { target, rev: 1, text: "better".to_owned() },
+        Body::Remove { target },
+        Body::File(Box::new(file)),
+        Body::Call(call),
+        Body::SelfSync { kind: SyncKind::Pins, payload: vec![1, 2, 3] },
+        Body::Typing { on: true },
+        reaction,
+        Body::Timer { seconds: 60 },
+        Body::Batch(vec![item]),
+        Body::Profile { name: "Alice".to_owned() },
+    ];
+    let mut all = vec![crate::fixture::text(0), with(reply), with(receipt)];
+    all.extend(later.map(with));
+    all
 }
 
 fn scripts(seeds: &mut Seeds) {
@@ -252,8 +287,12 @@ fn texts(seeds: &mut Seeds, world: &World) {
     seeds.add("names", "handle", "alice_2.b");
     seeds.add("names", "domain", "chat.example.org:8443");
     seeds.add("contact_link", "name", "alice");
-    let link = hushwire_client::link::contact_link("alice", "example.org", &user);
+    let link = contact_link("alice", "example.org", &user);
     seeds.add("contact_link", "link", link);
+    seeds.add("typed", "code", "34631 43713-69726 52268 20369 32495");
+    seeds.add("typed", "words", RecoveryWords::from_entropy([0x7f; 32]).to_words().as_bytes());
+    let print = vec!["0F"; 32].join(":");
+    seeds.add("sdp", "offer", format!("v=0\r\na=fingerprint:sha-256 {print}\r\nm=audio 9\r\n"));
     for close in [Close::Restarting, Close::Slow] {
         let reason = close.reason(Some(1_500));
         let bytes = [&close.code().to_be_bytes()[..], reason.as_bytes()].concat();

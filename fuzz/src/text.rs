@@ -1,9 +1,11 @@
-//! Texts: ids in base64url, usernames and domains, contact links, the reasons of closes.
+//! Texts: ids in base64url, usernames and domains, contact links, what people type, session
+//! descriptions, the reasons of closes.
 
 use hushwire_client::backoff::Ending;
-use hushwire_client::link::{self, ContactLink};
-use hushwire_identity::Handle;
+use hushwire_e2ee::content::call;
+use hushwire_e2ee::{RecoveryWords, WordsError};
 use hushwire_identity::entry::is_domain;
+use hushwire_identity::{ContactLink, DeviceCode, Handle, contact_link as written_link};
 use hushwire_wire::close::CLOSES;
 use hushwire_wire::{
     Close, Conn, DeviceId, EpochId, Gen, Mid, NodeId, Nonce, RequestId, Token, UserId,
@@ -52,11 +54,48 @@ pub(crate) fn contact_link(bytes: &[u8]) -> bool {
         None => assert_eq!(link.handle.as_str(), text),
         Some((domain, user)) => {
             // Capitals may stand only in the base32 part.
-            let written = link::contact_link(link.handle.as_str(), domain, user);
+            let written = written_link(link.handle.as_str(), domain, user);
             assert_eq!(written, text.to_ascii_lowercase());
             assert_eq!(ContactLink::parse(&written), Some(link));
         }
     }
+    true
+}
+
+/// Device codes and recovery words.
+pub(crate) fn typed(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    if let Some(code) = DeviceCode::parse(text) {
+        assert!(code.groups().iter().all(|group| *group < 100_000));
+        assert_eq!(DeviceCode::parse(&code.to_string()), Some(code));
+        return true;
+    }
+    match RecoveryWords::parse(text) {
+        Ok(words) => {
+            let typed: Vec<_> = text.split_whitespace().map(str::to_ascii_lowercase).collect();
+            assert_eq!(*words.to_words(), typed.join(" "));
+            assert_eq!(RecoveryWords::parse(&words.to_words()), Ok(words));
+            true
+        }
+        Err(WordsError::Count(count)) => {
+            assert_ne!(count, 24);
+            false
+        }
+        Err(WordsError::Word(place)) => {
+            assert!((1..=24).contains(&place));
+            false
+        }
+        Err(WordsError::Checksum) => false,
+    }
+}
+
+pub(crate) fn sdp(bytes: &[u8]) -> bool {
+    let Ok(print) = call::fingerprint(bytes) else { return false };
+    let line = print.map(|byte| format!("{byte:02x}")).join(":");
+    let line = format!("a=fingerprint:sha-256 {line}");
+    assert!(String::from_utf8_lossy(bytes).to_ascii_lowercase().contains(&line));
+    assert_eq!(call::fingerprint(line.as_bytes()), Ok(print));
+    assert!(call::fingerprint(format!("{line}\n{line}").as_bytes()).is_err());
     true
 }
 

@@ -4,8 +4,10 @@
 //! closed list here: no other module builds one from a string. Input parts are concatenated
 //! without separators, so callers pass fixed layouts only.
 
+use std::fmt;
+
 use dryoc::classic::crypto_generichash::{
-    crypto_generichash_final, crypto_generichash_init, crypto_generichash_update,
+    GenericHashState, crypto_generichash_final, crypto_generichash_init, crypto_generichash_update,
 };
 use dryoc::classic::crypto_sign::crypto_sign_verify_detached;
 
@@ -57,6 +59,34 @@ pub fn hash(label: Label, parts: &[&[u8]]) -> [u8; 32] {
     blake2b(None, label, parts)
 }
 
+/// `H(l, x)` over parts that come one by one.
+pub struct Hasher(GenericHashState);
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hasher(..)")
+    }
+}
+
+impl Hasher {
+    /// Begins with `D(l)`.
+    #[must_use]
+    pub fn new(label: Label) -> Self {
+        Self(begin(None, label, 32))
+    }
+
+    /// Takes the next part.
+    pub fn update(&mut self, part: &[u8]) {
+        crypto_generichash_update(&mut self.0, part);
+    }
+
+    /// The hash of all parts.
+    #[must_use]
+    pub fn finish(self) -> [u8; 32] {
+        end(self.0)
+    }
+}
+
 /// `H64(l, x)`: BLAKE2b-512 without a key.
 #[must_use]
 pub fn hash64(label: Label, parts: &[&[u8]]) -> [u8; 64] {
@@ -102,17 +132,27 @@ pub fn verify(key: &[u8; 32], label: Label, parts: &[&[u8]], signature: &[u8; 64
     crypto_sign_verify_detached(signature, &signed(label, parts), key).is_ok()
 }
 
+fn blake2b<const N: usize>(key: Option<&[u8]>, label: Label, parts: &[&[u8]]) -> [u8; N] {
+    let mut state = begin(key, label, N);
+    for part in parts {
+        crypto_generichash_update(&mut state, part);
+    }
+    end(state)
+}
+
 #[expect(
     clippy::expect_used,
     reason = "output and key sizes are fixed by the types above, and a silent zero would be worse than a stop"
 )]
-fn blake2b<const N: usize>(key: Option<&[u8]>, label: Label, parts: &[&[u8]]) -> [u8; N] {
-    let mut state = crypto_generichash_init(key, N).expect("BLAKE2b takes this key and output");
+fn begin(key: Option<&[u8]>, label: Label, out: usize) -> GenericHashState {
+    let mut state = crypto_generichash_init(key, out).expect("BLAKE2b takes this key and output");
     crypto_generichash_update(&mut state, &[label.len()]);
     crypto_generichash_update(&mut state, label.as_str().as_bytes());
-    for part in parts {
-        crypto_generichash_update(&mut state, part);
-    }
+    state
+}
+
+#[expect(clippy::expect_used, reason = "as above")]
+fn end<const N: usize>(state: GenericHashState) -> [u8; N] {
     let mut out = [0; N];
     crypto_generichash_final(state, &mut out).expect("BLAKE2b gives this output");
     out
@@ -135,6 +175,10 @@ mod tests {
     fn parts_are_one_string_and_labels_differ() {
         assert_eq!(hash(Label::Env, &[b"ab", b"c"]), hash(Label::Env, &[b"abc"]));
         assert_ne!(hash(Label::Env, &[b"abc"]), hash(Label::Tag, &[b"abc"]));
+        let mut hasher = Hasher::new(Label::Env);
+        hasher.update(b"ab");
+        hasher.update(b"c");
+        assert_eq!(hasher.finish(), hash(Label::Env, &[b"abc"]));
         assert_eq!(signed(Label::Kc, &[b"x"]), b"\x06hw1/kcx");
         let key = [7; 32];
         assert_ne!(kdf16(&key, Label::Tag, &[]), kdf(&key, Label::Tag, &[])[..16]);

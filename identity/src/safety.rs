@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::digits;
 use crate::hash::{Label, hash64};
 use crate::point::LogPoint;
 
@@ -22,13 +23,7 @@ impl SafetyNumber {
 
 impl fmt::Display for SafetyNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, group) in self.0.iter().enumerate() {
-            if i > 0 {
-                f.write_str(" ")?;
-            }
-            write!(f, "{group:05}")?;
-        }
-        Ok(())
+        digits::write(f, &self.0)
     }
 }
 
@@ -38,13 +33,7 @@ pub fn safety_number(one: &LogPoint, other: &LogPoint) -> SafetyNumber {
     let (a, b) = (one.to_bytes(), other.to_bytes());
     let (smaller, larger) = if a <= b { (a, b) } else { (b, a) };
     let hash = hash64(Label::Sn, &[&smaller, &larger]);
-    let mut groups = [0; 12];
-    for (group, bytes) in groups.iter_mut().zip(hash.as_chunks::<5>().0) {
-        let [a, b, c, d, e] = *bytes;
-        let value = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]) % 100_000;
-        *group = u32::try_from(value).unwrap_or_default();
-    }
-    SafetyNumber(groups)
+    SafetyNumber(digits::groups(&hash))
 }
 
 #[cfg(test)]

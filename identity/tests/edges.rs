@@ -1,7 +1,7 @@
 //! Keys and signatures that verifiers have disagreed about: dryoc, libsodium and ed25519-dalek in
 //! strict mode give one verdict, and the log adds its own rule for keys.
 //!
-//! The cases and libsodium's verdicts come from `tests/vectors/edge.py`.
+//! The cases and libsodium's verdicts come from `tests/vectors/check_edges.py`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -17,8 +17,8 @@ use hushwire_identity::{DeviceKind, DeviceLog, Entry, LogError, Payload, Suites}
 use proptest::prelude::*;
 use serde_json::Value;
 
-const SIGNATURES: &str = include_str!("../../tests/vectors/edge-signatures.json");
-const KEYS: &str = include_str!("../../tests/vectors/edge-keys.json");
+const SIGNATURES: &str = include_str!("../../tests/vectors/edges/signatures.json");
+const KEYS: &str = include_str!("../../tests/vectors/edges/keys.json");
 /// `D(hw1/log)`: what every message of the signatures begins with.
 const PREFIX: &[u8] = b"\x07hw1/log";
 

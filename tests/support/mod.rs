@@ -1,6 +1,6 @@
 //! What the black-box tests share: a real server process on a port of its own with a folder of
-//! its own, a raw HTTP client, a raw WebSocket, people with real keys, people with the real SDK,
-//! and adversaries from outside and inside.
+//! its own, a raw HTTP client, a raw WebSocket, people with real keys, people with the SDK, and
+//! adversaries from outside and inside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
 pub mod evil;
@@ -11,6 +11,7 @@ pub mod person;
 pub mod server;
 pub mod socket;
 pub mod stolen;
+pub mod talker;
 pub mod victim;
 
 pub use http::Http;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use serde_json::Value;
 
 use self::cast::{Online, Person, Server};
 use self::words::Stage;
@@ -96,6 +97,7 @@ impl Stages {
     fn play(&mut self) -> Result<(), String> {
         self.meet()?;
         self.both_online()?;
+        self.second_thoughts()?;
         self.one_away()?;
         self.too_fast()?;
         self.killed()?;
@@ -136,6 +138,31 @@ impl Stages {
         self.sees(&mut alice, "Hello Alice, good to read you")?;
         self.told(&mut bob, "Hello Alice, good to read you", Stage::Delivered)?;
         self.leave(alice, bob)
+    }
+
+    fn second_thoughts(&mut self) -> Result<(), String> {
+        scene("Second thoughts", "a reaction, an edit, and a message taken back, on both sides");
+        let (mut alice, mut bob) = (self.alice_comes()?, self.bob_comes()?);
+        self.says(&mut bob, "Shall we say six?")?;
+        self.sees(&mut alice, "Shall we say six?")?;
+        self.says(&mut alice, "/react +")?;
+        bob.wait("the reaction", self.patience, |line| words::reacted(line, "+"))?;
+        println!("  bob sees: + to: Shall we say six?");
+        self.says(&mut bob, "/edit Shall we say seven?")?;
+        let edited = |line: &Value| words::edited(line) == Some("Shall we say seven?");
+        alice.wait("the edit", self.patience, edited)?;
+        println!("  alice sees it become: Shall we say seven?");
+        self.says(&mut bob, "/remove")?;
+        alice.wait("the removal", self.patience, words::removed)?;
+        println!("  alice sees it go");
+        self.leave(alice, bob)?;
+        for (person, with) in [(&self.alice, "bob"), (&self.bob, "alice")] {
+            let history = person.run(&["history", with, "--limit", "1", "--json"])?;
+            let is_erased = history.contains("\"removed\":true") && !history.contains("Shall we");
+            expect(is_erased, || format!("{} still has it:\n{history}", person.name))?;
+        }
+        println!("  its words are in neither history");
+        Ok(())
     }
 
     fn one_away(&mut self) -> Result<(), String> {
@@ -211,7 +238,7 @@ impl Stages {
             "Accepted, and still queued",
             "On its way, and not accepted",
         ];
-        let alice = ["Hello Alice, good to read you"];
+        let alice = ["Hello Alice, good to read you", "Shall we say six?"];
         for (name, saw, wanted) in
             [("alice", &self.alice_saw, &alice[..]), ("bob", &self.bob_saw, &bob[..])]
         {
@@ -274,7 +301,7 @@ impl Stages {
 }
 
 fn comes(person: &Person, to: &str) -> Result<Online, String> {
-    let mut online = person.online(&["chat", to, "--json"])?;
+    let mut online = person.online(&["chat", to, "--json", "--commands"])?;
     online.wait("to be online", SOON, words::is_ready)?;
     println!("  {} is online", person.name);
     Ok(online)
@@ -319,8 +346,6 @@ fn expect(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     #[test]
@@ -349,6 +374,9 @@ mod tests {
             r#"{"event":"queued","to":"bob","id":"a"}"#,
             r#"{"event":"accepted","id":"a"}"#,
             r#"{"event":"message","text":"y"}"#,
+            r#"{"event":"edited","text":"z"}"#,
+            r#"{"event":"removed"}"#,
+            r#"{"event":"reacted","symbol":"+"}"#,
         ]
         .map(|line| serde_json::from_str(line).unwrap())
         .into();
@@ -358,5 +386,8 @@ mod tests {
         assert!(!words::tells(&lines[1], "b", Stage::Accepted));
         assert_eq!(words::shown(&lines[2]), Some("y"));
         assert_eq!(words::shown(&lines[0]), None);
+        assert_eq!((words::edited(&lines[3]), words::edited(&lines[2])), (Some("z"), None));
+        assert!(words::removed(&lines[4]) && !words::removed(&lines[3]));
+        assert!(words::reacted(&lines[5], "+") && !words::reacted(&lines[5], "-"));
     }
 }

@@ -61,7 +61,7 @@ const OPENERS: &[Opener] = &[
             &["AesGcm", "decrypt"],
             &["AeadInOut", "decrypt"],
         ],
-        in_control: false,
+        in_control: true,
     },
     Opener {
         name: "secretstream pull",
@@ -179,6 +179,7 @@ mod tests {
         ("crypto_secretbox", "crypto_secretbox_open_easy"),
         ("crypto_kem_xwing", "dec"),
         ("hushwire_e2ee", "open"),
+        ("aes_gcm", "decrypt_inout_detached"),
     ];
 
     fn verdict(server: &[(&str, &str)], control: &[(&str, &str)]) -> Vec<String> {
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn without_the_positive_control_absence_proves_nothing() {
-        let found = verdict(SERVER, &[("main_loop", "run"), CONTROL[1], CONTROL[2]]);
+        let found = verdict(SERVER, &[("main_loop", "run"), CONTROL[1], CONTROL[2], CONTROL[3]]);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("control binary: does not show secretbox open"), "{found:?}");
         assert!(found[0].contains("add it to OPENERS"), "{found:?}");

@@ -135,14 +135,23 @@ fn unknown_types_and_mismatches_use_their_counter_up() {
     let sealed = alice.seal_padded(Class::Edit, 0, &padded, [1; 16]).unwrap();
     let bytes = deliver(&alice, &sealed, &bob);
     assert_eq!(bob.open(&bytes, NOW).unwrap().content, Received::Mismatch(1));
-    assert_eq!((bob.skipped(), bob.seen()[usize::from(alice.me())]), (0, 2));
+    // A self-sync is for the own devices, and no other user's.
+    let body = crate::Body::SelfSync { kind: crate::content::SyncKind::Marks, payload: vec![1] };
+    let sync = crate::Content { body, ..text("") };
+    let refused = alice.seal(Class::Control, 0, &sync, [1; 16]);
+    assert_eq!(refused, Err(SealError::Content(crate::ContentError::Pairing)));
+    let padded = sync.to_padded().unwrap();
+    let sealed = alice.seal_padded(Class::Control, 0, &padded, [1; 16]).unwrap();
+    let bytes = deliver(&alice, &sealed, &bob);
+    assert_eq!(bob.open(&bytes, NOW).unwrap().content, Received::Mismatch(7));
+    assert_eq!((bob.skipped(), bob.seen()[usize::from(alice.me())]), (0, 3));
 }
 
 #[test]
 fn lanes_have_their_own_chains_and_windows() {
     let (mut alice, mut bob) = pair();
     let mut padded = text("on").to_padded().unwrap();
-    padded[1] = 8;
+    padded[1] = 200;
     let mut last = Vec::new();
     for _ in 0..=4096 {
         let sealed = alice.seal_padded(Class::Control, 1, &padded, [1; 16]).unwrap();
@@ -152,7 +161,7 @@ fn lanes_have_their_own_chains_and_windows() {
     // 4,096 ahead is in the window; what does not fit among the skipped keys is given up.
     let opened = bob.open(&last, NOW).unwrap();
     assert_eq!((opened.lane, opened.counter), (1, 4096));
-    assert_eq!(opened.content, Received::UnknownType(8));
+    assert_eq!(opened.content, Received::UnknownType(200));
     assert_eq!(bob.skipped(), crate::state::SKIPPED_MAX);
     assert_eq!(bob.seen(), [0, 0], "no loss in lane 0");
     // Durable keys push ephemeral ones out, never the other way.

@@ -8,10 +8,13 @@
 
 pub mod content;
 pub mod epoch;
+pub mod file;
 pub mod key;
 pub mod message;
 pub mod prekey;
 pub mod random;
+pub mod recovery;
+mod report;
 pub mod rotate;
 mod seal;
 mod secret;
@@ -26,6 +29,7 @@ pub use key::DeviceKey;
 pub use message::{OpenError, Opened, Received, SealError, SealedMessage};
 pub use prekey::PrekeySecret;
 pub use random::{Random, RandomError};
+pub use recovery::{RecoveryKey, RecoveryWords, WordsError};
 pub use state::EpochState;
 pub use zeroize::Zeroizing;
 

@@ -136,7 +136,8 @@ impl EpochState {
         content: &Content,
         random: [u8; 16],
     ) -> Result<SealedMessage, SealError> {
-        if content.body.class_and_lane() != (class, lane) {
+        let is_self_pair = self.header().b.is_none();
+        if content.body.class_and_lane() != (class, lane) || !content.body.fits_pair(is_self_pair) {
             return Err(SealError::Content(ContentError::Pairing));
         }
         if !content.seen.is_empty() && content.seen.len() != self.header().roster.len() {
@@ -232,11 +233,17 @@ impl EpochState {
             let error = LayoutError::new("content.m", "the roster's size");
             return Err(OpenError::Content(ContentError::Layout(error)));
         }
-        Ok(received)
+        // Another user's self-sync would speak for the own devices.
+        match received {
+            Received::Content(content) if !content.body.fits_pair(self.header().b.is_none()) => {
+                Ok(Received::Mismatch(content.body.kind()))
+            }
+            received => Ok(received),
+        }
     }
 
     /// The key for a counter, and what the chain becomes: derived on a copy.
-    fn step(&self, sender: u8, lane: u8, counter: u32) -> Result<Step, OpenError> {
+    pub(crate) fn step(&self, sender: u8, lane: u8, counter: u32) -> Result<Step, OpenError> {
         let window = match lane {
             LANE_DURABLE => SKIP_DURABLE,
             LANE_EPHEMERAL => SKIP_EPHEMERAL,

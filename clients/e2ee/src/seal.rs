@@ -12,6 +12,8 @@ use hushwire_wire::message::{COMMIT_LEN, HEADER_LEN, SEAL_OVERHEAD, TAG_LEN};
 use hushwire_wire::{DeviceId, EpochId};
 use zeroize::Zeroizing;
 
+pub(crate) use hushwire_identity::report::envelope;
+
 use crate::prekey::PrekeySecret;
 use crate::random::{Random, RandomError};
 use crate::secret::Secret;
@@ -212,16 +214,6 @@ pub(crate) fn content_key(message_key: &Secret<32>) -> Secret<32> {
 /// The commitment to the message key.
 pub(crate) fn commitment(message_key: &Secret<32>, header: &[u8; HEADER_LEN]) -> [u8; COMMIT_LEN] {
     kdf(message_key.get(), Label::Commit, &[header])
-}
-
-/// `env`: what the tags cover.
-pub(crate) fn envelope(
-    header: &[u8; HEADER_LEN],
-    commit: &[u8; COMMIT_LEN],
-    ct: &[u8],
-) -> [u8; 32] {
-    let len = u32::try_from(ct.len()).unwrap_or(u32::MAX).to_be_bytes();
-    hash(Label::Env, &[header, commit, &len, ct])
 }
 
 /// `tag_j`.

@@ -2,7 +2,7 @@
 //! x25519-dalek, RustCrypto's `aes-gcm` and its `x-wing`.
 //!
 //! The cases of exchanges and seals, with the verdicts of the others, come from
-//! `tests/vectors/edge.py`.
+//! `tests/vectors/check_edges.py`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
@@ -24,9 +24,9 @@ use x_wing::{
 };
 use x25519_dalek::{PublicKey, StaticSecret};
 
-const EXCHANGES: &str = include_str!("../../../tests/vectors/edge-exchanges.json");
-const SEALS: &str = include_str!("../../../tests/vectors/edge-seals.json");
-const XWING: &str = include_str!("../../../tests/vectors/edge-xwing.json");
+const EXCHANGES: &str = include_str!("../../../tests/vectors/edges/exchanges.json");
+const SEALS: &str = include_str!("../../../tests/vectors/edges/seals.json");
+const XWING: &str = include_str!("../../../tests/vectors/edges/xwing.json");
 /// Where the X25519 part of an X-Wing key and of a ciphertext begins.
 const KEY_X: usize = 1184;
 const CT_X: usize = 1088;

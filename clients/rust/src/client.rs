@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hushwire_identity::Handle;
+use hushwire_identity::{ContactLink, Handle};
 use hushwire_wire::{DeviceId, Encoding, UserId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,9 +12,9 @@ use crate::engine::{self, Engine, Parts};
 use crate::error::ClientError;
 use crate::event::{EVENTS_MAX, Event};
 use crate::key::StoreKey;
-use crate::link::ContactLink;
+use crate::message::{Message, ProfileName};
 use crate::ports::{Clock, Random, SystemClock, SystemRandom};
-use crate::record::{self, Message, Standing};
+use crate::record::{self, Standing};
 use crate::said::{Id, Said};
 use crate::store::{OpenStoreError, Space, Store};
 use crate::transport::Transport;
@@ -54,6 +54,10 @@ pub struct ContactCard {
     pub verified: bool,
     /// The devices cannot be verified: nothing is sent.
     pub blocked: bool,
+    /// The name that the contact wants to be shown under. Anybody can take any.
+    pub profile: Option<ProfileName>,
+    /// For how many seconds messages are kept from now on; 0: for ever.
+    pub timer_s: u32,
 }
 
 /// A safety number and what it covers (CRYPTO 8).
@@ -67,6 +71,55 @@ pub struct Safety {
     pub peer_seq: u32,
     /// It was compared before, and still holds.
     pub verified: bool,
+}
+
+/// What a person does to a message or a conversation.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Other words for an own message.
+    Edit {
+        /// Which.
+        id: Id,
+        /// The new words.
+        text: String,
+    },
+    /// Takes an own message back.
+    Remove {
+        /// Which.
+        id: Id,
+    },
+    /// One grapheme beside a message of either side; empty to take it back.
+    React {
+        /// Which.
+        id: Id,
+        /// The grapheme.
+        symbol: String,
+    },
+    /// How long messages of both are kept from now on.
+    Timer {
+        /// In seconds; 0: for ever.
+        seconds: u32,
+    },
+}
+
+impl std::fmt::Debug for Act {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Edit { .. } => "Edit(..)",
+            Self::Remove { .. } => "Remove(..)",
+            Self::React { .. } => "React(..)",
+            Self::Timer { .. } => "Timer(..)",
+        })
+    }
+}
+
+/// Texts that went out together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentBatch {
+    /// What the events on their way name. The text's own id if it is one.
+    pub id: Id,
+    /// The texts' own ids, for replies, edits and the history.
+    pub items: Vec<Id>,
 }
 
 /// A message in the outbox.
@@ -105,6 +158,11 @@ pub(crate) enum Command {
     Safety(String, Reply<Safety>),
     MarkVerified(String, Reply<()>),
     Send(String, Said, Reply<Id>),
+    Texts(String, Vec<(String, Option<Id>)>, Reply<SentBatch>),
+    Act(String, Act, Reply<Option<Id>>),
+    Timer(String, Reply<u32>),
+    SetProfile(String, Reply<()>),
+    Profile(oneshot::Sender<Option<ProfileName>>),
     History(String, usize, Reply<Vec<Message>>),
     Shown((UserId, u64), Reply<()>),
     Outbox(oneshot::Sender<OutboxStatus>),
@@ -270,8 +328,104 @@ impl Client {
     /// # Errors
     /// If there is no such contact, the text is empty or too long, or the outbox is full.
     pub async fn send_text(&self, handle: &str, text: &str) -> Result<Id, ClientError> {
-        let said = Said::Text { text: text.to_owned(), reply_to: None };
-        self.ask(|reply| Command::Send(handle.to_owned(), said, reply)).await?
+        let texts = vec![(text.to_owned(), None)];
+        Ok(self.ask(|reply| Command::Texts(handle.to_owned(), texts, reply)).await??.id)
+    }
+
+    /// Answers a message with a text.
+    ///
+    /// # Errors
+    /// As [`Self::send_text`].
+    pub async fn send_reply(&self, handle: &str, to: Id, text: &str) -> Result<Id, ClientError> {
+        let texts = vec![(text.to_owned(), Some(to))];
+        Ok(self.ask(|reply| Command::Texts(handle.to_owned(), texts, reply)).await??.id)
+    }
+
+    /// Sends 1 to 16 texts as one message: the server's 10-second rule counts them as one.
+    ///
+    /// # Errors
+    /// As [`Self::send_text`], and [`ClientError::BatchSize`].
+    pub async fn send_texts(
+        &self,
+        handle: &str,
+        texts: Vec<String>,
+    ) -> Result<SentBatch, ClientError> {
+        let texts = texts.into_iter().map(|text| (text, None)).collect();
+        self.ask(|reply| Command::Texts(handle.to_owned(), texts, reply)).await?
+    }
+
+    /// Gives an own message other words. They stand in the history when this returns; the 10-second
+    /// rule counts the edit like a text.
+    ///
+    /// # Errors
+    /// [`ClientError::NotOwn`], [`ClientError::NoMessage`], and as [`Self::send_text`].
+    pub async fn edit(&self, handle: &str, id: Id, text: &str) -> Result<Option<Id>, ClientError> {
+        self.act(handle, Act::Edit { id, text: text.to_owned() }).await
+    }
+
+    /// Takes an own message back. The other side's client erases it, too; it cannot make the person
+    /// forget. `None`: it had not left this device yet.
+    ///
+    /// # Errors
+    /// [`ClientError::NotOwn`], [`ClientError::NoMessage`], and as [`Self::send_text`].
+    pub async fn remove(&self, handle: &str, id: Id) -> Result<Option<Id>, ClientError> {
+        self.act(handle, Act::Remove { id }).await
+    }
+
+    /// Reacts to a message of either side with one grapheme; an empty one takes it back.
+    ///
+    /// # Errors
+    /// [`ClientError::Reaction`], [`ClientError::NoMessage`], and as [`Self::send_text`].
+    pub async fn react(
+        &self,
+        handle: &str,
+        id: Id,
+        symbol: &str,
+    ) -> Result<Option<Id>, ClientError> {
+        self.act(handle, Act::React { id, symbol: symbol.to_owned() }).await
+    }
+
+    /// Sets how long messages of both are kept from now on: so many seconds after the server has
+    /// taken an own one, and after one of the other side was shown; 0 for ever.
+    ///
+    /// # Errors
+    /// As [`Self::send_text`].
+    pub async fn set_timer(&self, handle: &str, seconds: u32) -> Result<Option<Id>, ClientError> {
+        self.act(handle, Act::Timer { seconds }).await
+    }
+
+    /// For how many seconds messages are kept from now on; 0: for ever.
+    ///
+    /// # Errors
+    /// If there is no such contact.
+    pub async fn timer(&self, handle: &str) -> Result<u32, ClientError> {
+        self.ask(|reply| Command::Timer(handle.to_owned(), reply)).await?
+    }
+
+    /// Does any of these. The id is that of the content that tells the other side; `None` if there
+    /// is nothing to tell.
+    ///
+    /// # Errors
+    /// As the methods for each.
+    pub async fn act(&self, handle: &str, act: Act) -> Result<Option<Id>, ClientError> {
+        self.ask(|reply| Command::Act(handle.to_owned(), act, reply)).await?
+    }
+
+    /// Sets the name that contacts see; empty for none. It goes to every contact, encrypted, and to
+    /// later ones when they accept.
+    ///
+    /// # Errors
+    /// [`ClientError::NameSize`].
+    pub async fn set_profile(&self, name: &str) -> Result<(), ClientError> {
+        self.ask(|reply| Command::SetProfile(name.to_owned(), reply)).await?
+    }
+
+    /// The name that contacts see, if there is one.
+    ///
+    /// # Errors
+    /// [`ClientError::Closed`].
+    pub async fn profile(&self) -> Result<Option<ProfileName>, ClientError> {
+        self.ask(Command::Profile).await
     }
 
     /// Tells a contact that these were read: 1 to [`RECEIPT_MAX`].

@@ -21,9 +21,12 @@ use crate::backoff::{Backoff, Ending};
 use crate::client::Command;
 use crate::event::{Event, advice};
 use crate::inbox::{Gaps, Numbers};
+use crate::message::{Message, Stage};
 use crate::outbox::{Effect, Outbox, Progress};
 use crate::ports::{Clock, Random};
-use crate::record::{Account, Asked, Message, OwnPrekey, Peer, Stage, number, place, to_json};
+use crate::record::{
+    Account, Asked, OwnPrekey, OwnProfile, PLACE_LEN, Peer, number, place, to_json,
+};
 use crate::said::Id;
 use crate::store::{Batch, Space, Store, StoreError};
 use crate::transport::{Arrival, Link, Transport, Unreachable};
@@ -31,12 +34,15 @@ use crate::transport::{Arrival, Link, Transport, Unreachable};
 use after::After;
 
 mod account;
+mod act;
 mod after;
 mod call;
 mod command;
 mod connection;
 mod contact;
+mod content;
 mod epoch;
+mod expiry;
 mod receive;
 mod seal;
 
@@ -88,6 +94,12 @@ pub(crate) struct Engine {
     next_order: u64,
     /// When keys are looked after next, in ticks.
     upkeep_at: u64,
+    /// Messages that changes came for before they did, the oldest first.
+    early: VecDeque<Vec<u8>>,
+    /// Messages that disappear.
+    leaving: expiry::Leaving,
+    /// The own profile name.
+    profile: OwnProfile,
 }
 
 /// What a frame id asked.
@@ -166,6 +178,10 @@ impl Engine {
                 Turn::Arrival(arrival) => self.arrival(arrival).await,
                 Turn::Tick => self.tick().await,
             };
+            let done = match done {
+                Ok(()) => self.tell_profile().await,
+                Err(error) => Err(error),
+            };
             unsettled += 1;
             let settled = match done {
                 // What is there already goes into the same transaction.
@@ -202,11 +218,16 @@ impl Engine {
         // A full channel is looked at again soon.
         let is_behind = self.unshown.keys().next_back().is_some_and(|last| *last > self.told);
         let channel = (is_behind || self.missed > 0).then_some(now + 100);
-        [connection, self.outbox.wake(), self.gaps.wake(), channel].into_iter().flatten().min()
+        let leaving = self.leaving_wake();
+        [connection, self.outbox.wake(), self.gaps.wake(), leaving, channel]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     async fn tick(&mut self) -> Result<(), StoreError> {
         let now = self.clock.ticks_ms();
+        self.expire()?;
         self.connection_tick(now).await?;
         if matches!(self.phase, Phase::Up(_)) && now >= self.upkeep_at {
             self.upkeep().await?;
@@ -283,22 +304,25 @@ impl Engine {
         peer: Option<&UserId>,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
-        let Some(at) = self.store.get(Space::Content, &self.own_content(&id))? else {
+        let key = content::index(&self.account.user, &id);
+        let Some(at) = self.store.get(Space::Content, &key)? else {
             return Ok(());
         };
-        let Some(mut message) = self.store.record::<Message>(Space::History, &at)? else {
-            return Ok(());
-        };
-        let is_theirs = peer.is_none_or(|peer| message.peer == *peer);
-        if is_theirs && message.stage.is_some_and(|known| known < stage) {
-            message.stage = Some(stage);
-            batch.put(Space::History, &at, to_json(&message));
+        // A batch has as many places as texts.
+        for at in at.chunks_exact(PLACE_LEN) {
+            let Some(mut message) = self.store.record::<Message>(Space::History, at)? else {
+                continue;
+            };
+            let is_theirs = peer.is_none_or(|peer| message.peer == *peer);
+            if is_theirs && message.stage.is_some_and(|known| known < stage) {
+                message.stage = Some(stage);
+                if stage >= Stage::Accepted {
+                    self.begin_leaving(&mut message, batch);
+                }
+                batch.put(Space::History, at, to_json(&message));
+            }
         }
         Ok(())
-    }
-
-    fn own_content(&self, id: &Id) -> Vec<u8> {
-        [self.account.user.as_bytes().as_slice(), id.0.as_bytes()].concat()
     }
 
     fn tell_progress(&mut self, progress: Progress) {
@@ -404,6 +428,9 @@ impl Engine {
         };
         let held = orders(store.list(Space::Held)?)?;
         let waiting = orders(store.list(Space::Waiting)?)?;
+        let early = store.list(Space::Early)?.into_iter().map(|(key, _)| key).collect();
+        let leaving = expiry::load(&mut store)?;
+        let profile = store.record(Space::Own, b"profile")?.unwrap_or_default();
         let last = unshown.keys().chain(&held).chain(&waiting).max().copied().unwrap_or(0);
         Ok(Some(Self {
             store,
@@ -434,6 +461,9 @@ impl Engine {
             told: 0,
             next_order: last,
             upkeep_at: 0,
+            early,
+            leaving,
+            profile,
         }))
     }
 }

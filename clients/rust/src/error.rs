@@ -70,6 +70,30 @@ pub enum ClientError {
         /// The most.
         max: usize,
     },
+    /// No such message in this conversation.
+    #[error("there is no such message: it was removed, or has disappeared, or never was")]
+    NoMessage,
+    /// Somebody else's message.
+    #[error("only your own messages can be edited or removed")]
+    NotOwn,
+    /// A text was edited 65,535 times.
+    #[error("this message was edited too often: send a new one")]
+    TooManyEdits,
+    /// Not a reaction.
+    #[error("a reaction is one character or emoji of at most 64 bytes")]
+    Reaction,
+    /// Too many texts at once, or none.
+    #[error("1 to {max} texts go together")]
+    BatchSize {
+        /// The most.
+        max: usize,
+    },
+    /// A profile name is too long.
+    #[error("a profile name has at most {max} bytes")]
+    NameSize {
+        /// The most.
+        max: usize,
+    },
     /// The contact's log is forked or the name belongs to somebody else.
     #[error("this contact's devices cannot be verified: sending is blocked, see the alarm")]
     Blocked,

@@ -3,7 +3,7 @@
 use hushwire_identity::Code;
 use hushwire_wire::UserId;
 
-use crate::record::Message;
+use crate::message::{Message, ProfileName, Reaction};
 use crate::said::Id;
 
 /// Events wait in the channel, at most; past it they are counted and left out
@@ -38,6 +38,54 @@ pub enum Event {
     },
     /// A message came in, and waits to be marked as shown ([`crate::Client::mark_shown`]).
     MessageReceived(Message),
+    /// The author of a message has changed its words: as it stands now.
+    Edited(Message),
+    /// The author of a message has taken it back.
+    Removed {
+        /// With whom the conversation is.
+        handle: String,
+        /// Which.
+        id: Id,
+    },
+    /// Somebody reacted to a message.
+    Reacted {
+        /// With whom the conversation is.
+        handle: String,
+        /// To which.
+        id: Id,
+        /// Whose it is, and the grapheme; an empty one: it was taken back.
+        reaction: Reaction,
+    },
+    /// Somebody set how long messages of a conversation are kept from now on.
+    TimerSet {
+        /// With whom the conversation is.
+        handle: String,
+        /// Who.
+        by: String,
+        /// In seconds; 0: for ever.
+        seconds: u32,
+    },
+    /// The time of a message has come: it is erased here.
+    Disappeared {
+        /// With whom the conversation is.
+        handle: String,
+        /// Which.
+        id: Id,
+    },
+    /// The name that a contact wants to be shown under. It proves nothing: the username does.
+    Profile {
+        /// Who.
+        handle: String,
+        /// `None`: no name any more.
+        name: Option<ProfileName>,
+    },
+    /// A contact is typing, or is not any more.
+    Typing {
+        /// Who.
+        handle: String,
+        /// Which.
+        on: bool,
+    },
     /// The recipient read these.
     Read {
         /// Who.

@@ -40,7 +40,7 @@ pub mod error;
 pub mod event;
 mod inbox;
 pub mod key;
-pub mod link;
+pub mod message;
 pub mod outbox;
 pub mod ports;
 pub mod record;
@@ -49,14 +49,17 @@ mod seal;
 pub mod store;
 pub mod transport;
 
-pub use client::{Account, Client, ContactCard, Device, OutboxStatus, Outside, Safety};
+pub use client::{
+    Account, Act, Client, ContactCard, Device, OutboxStatus, Outside, Safety, SentBatch,
+};
 pub use error::ClientError;
 pub use event::Event;
 pub use hushwire_e2ee::Zeroizing;
-pub use hushwire_identity::Code;
-pub use hushwire_wire::{Encoding, UserId};
+pub use hushwire_identity::{Code, ContactLink, contact_link};
+pub use hushwire_wire::{DeviceId, Encoding, UserId};
 pub use key::{KeyFileError, StoreKey};
-pub use record::{Message, Stage, Standing};
+pub use message::{Edit, Message, ProfileName, Reaction, Since, Stage};
+pub use record::Standing;
 pub use said::Id;
 pub use seal::KdfCost;
 pub use store::{OpenStoreError, StoreError};

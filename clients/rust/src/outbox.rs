@@ -277,6 +277,20 @@ impl Outbox {
         Ok(out)
     }
 
+    /// Takes a message back that has never been encrypted; `None` if it may have left.
+    pub fn withdraw(&mut self, id: &Id, now: u64) -> Option<Vec<Effect>> {
+        let (order, entry) = self.entries.iter().find(|(_, entry)| entry.id == *id)?;
+        let order = *order;
+        let is_sealing = self.live.get(&order).is_some_and(|live| live.sealing);
+        if is_sealing || entry.accepted || entry.sent.is_some() || !entry.mids.is_empty() {
+            return None;
+        }
+        let mut out = Vec::new();
+        self.remove(order, &mut out);
+        self.pump(now, &mut out);
+        Some(out)
+    }
+
     /// Signed in, with the server's generation.
     pub fn connected(&mut self, r#gen: Gen, now: u64) -> Vec<Effect> {
         let mut out = Vec::new();

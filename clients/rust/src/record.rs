@@ -1,6 +1,5 @@
 //! What the store holds beside keys: the account, contacts, messages. JSON, sealed by the store.
 
-use std::fmt;
 use std::io;
 
 use hushwire_e2ee::Zeroizing;
@@ -10,7 +9,7 @@ use hushwire_wire::{DeviceId, EpochId, RequestId, Sealed, UserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::said::Id;
+use crate::message::ProfileName;
 use crate::store::{Space, Store, StoreError};
 
 /// This device's account.
@@ -84,6 +83,56 @@ pub(crate) struct Peer {
     pub(crate) prekeys: Vec<(DeviceId, u32)>,
     /// The log is forked: nothing is sent (CRYPTO 9).
     pub(crate) forked: bool,
+    /// What the two agreed on and told each other.
+    #[serde(default)]
+    pub(crate) talk: Talk,
+}
+
+/// What two people agreed on and told each other beside messages.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Talk {
+    /// How long messages are kept.
+    #[serde(default)]
+    pub(crate) timer: Timer,
+    /// The name that the other one wants to be shown under.
+    #[serde(default)]
+    pub(crate) profile: Option<ProfileName>,
+    /// The version of the own profile name that was sent to them; 0: none.
+    #[serde(default)]
+    pub(crate) told_profile: u32,
+}
+
+/// How long messages of a conversation are kept. Both may set it; the later one holds, and of two
+/// at the same time that of the lower device, so that both ends agree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Timer {
+    /// 0: for ever.
+    pub(crate) seconds: u32,
+    /// When it was set, in milliseconds since 1970; 0: never.
+    pub(crate) at_ms: u64,
+    /// By which device.
+    pub(crate) by: Option<DeviceId>,
+}
+
+impl Timer {
+    /// Takes `other` if it was set later.
+    pub(crate) fn take(&mut self, other: Self) -> bool {
+        let is_later =
+            other.at_ms > self.at_ms || (other.at_ms == self.at_ms && other.by < self.by);
+        if is_later {
+            *self = other;
+        }
+        is_later
+    }
+}
+
+/// The own profile name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct OwnProfile {
+    /// `None`: none.
+    pub(crate) name: Option<ProfileName>,
+    /// Counts the changes, from 1; 0: never set.
+    pub(crate) version: u32,
 }
 
 /// An epoch that is in use.
@@ -150,64 +199,6 @@ impl Peer {
     }
 }
 
-/// How far an own message has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// In the outbox.
-    Waiting,
-    /// It left this device.
-    Sent,
-    /// The server has it in custody.
-    Accepted,
-    /// The recipient's first device has it.
-    Delivered,
-    /// The recipient read it.
-    Read,
-    /// It was not sent.
-    Failed,
-}
-
-/// A message in the history. `Debug` shows no words.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// The logical id, the same on every device.
-    pub id: Id,
-    /// The other user of the conversation.
-    pub peer: UserId,
-    /// The username of whoever wrote it.
-    pub from: String,
-    /// How far it has come, for own messages; `None` for those of others.
-    pub stage: Option<Stage>,
-    /// The words.
-    pub text: String,
-    /// What it answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reply_to: Option<Id>,
-    /// When it was sent, by its author's clock, in milliseconds since 1970.
-    pub sent_ms: u64,
-    /// When the server took it, or this device wrote it, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// Its place in the conversation on this device, from 0.
-    pub position: u64,
-}
-
-impl fmt::Debug for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message")
-            .field("id", &self.id)
-            .field("position", &self.position)
-            .field("stage", &self.stage)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A message as it waits behind a gap.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct HeldMessage {
-    pub(crate) message: Message,
-}
-
 /// A message whose epoch is not here yet: as it came.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct WaitingMessage {
@@ -270,6 +261,9 @@ impl Store {
     }
 }
 
+/// The size of [`place`] in bytes.
+pub(crate) const PLACE_LEN: usize = 40;
+
 /// The key of a message in the history.
 pub(crate) fn place(peer: &UserId, position: u64) -> Vec<u8> {
     [peer.as_bytes().as_slice(), &position.to_be_bytes()].concat()
@@ -282,28 +276,21 @@ pub(crate) fn number(key: &[u8]) -> Result<u64, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use hushwire_e2ee::ContentId;
-
     use super::*;
 
     #[test]
-    fn a_message_shows_no_words_in_debug_and_is_written_without_growing() {
-        let message = Message {
-            id: Id(ContentId([1; 16])),
-            peer: UserId([2; 32]),
-            from: "alice".to_owned(),
-            stage: None,
-            text: "canary ".repeat(500),
-            reply_to: None,
-            sent_ms: 1,
-            at_ms: 2,
-            position: 3,
-        };
-        assert!(
-            !format!("{:?}", crate::Event::MessageReceived(message.clone())).contains("canary")
-        );
-        let json = to_json(&message);
-        assert_eq!(json.capacity(), json.len());
-        assert_eq!(from_json::<Message>(&json).unwrap(), message);
+    fn of_two_timers_both_ends_take_the_same() {
+        let timer = |seconds, at_ms, by| Timer { seconds, at_ms, by: Some(DeviceId([by; 16])) };
+        let (one, other, later) = (timer(10, 5, 1), timer(20, 5, 2), timer(0, 6, 9));
+        for order in [[one, other, later], [later, other, one], [other, later, one]] {
+            let mut held = Timer::default();
+            for timer in order {
+                held.take(timer);
+            }
+            assert_eq!(held, later);
+        }
+        let mut held = other;
+        assert!(held.take(one), "of two at once the lower device's");
+        assert!(!held.take(other) && !held.take(one));
     }
 }

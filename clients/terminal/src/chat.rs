@@ -12,6 +12,7 @@ use hushwire_client::client::RECEIPT_MAX;
 use hushwire_client::{ClientError, Event, Id, Message};
 use tokio::sync::mpsc;
 
+use self::command::Input;
 use self::terminal::Terminal;
 use crate::failure::Failure;
 use crate::history::entry;
@@ -19,14 +20,16 @@ use crate::output::Out;
 use crate::progress::Progress;
 use crate::render::Line;
 use crate::session::Session;
+use crate::which::{self, Which};
 
+mod command;
 mod lines;
 mod terminal;
 
 /// Messages of the history that open a talk on a terminal.
 const OPENING: usize = 10;
-/// Own receipts whose way is followed, at most.
-const RECEIPTS_MAX: usize = 1_000;
+/// Own receipts and the like whose way is not shown, at most; that of further ones is.
+const QUIET_MAX: usize = 1_000;
 /// How long the end of the input waits until the server has everything.
 const LAST_LINES: Duration = Duration::from_secs(60);
 /// How often the countdown is looked at.
@@ -47,6 +50,17 @@ pub(crate) enum Typed {
     Interrupted,
     /// It cannot be read.
     Broken(io::Error),
+}
+
+/// How a talk goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    /// JSON lines instead of prose.
+    pub(crate) json: bool,
+    /// Whether the other side is told what was read here.
+    pub(crate) tells_read: bool,
+    /// Whether lines that begin with a slash are commands where there is no terminal, too.
+    pub(crate) commands: bool,
 }
 
 /// Where lines are shown.
@@ -105,10 +119,10 @@ pub(crate) async fn known(session: &mut Session, name: &str) -> Result<Vec<Messa
 pub(crate) async fn run(
     session: &mut Session,
     name: &str,
-    json: bool,
-    tells_read: bool,
+    how: How,
     out: &mut Out,
 ) -> Result<(), Failure> {
+    let How { json, tells_read, commands } = how;
     let opening = known(session, name).await?;
     let before = session.client.outbox().await?.waiting.iter().map(|waiting| waiting.id).collect();
     let is_terminal = !json && io::stdin().is_terminal() && io::stdout().is_terminal();
@@ -129,8 +143,9 @@ pub(crate) async fn run(
         progress: Progress::with_earlier(&opening),
         mentioned: BTreeSet::new(),
         tells_read,
+        takes_commands: is_terminal || commands,
         read: Vec::new(),
-        receipts: HashSet::new(),
+        quiet: HashSet::new(),
         before,
         until: None,
     };
@@ -182,8 +197,10 @@ struct Talk<'a> {
     tells_read: bool,
     /// Shown, and not yet told.
     read: Vec<Id>,
-    /// The own receipts: their way is nobody's news.
-    receipts: HashSet<Id>,
+    /// Whether lines that begin with a slash are commands.
+    takes_commands: bool,
+    /// Own receipts, reactions and the like: their way is nobody's news.
+    quiet: HashSet<Id>,
     /// What earlier sessions left in the outbox: the end does not wait for it.
     before: HashSet<Id>,
     /// The input has ended: so long the rest may take.
@@ -252,11 +269,93 @@ impl Talk<'_> {
         if text.trim().is_empty() {
             return Ok(());
         }
-        match session.client.send_text(self.name, text).await {
-            Ok(id) => self.show(&Line::Queued { id, to: self.name, text }).await,
+        let input = if self.takes_commands { command::parse(text) } else { Input::Words(text) };
+        let done = match input {
+            Input::Words(text) => match session.client.send_text(self.name, text).await {
+                Ok(id) => {
+                    return self.show(&Line::Queued { id, to: self.name, text, items: &[] }).await;
+                }
+                Err(error) => Err(error.into()),
+            },
+            Input::Help => return self.help().await,
+            Input::Wrong(why) => return self.show(&Line::Refused { why: &why }).await,
+            Input::Edit(which, words) => self.edit(session, &which, words).await,
+            Input::Remove(which) => self.remove(session, &which).await,
+            Input::React(which, symbol) => self.react(session, &which, symbol).await,
+            Input::Timer(seconds) => self.timer(session, seconds).await,
+        };
+        match done {
             // A line that cannot be sent does not end the talk; a store that failed does.
-            Err(error @ (ClientError::Closed | ClientError::Store(_))) => Err(error.into()),
-            Err(error) => self.show(&Line::Refused { why: &error.to_string() }).await,
+            Err(Failure::Client(error @ (ClientError::Closed | ClientError::Store(_)))) => {
+                Err(error.into())
+            }
+            Err(
+                error @ (Failure::Client(_) | Failure::NoSuchMessage(_) | Failure::Ambiguous(_)),
+            ) => self.show(&Line::Refused { why: &error.to_string() }).await,
+            other => other,
+        }
+    }
+
+    async fn help(&mut self) -> Result<(), Failure> {
+        for line in command::HELP.lines() {
+            match &mut self.view {
+                View::Terminal(terminal) => terminal.line(line.to_owned()).await,
+                View::Prose(out) => out.line(line)?,
+                // The help of the command line is theirs.
+                View::Json(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn edit(&mut self, session: &Session, which: &Which, words: &str) -> Result<(), Failure> {
+        let id = which::find(&session.client, self.name, which, true).await?.id;
+        let told = session.client.edit(self.name, id, words).await?;
+        self.show(&Line::Edited { id, from: &session.me.handle, text: words }).await?;
+        match told {
+            Some(id) => {
+                self.show(&Line::Queued { id, to: self.name, text: words, items: &[] }).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn remove(&mut self, session: &Session, which: &Which) -> Result<(), Failure> {
+        let id = which::find(&session.client, self.name, which, true).await?.id;
+        match session.client.remove(self.name, id).await? {
+            Some(told) => {
+                self.hush(told);
+                self.show(&Line::Removed { id, with: self.name }).await
+            }
+            None => self.show(&Line::Withdrawn { id }).await,
+        }
+    }
+
+    async fn react(
+        &mut self,
+        session: &Session,
+        which: &Which,
+        symbol: &str,
+    ) -> Result<(), Failure> {
+        let id = which::find(&session.client, self.name, which, false).await?.id;
+        if let Some(told) = session.client.react(self.name, id, symbol).await? {
+            self.hush(told);
+        }
+        self.show(&Line::Reacted { id, with: self.name, by: &session.me.handle, symbol }).await
+    }
+
+    async fn timer(&mut self, session: &Session, seconds: u32) -> Result<(), Failure> {
+        if let Some(told) = session.client.set_timer(self.name, seconds).await? {
+            self.hush(told);
+        }
+        let by = Some(session.me.handle.as_str());
+        self.show(&Line::Timer { with: self.name, by, seconds }).await
+    }
+
+    /// The way of this content is nobody's news.
+    fn hush(&mut self, id: Id) {
+        if self.quiet.len() < QUIET_MAX {
+            self.quiet.insert(id);
         }
     }
 
@@ -270,9 +369,7 @@ impl Talk<'_> {
         }
         match session.client.send_read(self.name, of).await {
             Ok(id) => {
-                if self.receipts.len() < RECEIPTS_MAX {
-                    self.receipts.insert(id);
-                }
+                self.hush(id);
                 Ok(())
             }
             Err(error @ (ClientError::Closed | ClientError::Store(_))) => Err(error.into()),
@@ -280,22 +377,36 @@ impl Talk<'_> {
         }
     }
 
-    /// Whether this is the way of an own receipt. Forgets it at its end.
-    fn is_receipt(&mut self, event: &Event) -> bool {
+    /// Whether this is the way of something that is nobody's news. Forgets it at its end.
+    fn is_quiet(&mut self, event: &Event) -> bool {
         match event {
             Event::Sent(id) | Event::Held { id, .. } | Event::Accepted { id, .. } => {
-                self.receipts.contains(id)
+                self.quiet.contains(id)
             }
             Event::Delivered(id)
             | Event::Unreadable { id, .. }
             | Event::Expired(id)
-            | Event::Failed { id, .. } => self.receipts.remove(id),
+            | Event::Failed { id, .. } => self.quiet.remove(id),
+            _ => false,
+        }
+    }
+
+    /// Whether this happened in another conversation.
+    fn is_elsewhere(&self, event: &Event) -> bool {
+        match event {
+            Event::Edited(message) => message.from != self.name,
+            Event::Removed { handle, .. }
+            | Event::Reacted { handle, .. }
+            | Event::TimerSet { handle, .. }
+            | Event::Disappeared { handle, .. }
+            | Event::Profile { handle, .. }
+            | Event::Typing { handle, .. } => handle != self.name,
             _ => false,
         }
     }
 
     async fn event(&mut self, session: &Session, event: Event) -> Result<(), Failure> {
-        if self.is_receipt(&event) {
+        if self.is_quiet(&event) || self.is_elsewhere(&event) {
             return Ok(());
         }
         match &event {

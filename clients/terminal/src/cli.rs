@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hushwire_client::link::ContactLink;
+use hushwire_client::ContactLink;
 
 use crate::failure::Failure;
 use crate::home::{self, Home, Unlock};
 use crate::output::Out;
 use crate::session::in_runtime;
-use crate::{chat, contacts, history, listen, register, send};
+use crate::{act, chat, contacts, history, listen, register, send};
 
 const ABOUT: &str = "Chat with end-to-end encryption: the server routes what it cannot read.";
 
@@ -42,12 +42,20 @@ JSON lines (--json): one object a line, flushed at once. \"event\" is one of
   disconnected   why, retry_in_ms          null: not tried again by itself
   message        id, from, text, sent_ms, at_ms[, reply_to]
   waiting        from                      somebody else wrote: it stays for `hush chat` with them
-  queued         id, to, text              written down in the outbox
+  queued         id, to, text[, items]     written down in the outbox; items: ids of several texts
   held           id, for_ms                the server takes one message in 10 seconds
   sent           id                        left this device
   accepted       id[, skipped]             the server has it; so many devices will not get it
   delivered      id                        a device of the recipient has it
   read           from, of                  ids that a person read
+  edited         id, from, text            the words of a message are now these
+  removed        id, with                  a message was taken back by its author
+  withdrawn      id                        taken back before it left this device
+  reacted        id, with, by, symbol      an empty symbol: the reaction was taken back
+  timer          with[, by], seconds       messages disappear so long after they were seen; 0: off
+  disappeared    id, with                  the time of a message has come
+  profile        from, name                how a contact wants to be shown; null: no name
+  typing         from, on                  whether a contact is typing
   unreadable     id, code                  a device of the recipient could not open it
   expired        id                        waited 30 days for a device that did not come
   failed         id, code, why             will not be sent
@@ -74,6 +82,32 @@ changes with every new device.
 On a terminal it asks whether the numbers were equal and remembers the answer. Without a terminal
 it only shows the number, unless --yes says that it was compared.";
 
+const EDIT: &str = "\
+Gives one of your messages other words, on both sides. Only the author of a message can; who has
+seen the old words may remember them. The server's 10-second rule counts an edit like a message.
+Example:
+  hush edit bob last \"See you at seven, not at six\"";
+
+const REMOVE: &str = "\
+Takes one of your messages back: its words are erased here, and by the other side's client when it
+hears of it. Nobody can make a person forget, or a client that was changed. A message that has not
+left this device is simply not sent. No rule holds a removal up.";
+
+const TIMER: &str = "\
+Messages with a contact disappear from both histories after a time: your own so long after the
+server took them, theirs so long after you were shown them. It holds for messages from now on, and
+for both sides; either can change it, and the later change holds. It is a promise between two
+clients, not a protection from a person who keeps copies.
+Examples:
+  hush timer bob          shows it
+  hush timer bob 7d       30s, 5m, 8h, 7d, 4w
+  hush timer bob off";
+
+const PROFILE: &str = "\
+The name that your contacts see beside your username. It goes to contacts only, encrypted; the
+server does not see it. Anybody can take any name: only the username and the safety number tell who
+it is.";
+
 const CHAT: &str = "\
 On a terminal: a line is a message; what comes in appears above the line; behind the cursor stands
 how far your newest message has come:
@@ -84,7 +118,10 @@ how far your newest message has come:
   \u{2713}\u{2713} delivered   a device of the other person has it
 Ctrl-D or Ctrl-C ends. What was not sent stays in the outbox.
 
-When the input is not a terminal, every line is sent, and the program ends when the input ends and
+Lines that begin with / are commands; /help lists them, //x sends /x:
+  /edit WORDS    /remove    /react SYMBOL    /timer TIME
+
+When the input is not a terminal, every line is sent as it is (unless --commands is given), and the program ends when the input ends and
 the server has all of it (or 60 seconds later, with exit code 3).";
 
 /// The command line.
@@ -158,10 +195,28 @@ enum Command {
         /// Does not tell the other side what was read here.
         #[arg(long)]
         no_receipts: bool,
+        /// Lines that begin with / are commands, as on a terminal.
+        #[arg(long)]
+        commands: bool,
     },
     /// Sends one message.
     #[command(after_help = JSON)]
     Send(Send),
+    /// Gives one of your messages other words.
+    #[command(long_about = EDIT, after_help = JSON)]
+    Edit(act::Edit),
+    /// Takes one of your messages back.
+    #[command(long_about = REMOVE, after_help = JSON)]
+    Remove(act::Remove),
+    /// Reacts to a message with one character or emoji.
+    #[command(after_help = JSON)]
+    React(act::React),
+    /// Shows or sets how long messages with a contact are kept.
+    #[command(long_about = TIMER, after_help = JSON)]
+    Timer(act::Timer),
+    /// Shows or sets the name that your contacts see.
+    #[command(long_about = PROFILE)]
+    Profile(act::Profile),
     /// Prints what comes in, from everybody.
     #[command(after_help = JSON)]
     Listen {
@@ -183,6 +238,9 @@ enum Command {
         /// How many at most.
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
+        /// Shows the beginning of each message's id, for edit, remove and react.
+        #[arg(long)]
+        ids: bool,
         /// JSON lines instead of prose.
         #[arg(long)]
         json: bool,
@@ -211,7 +269,8 @@ enum Contacts {
     },
     /// Lists contacts and requests.
     List {
-        /// JSON lines: contact, standing (asked, asks_me, active), verified, blocked.
+        /// JSON lines: contact, standing (asked, asks_me, active), verified, blocked[, profile,
+        /// timer_s].
         #[arg(long)]
         json: bool,
     },
@@ -236,6 +295,16 @@ pub(crate) struct Send {
     /// The message; - reads it from the standard input.
     #[arg(allow_hyphen_values = true)]
     pub(crate) text: String,
+    /// Further texts: up to 16 go together, and count as one for the 10-second rule.
+    #[arg(num_args = 0..=15)]
+    pub(crate) more: Vec<String>,
+    #[command(flatten)]
+    pub(crate) way: Way,
+}
+
+/// How far something must come before a command ends.
+#[derive(Debug, Args)]
+pub(crate) struct Way {
     /// How far it must come before the command ends.
     #[arg(long, value_enum, default_value_t = Until::Accepted)]
     pub(crate) wait: Until,
@@ -258,7 +327,7 @@ pub(crate) enum Until {
     Delivered,
 }
 
-fn username(text: &str) -> Result<String, String> {
+pub(crate) fn username(text: &str) -> Result<String, String> {
     match ContactLink::parse(text) {
         Some(link) if link.names.is_none() => Ok(text.to_owned()),
         _ => Err("a username has 3 to 32 characters of a-z, 0-9, _ and .".to_owned()),
@@ -300,18 +369,35 @@ fn act(command: Command, home: &Home) -> Result<(), Failure> {
         Command::Contacts(Contacts::Verify { name, yes }) => {
             in_runtime(home, async |session| contacts::verify(session, &name, yes, &mut out).await)
         }
-        Command::Chat { name, json, no_receipts } => in_runtime(home, async |session| {
-            chat::run(session, &name, json, !no_receipts, &mut out).await
+        Command::Chat { name, json, no_receipts, commands } => in_runtime(home, async |session| {
+            let how = chat::How { json, tells_read: !no_receipts, commands };
+            chat::run(session, &name, how, &mut out).await
         }),
         Command::Send(what) => {
+            let texts = send::texts(&what)?;
+            in_runtime(home, async |session| send::run(session, &what, texts, &mut out).await)
+        }
+        Command::Edit(what) => {
             let text = send::text(&what.text)?;
-            in_runtime(home, async |session| send::run(session, &what, &text, &mut out).await)
+            in_runtime(home, async |session| act::edit(session, &what, &text, &mut out).await)
+        }
+        Command::Remove(what) => {
+            in_runtime(home, async |session| act::remove(session, &what, &mut out).await)
+        }
+        Command::React(what) => {
+            in_runtime(home, async |session| act::react(session, &what, &mut out).await)
+        }
+        Command::Timer(what) => {
+            in_runtime(home, async |session| act::timer(session, &what, &mut out).await)
+        }
+        Command::Profile(what) => {
+            in_runtime(home, async |session| act::profile(session, &what, &mut out).await)
         }
         Command::Listen { json, count, seconds } => in_runtime(home, async |session| {
             listen::run(session, json, count, seconds, &mut out).await
         }),
-        Command::History { name, limit, json } => in_runtime(home, async |session| {
-            history::run(session, &name, limit, json, &mut out).await
+        Command::History { name, limit, ids, json } => in_runtime(home, async |session| {
+            history::run(session, &name, limit, ids, json, &mut out).await
         }),
         Command::Whoami { json } => {
             in_runtime(home, async |session| history::whoami(session, home, json, &mut out).await)
@@ -346,6 +432,20 @@ mod tests {
             "hush --home x chat bob",
             "hush send bob - --wait delivered --timeout 120",
             "hush send bob -5",
+            "hush send bob one two three --wait sent",
+            "hush chat bob --json --commands",
+            "hush edit bob last better",
+            "hush edit bob kX3f - --json",
+            "hush remove bob last --wait delivered",
+            "hush react bob last +",
+            "hush react bob kX3f0_-a --off",
+            "hush timer bob",
+            "hush timer bob 7d --timeout 5",
+            "hush timer bob off",
+            "hush profile Alice",
+            "hush profile --off",
+            "hush profile --json",
+            "hush history bob --ids",
             "hush listen --json --count 3 --for 60",
             "hush history bob --limit 5 --json",
             "hush whoami --passphrase",
@@ -367,6 +467,16 @@ mod tests {
             "hush chat ../x",
             "hush send bob",
             "hush send bob hello --wait read",
+            "hush send bob 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17",
+            "hush edit bob last",
+            "hush edit bob abc words",
+            "hush edit bob last two words",
+            "hush remove bob",
+            "hush react bob last",
+            "hush react bob last + --off",
+            "hush timer bob soon",
+            "hush timer bob 0s",
+            "hush profile Alice --off",
             "hush send bob hello --timeout -1",
             "hush listen --count 0",
             "hush listen --for 0",

@@ -2,14 +2,14 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
-use hushwire_client::link::ContactLink;
-use hushwire_client::{ClientError, ContactCard, Safety, Standing};
+use hushwire_client::{ClientError, ContactCard, ContactLink, Safety, Standing};
 use serde::Serialize;
 
 use crate::escape;
 use crate::failure::Failure;
 use crate::output::{Out, Paint};
 use crate::session::Session;
+use crate::span;
 
 /// Asks somebody; if they asked first, this accepts.
 ///
@@ -57,6 +57,10 @@ struct Card<'a> {
     standing: Standing,
     verified: bool,
     blocked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timer_s: Option<u32>,
 }
 
 /// Lists contacts and requests.
@@ -67,9 +71,14 @@ pub(crate) async fn list(session: &mut Session, json: bool, out: &mut Out) -> Re
     let cards = session.unless_stopped(async |client| client.contacts().await).await?;
     if json {
         for card in &cards {
-            let ContactCard { handle, standing, verified, blocked, .. } = card;
-            let (standing, verified, blocked) = (*standing, *verified, *blocked);
-            out.json(&Card { contact: handle, standing, verified, blocked })?;
+            out.json(&Card {
+                contact: &card.handle,
+                standing: card.standing,
+                verified: card.verified,
+                blocked: card.blocked,
+                profile: card.profile.as_ref().map(|name| name.0.as_str()),
+                timer_s: (card.timer_s > 0).then_some(card.timer_s),
+            })?;
         }
         return Ok(());
     }
@@ -79,7 +88,15 @@ pub(crate) async fn list(session: &mut Session, json: bool, out: &mut Out) -> Re
     let width = cards.iter().map(|card| card.handle.len()).max().unwrap_or_default();
     for card in &cards {
         let name = format!("{:width$}", escape::line(&card.handle));
-        out.line(&format!("{}  {}", out.paint().name(&name), standing(card, out.paint())))?;
+        let mut beside = String::new();
+        if let Some(profile) = &card.profile {
+            beside.push_str(&format!("  shown as {}", escape::line(&profile.0)));
+        }
+        if card.timer_s > 0 {
+            beside.push_str(&format!("  messages disappear after {}", span::words(card.timer_s)));
+        }
+        let (name, standing) = (out.paint().name(&name), standing(card, out.paint()));
+        out.line(&format!("{name}  {standing}{}", out.paint().aside(&beside)))?;
     }
     Ok(())
 }
@@ -213,8 +230,7 @@ mod tests {
 
     #[test]
     fn links_are_called_by_their_name() {
-        let link =
-            hushwire_client::link::contact_link("bob", "x.org", &hushwire_client::UserId([1; 32]));
+        let link = hushwire_client::contact_link("bob", "x.org", &hushwire_client::UserId([1; 32]));
         assert_eq!(handle(&link), "bob");
         assert_eq!(handle("bob"), "bob");
     }

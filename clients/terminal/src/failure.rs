@@ -76,6 +76,12 @@ pub(crate) enum Failure {
         /// What it means.
         why: String,
     },
+    /// No message is meant.
+    #[error("there is no message {0:?} in this conversation")]
+    NoSuchMessage(String),
+    /// More than one is meant.
+    #[error("more than one message begins with {0}: give more of the id")]
+    Ambiguous(String),
     /// The message is not as far as asked for.
     #[error("the message is not {wanted} after {seconds} s; it stays in the outbox")]
     NotInTime {

@@ -1,6 +1,6 @@
 //! `hush history` and `hush whoami`: what the store knows, without waiting for anybody.
 
-use hushwire_client::{Message, Stage};
+use hushwire_client::{Message, Reaction, Stage};
 use serde::Serialize;
 
 use crate::escape;
@@ -9,6 +9,7 @@ use crate::home::Home;
 use crate::output::{Out, Paint};
 use crate::render::spoken;
 use crate::session::Session;
+use crate::which;
 
 /// A message of the history in JSON: as an event, with its stage if it is an own one.
 #[derive(Serialize)]
@@ -23,6 +24,14 @@ struct Entry<'a> {
     reply_to: Option<hushwire_client::Id>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<Stage>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    edited: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    removed: bool,
+    #[serde(skip_serializing_if = "<[Reaction]>::is_empty")]
+    reactions: &'a [Reaction],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gone_ms: Option<u64>,
 }
 
 impl<'a> From<&'a Message> for Entry<'a> {
@@ -36,6 +45,10 @@ impl<'a> From<&'a Message> for Entry<'a> {
             at_ms: message.at_ms,
             reply_to: message.reply_to,
             stage: message.stage,
+            edited: message.since.edit.is_some() && !message.since.removed,
+            removed: message.since.removed,
+            reactions: &message.since.reactions,
+            gone_ms: message.since.gone_ms,
         }
     }
 }
@@ -48,6 +61,7 @@ pub(crate) async fn run(
     session: &mut Session,
     name: &str,
     limit: u32,
+    ids: bool,
     json: bool,
     out: &mut Out,
 ) -> Result<(), Failure> {
@@ -60,7 +74,9 @@ pub(crate) async fn run(
         if json {
             out.json(&Entry::from(message))?;
         } else {
-            out.line(&entry(message, out.paint()))?;
+            let id =
+                if ids { format!("{}  ", which::beginning(&message.id)) } else { String::new() };
+            out.line(&format!("{}{}", out.paint().aside(&id), entry(message, out.paint())))?;
         }
     }
     Ok(())
@@ -80,7 +96,25 @@ pub(crate) fn entry(message: &Message, paint: Paint) -> String {
             Stage::Failed => "  (not sent)",
         }),
     };
-    format!("{time} {}{stage}", spoken(&message.from, &message.text, paint))
+    let since = &message.since;
+    let words = if since.removed {
+        let from = paint.name(&format!("{}:", escape::line(&message.from)));
+        format!("{from} {}", paint.aside("(removed)"))
+    } else {
+        spoken(&message.from, &message.text, paint)
+    };
+    let edited = if since.edit.is_some() && !since.removed {
+        paint.aside("  (edited)")
+    } else {
+        String::new()
+    };
+    let reactions: String =
+        since.reactions.iter().map(|reaction| format!("  {}", reacted(reaction))).collect();
+    format!("{time} {words}{edited}{}{stage}", paint.aside(&reactions))
+}
+
+fn reacted(reaction: &Reaction) -> String {
+    format!("[{} {}]", escape::line(&reaction.from), escape::line(&reaction.symbol))
 }
 
 /// A time in UTC, like `2026-03-01 14:05Z`.
@@ -161,7 +195,7 @@ pub(crate) async fn whoami(
 
 #[cfg(test)]
 mod tests {
-    use hushwire_client::{Id, UserId};
+    use hushwire_client::{Edit, Id, Since, UserId};
 
     use super::*;
 
@@ -194,6 +228,7 @@ mod tests {
             sent_ms: 0,
             at_ms: 0,
             position: 0,
+            since: Since::default(),
         };
         let line = "1970-01-01 00:00Z alice: hi\\u{1b}  \u{2713}\u{2713}";
         assert_eq!(entry(&message, Paint::NONE), line);
@@ -202,5 +237,38 @@ mod tests {
         message.stage = None;
         assert_eq!(entry(&message, Paint::NONE), "1970-01-01 00:00Z alice: hi\\u{1b}");
         assert!(serde_json::to_value(Entry::from(&message)).unwrap().get("stage").is_none());
+    }
+
+    #[test]
+    fn what_happened_since_stands_behind_the_words() {
+        let by = hushwire_client::DeviceId([1; 16]);
+        let reaction = Reaction { from: "bob".to_owned(), symbol: "+\u{1b}".to_owned() };
+        let mut message = Message {
+            id: Id::from_text("AAAAAAAAAAAAAAAAAAAAAA").unwrap(),
+            peer: UserId([1; 32]),
+            from: "alice".to_owned(),
+            stage: None,
+            text: "hi".to_owned(),
+            reply_to: None,
+            sent_ms: 0,
+            at_ms: 0,
+            position: 0,
+            since: Since {
+                edit: Some(Edit { rev: 1, by }),
+                reactions: vec![reaction],
+                gone_ms: Some(5),
+                ..Since::default()
+            },
+        };
+        let line = "1970-01-01 00:00Z alice: hi  (edited)  [bob +\\u{1b}]";
+        assert_eq!(entry(&message, Paint::NONE), line);
+        let json = serde_json::to_value(Entry::from(&message)).unwrap();
+        assert_eq!((&json["edited"], &json["gone_ms"]), (&true.into(), &5.into()));
+        assert_eq!(json["reactions"][0]["from"], "bob");
+        message.since = Since { removed: true, ..Since::default() };
+        message.text.clear();
+        assert_eq!(entry(&message, Paint::NONE), "1970-01-01 00:00Z alice: (removed)");
+        let json = serde_json::to_value(Entry::from(&message)).unwrap();
+        assert_eq!(json["removed"], true);
     }
 }

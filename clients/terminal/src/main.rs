@@ -6,6 +6,7 @@
 
 use std::process::ExitCode;
 
+mod act;
 mod chat;
 mod cli;
 mod contacts;
@@ -20,6 +21,8 @@ mod register;
 mod render;
 mod send;
 mod session;
+mod span;
+mod which;
 
 fn main() -> ExitCode {
     cli::run()

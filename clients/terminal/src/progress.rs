@@ -154,7 +154,10 @@ mod tests {
     }
 
     fn queue(progress: &mut Progress, n: u16, now: Instant) {
-        progress.take(&Line::Queued { id: id(n), to: "bob", text: &format!("text {n}") }, now);
+        progress.take(
+            &Line::Queued { id: id(n), to: "bob", text: &format!("text {n}"), items: &[] },
+            now,
+        );
     }
 
     #[test]
@@ -211,6 +214,7 @@ mod tests {
             sent_ms: 0,
             at_ms: 0,
             position: 0,
+            since: hushwire_client::Since::default(),
         };
         let last = [
             message(1, Some(Stage::Waiting)),

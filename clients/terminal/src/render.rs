@@ -1,12 +1,13 @@
 //! What happened, as a line: JSON for programs, words for people. The keys of the JSON are a
 //! promise; the help lists them.
 
-use hushwire_client::{Event, Id, Message};
+use hushwire_client::{Event, Id, Message, Reaction};
 use serde::Serialize;
 
 use crate::escape;
 use crate::output::Paint;
 use crate::progress::Progress;
+use crate::span;
 
 /// The names of all events, as JSON has them.
 #[cfg(test)]
@@ -21,6 +22,14 @@ pub(crate) const EVENTS: &[&str] = &[
     "accepted",
     "delivered",
     "read",
+    "edited",
+    "removed",
+    "withdrawn",
+    "reacted",
+    "timer",
+    "disappeared",
+    "profile",
+    "typing",
     "unreadable",
     "expired",
     "failed",
@@ -58,6 +67,8 @@ pub(crate) enum Line<'a> {
         id: Id,
         to: &'a str,
         text: &'a str,
+        #[serde(skip_serializing_if = "<[Id]>::is_empty")]
+        items: &'a [Id],
     },
     Held {
         id: Id,
@@ -77,6 +88,42 @@ pub(crate) enum Line<'a> {
     Read {
         from: &'a str,
         of: &'a [Id],
+    },
+    Edited {
+        id: Id,
+        from: &'a str,
+        text: &'a str,
+    },
+    Removed {
+        id: Id,
+        with: &'a str,
+    },
+    Withdrawn {
+        id: Id,
+    },
+    Reacted {
+        id: Id,
+        with: &'a str,
+        by: &'a str,
+        symbol: &'a str,
+    },
+    Timer {
+        with: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<&'a str>,
+        seconds: u32,
+    },
+    Disappeared {
+        id: Id,
+        with: &'a str,
+    },
+    Profile {
+        from: &'a str,
+        name: Option<&'a str>,
+    },
+    Typing {
+        from: &'a str,
+        on: bool,
     },
     Unreadable {
         id: Id,
@@ -143,6 +190,22 @@ impl<'a> From<&'a Event> for Line<'a> {
             Event::ContactAccepted { handle, .. } => Self::ContactAccepted { with: handle },
             Event::MessageReceived(message) => message.into(),
             Event::Read { handle, of } => Self::Read { from: handle, of },
+            Event::Edited(message) => {
+                Self::Edited { id: message.id, from: &message.from, text: &message.text }
+            }
+            Event::Removed { handle, id } => Self::Removed { id: *id, with: handle },
+            Event::Reacted { handle, id, reaction } => {
+                let Reaction { from: by, symbol } = reaction;
+                Self::Reacted { id: *id, with: handle, by, symbol }
+            }
+            Event::TimerSet { handle, by, seconds } => {
+                Self::Timer { with: handle, by: Some(by), seconds: *seconds }
+            }
+            Event::Disappeared { handle, id } => Self::Disappeared { id: *id, with: handle },
+            Event::Profile { handle, name } => {
+                Self::Profile { from: handle, name: name.as_ref().map(|name| name.0.as_str()) }
+            }
+            Event::Typing { handle, on } => Self::Typing { from: handle, on: *on },
             Event::Sent(id) => Self::Sent { id: *id },
             Event::Held { id, for_ms } => Self::Held { id: *id, for_ms: *for_ms },
             Event::Accepted { id, skipped } => Self::Accepted { id: *id, skipped: *skipped },
@@ -212,6 +275,40 @@ impl Line<'_> {
                 let count = u64::try_from(of.len()).unwrap_or(u64::MAX);
                 aside(format!("{} read {}", escape::line(from), counted(count, "message")))
             }
+            Self::Edited { from, text, .. } => {
+                Some(format!("{} {}", paint.aside("-- edited:"), spoken(from, text, paint)))
+            }
+            Self::Removed { with, .. } => {
+                aside(format!("a message in the talk with {} was removed", escape::line(with)))
+            }
+            Self::Withdrawn { .. } => aside("withdrawn: it had not left this device".to_owned()),
+            Self::Reacted { by, symbol: "", .. } => {
+                aside(format!("{} took a reaction back", escape::line(by)))
+            }
+            Self::Reacted { id, by, symbol, .. } => {
+                let (by, symbol) = (escape::line(by), escape::line(symbol));
+                let what = progress.text(id).unwrap_or("a message");
+                aside(format!("{by} reacted {symbol} to: {what}"))
+            }
+            Self::Timer { with, by, seconds } => {
+                let (with, by) = (escape::line(with), by.map(escape::line));
+                let kept = match seconds {
+                    0 => format!("messages with {with} do not disappear"),
+                    some => format!(
+                        "messages with {with} disappear {} after they were seen",
+                        span::words(*some)
+                    ),
+                };
+                aside(by.map_or(kept.clone(), |by| format!("{kept}, from now on (set by {by})")))
+            }
+            Self::Profile { from, name: Some(name) } => {
+                let (from, name) = (escape::line(from), escape::line(name));
+                aside(format!("{from} wants to be shown as {name}"))
+            }
+            Self::Profile { from, name: None } => {
+                aside(format!("{} wants to be shown by username only", escape::line(from)))
+            }
+            Self::Disappeared { .. } | Self::Typing { .. } => None,
             Self::Unreadable { id, code } => {
                 let code = escape::line(code);
                 loud(format!("a device could not open it ({code}): {}", own(id)))
@@ -272,7 +369,12 @@ mod tests {
             sent_ms: 1,
             at_ms: 2,
             position: 0,
+            since: hushwire_client::Since::default(),
         }
+    }
+
+    fn bob() -> String {
+        "bob".to_owned()
     }
 
     fn all() -> Vec<(Event, &'static str)> {
@@ -303,6 +405,45 @@ mod tests {
             (
                 Event::Read { handle, of: vec![id] },
                 r#"{"event":"read","from":"bob","of":["AAAAAAAAAAAAAAAAAAAAAA"]}"#,
+            ),
+            (
+                Event::Edited(message("ho")),
+                r#"{"event":"edited","id":"AAAAAAAAAAAAAAAAAAAAAA","from":"bob","text":"ho"}"#,
+            ),
+            (
+                Event::Removed { handle: bob(), id },
+                r#"{"event":"removed","id":"AAAAAAAAAAAAAAAAAAAAAA","with":"bob"}"#,
+            ),
+            (
+                Event::Reacted {
+                    handle: bob(),
+                    id,
+                    reaction: Reaction { from: bob(), symbol: "+".to_owned() },
+                },
+                r#"{"event":"reacted","id":"AAAAAAAAAAAAAAAAAAAAAA","with":"bob","by":"bob","symbol":"+"}"#,
+            ),
+            (
+                Event::TimerSet { handle: bob(), by: bob(), seconds: 60 },
+                r#"{"event":"timer","with":"bob","by":"bob","seconds":60}"#,
+            ),
+            (
+                Event::Disappeared { handle: bob(), id },
+                r#"{"event":"disappeared","id":"AAAAAAAAAAAAAAAAAAAAAA","with":"bob"}"#,
+            ),
+            (
+                Event::Profile {
+                    handle: bob(),
+                    name: Some(hushwire_client::ProfileName("Bob M.".to_owned())),
+                },
+                r#"{"event":"profile","from":"bob","name":"Bob M."}"#,
+            ),
+            (
+                Event::Profile { handle: bob(), name: None },
+                r#"{"event":"profile","from":"bob","name":null}"#,
+            ),
+            (
+                Event::Typing { handle: bob(), on: true },
+                r#"{"event":"typing","from":"bob","on":true}"#,
             ),
             (Event::Sent(id), r#"{"event":"sent","id":"AAAAAAAAAAAAAAAAAAAAAA"}"#),
             (
@@ -341,7 +482,7 @@ mod tests {
         for (event, json) in all() {
             assert_eq!(serde_json::to_string(&Line::from(&event)).unwrap(), json);
         }
-        let queued = Line::Queued { id: id(), to: "bob", text: "x" };
+        let queued = Line::Queued { id: id(), to: "bob", text: "x", items: &[] };
         assert_eq!(
             serde_json::to_string(&queued).unwrap(),
             r#"{"event":"queued","id":"AAAAAAAAAAAAAAAAAAAAAA","to":"bob","text":"x"}"#
@@ -349,6 +490,7 @@ mod tests {
         for line in all().iter().map(|(event, _)| Line::from(event)).chain([
             queued,
             Line::Waiting { from: "b" },
+            Line::Withdrawn { id: id() },
             Line::Refused { why: "w" },
             Line::Outbox { unaccepted: 1 },
         ]) {
@@ -387,6 +529,11 @@ mod tests {
                 reply_to: None,
             },
             Line::Waiting { from: evil },
+            Line::Edited { id: id(), from: evil, text: evil },
+            Line::Removed { id: id(), with: evil },
+            Line::Reacted { id: id(), with: evil, by: evil, symbol: evil },
+            Line::Timer { with: evil, by: Some(evil), seconds: 60 },
+            Line::Profile { from: evil, name: Some(evil) },
             Line::Read { from: evil, of: &[] },
             Line::Unreadable { id: id(), code: evil },
             Line::Failed { id: id(), code: evil, why: evil },

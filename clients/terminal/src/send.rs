@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hushwire_client::{Event, Id};
 
 use crate::chat;
-use crate::cli::{Send, Until};
+use crate::cli::{Send, Until, Way};
 use crate::failure::Failure;
 use crate::output::Out;
 use crate::progress::Progress;
@@ -15,6 +15,16 @@ use crate::session::Session;
 
 /// What is read from the standard input, at most; the SDK judges the rest.
 const INPUT_MAX: u64 = 1024 * 1024;
+
+/// The messages: the arguments, the first of which may be `-`.
+///
+/// # Errors
+/// As [`text`].
+pub(crate) fn texts(what: &Send) -> Result<Vec<String>, Failure> {
+    let mut texts = vec![text(&what.text)?];
+    texts.extend_from_slice(&what.more);
+    Ok(texts)
+}
 
 /// The message: the argument, or the standard input without its last line break for `-`.
 ///
@@ -43,22 +53,38 @@ enum Reached {
     Lost(Failure),
 }
 
-/// Sends `text` and waits as long as `what` says.
+/// Sends `texts` as one message and waits as long as `what` says.
 ///
 /// # Errors
 /// If it cannot be sent, will not be sent, or does not come far enough in time.
 pub(crate) async fn run(
     session: &mut Session,
     what: &Send,
-    text: &str,
+    texts: Vec<String>,
     out: &mut Out,
 ) -> Result<(), Failure> {
     let last = chat::known(session, &what.name).await?;
-    let id = session.client.send_text(&what.name, text).await?;
+    let all = texts.join(" / ");
+    let sent = session.client.send_texts(&what.name, texts).await?;
     let mut progress = Progress::with_earlier(&last);
-    let queued = Line::Queued { id, to: &what.name, text };
+    let items = if sent.items.len() > 1 { sent.items.as_slice() } else { &[] };
+    let queued = Line::Queued { id: sent.id, to: &what.name, text: &all, items };
     progress.take(&queued, Instant::now());
-    show(&queued, what.json, &progress, out)?;
+    show(&queued, what.way.json, &progress, out)?;
+    follow(session, sent.id, &what.way, progress, out).await
+}
+
+/// Follows a content of this device until it has come as far as asked for.
+///
+/// # Errors
+/// If it will not be sent, or does not come far enough in time.
+pub(crate) async fn follow(
+    session: &mut Session,
+    id: Id,
+    what: &Way,
+    mut progress: Progress,
+    out: &mut Out,
+) -> Result<(), Failure> {
     let deadline = tokio::time::sleep(Duration::from_secs(what.timeout));
     tokio::pin!(deadline);
     let mut others = 0;
@@ -104,7 +130,16 @@ pub(crate) async fn run(
     Ok(())
 }
 
-fn show(line: &Line<'_>, json: bool, progress: &Progress, out: &mut Out) -> Result<(), Failure> {
+/// Prints a line.
+///
+/// # Errors
+/// If nobody reads it.
+pub(crate) fn show(
+    line: &Line<'_>,
+    json: bool,
+    progress: &Progress,
+    out: &mut Out,
+) -> Result<(), Failure> {
     if json {
         return out.json(line);
     }

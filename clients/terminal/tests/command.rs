@@ -42,6 +42,11 @@ fn without_an_account_every_command_says_how_to_get_one() {
         &["send", "bob", "hello"],
         &["listen"],
         &["history", "bob"],
+        &["edit", "bob", "last", "better words"],
+        &["remove", "bob", "last"],
+        &["react", "bob", "last", "+"],
+        &["timer", "bob", "7d"],
+        &["profile", "Alice"],
         &["contacts", "list"],
         &["contacts", "add", "bob"],
         &["contacts", "accept", "bob"],
@@ -64,6 +69,10 @@ fn wrong_use_ends_with_2_and_leaves_nothing() {
         &["contacts", "add", "no link@"],
         &["send", "bob"],
         &["listen", "--for", "soon"],
+        &["edit", "bob", "abc", "words"],
+        &["react", "bob", "last"],
+        &["timer", "bob", "soon"],
+        &["profile", "Alice", "--off"],
         &["whoami", "--passphrase", "--key-file", "k"],
     ] {
         let output = hush(dir.path(), args);
@@ -137,4 +146,16 @@ fn the_help_teaches_exit_codes_and_json() {
     assert!(help.contains("Exit codes") && help.contains("hush register alice"), "{help}");
     let help = String::from_utf8(hush(dir.path(), &["chat", "--help"]).stdout).unwrap();
     assert!(help.contains("retry_in_ms") && help.contains("for_ms"), "{help}");
+    assert!(help.contains("/react SYMBOL") && help.contains("--commands"), "{help}");
+    for (command, words) in [
+        ("edit", "Only the author"),
+        ("remove", "Nobody can make a person forget"),
+        ("react", "--off"),
+        ("timer", "either can change it"),
+        ("profile", "Anybody can take any name"),
+    ] {
+        let help = String::from_utf8(hush(dir.path(), &[command, "--help"]).stdout).unwrap();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains(words), "{command}: {help}");
+    }
 }

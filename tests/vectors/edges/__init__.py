@@ -1,1 +1,1 @@
-"""The makers of edge cases: see ../edge.py."""
+"""The makers of edge cases: see ../check_edges.py."""

@@ -1,4 +1,4 @@
-// X-Wing at its edges, by libsodium 1.0.22: writes ../edge-xwing.json. PyNaCl's libsodium has no
+// X-Wing at its edges, by libsodium 1.0.22: writes xwing.json. PyNaCl's libsodium has no
 // X-Wing yet, so this one producer needs node:
 //
 //   npm install --prefix target/node libsodium-wrappers@0.8.4
@@ -88,5 +88,5 @@ for (const value of [0, 1, 3328, 3329, 3330, 4095]) {
 }
 
 const text = `[\n${cases.map((one) => ` ${JSON.stringify(one)}`).join(",\n")}\n]\n`;
-writeFileSync(new URL("../edge-xwing.json", import.meta.url), text);
-console.log(`edge-xwing.json: ${cases.length} cases by libsodium ${sodium.SODIUM_VERSION_STRING}`);
+writeFileSync(new URL("xwing.json", import.meta.url), text);
+console.log(`edges/xwing.json: ${cases.length} cases by libsodium ${sodium.SODIUM_VERSION_STRING}`);

@@ -43,6 +43,21 @@ pub(super) fn shown(line: &Value) -> Option<&str> {
     (kind(line) == "message").then(|| field(line, "text"))
 }
 
+/// The words that a message of the other person has now.
+pub(super) fn edited(line: &Value) -> Option<&str> {
+    (kind(line) == "edited").then(|| field(line, "text"))
+}
+
+/// Whether a line says that a message was taken back.
+pub(super) fn removed(line: &Value) -> bool {
+    kind(line) == "removed"
+}
+
+/// Whether a line says that somebody reacted like this.
+pub(super) fn reacted(line: &Value, symbol: &str) -> bool {
+    kind(line) == "reacted" && field(line, "symbol") == symbol
+}
+
 /// The id that the n-th line that was typed got, from 0: `hush` queues them in order.
 pub(super) fn id_of(lines: &[Value], n: usize) -> Option<&str> {
     let found = lines.iter().filter(|line| kind(line) == "queued").nth(n)?;

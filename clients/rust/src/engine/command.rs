@@ -1,15 +1,14 @@
 //! What a program asks for, one command after the other.
 
-use hushwire_e2ee::ContentId;
-use hushwire_e2ee::content::TEXT_MAX;
-use hushwire_identity::safety_number;
+use hushwire_identity::{contact_link, safety_number};
+use tokio::sync::oneshot;
 
 use super::Engine;
 use crate::client::{Account, Command, ContactCard, OutboxStatus, Safety, Waiting};
 use crate::error::ClientError;
-use crate::link::contact_link;
-use crate::ports::random_bytes;
-use crate::record::{Message, Point, Stage, Standing, place, to_json};
+use crate::message::Message;
+use crate::outbox::Effect;
+use crate::record::{Point, Standing, place, to_json};
 use crate::said::{Id, Said};
 use crate::store::{Batch, Space, StoreError};
 
@@ -42,13 +41,27 @@ impl Engine {
             }
             Command::Send(handle, said, reply) => {
                 let sent = self.submit(&handle, said);
-                let (answer, effects) = match sent {
-                    Ok((id, effects)) => (Ok(id), effects),
-                    Err(ClientError::Store(error)) => return Err(error),
-                    Err(error) => (Err(error), Vec::new()),
-                };
-                self.reply(reply, answer);
-                self.carry_out(effects).await?;
+                self.answered(sent, reply).await?;
+            }
+            Command::Texts(handle, texts, reply) => {
+                let sent = self.submit_texts(&handle, texts);
+                self.answered(sent, reply).await?;
+            }
+            Command::Act(handle, act, reply) => {
+                let done = self.act(&handle, act);
+                self.answered(done, reply).await?;
+            }
+            Command::Timer(handle, reply) => {
+                let timer = self.contact(&handle).map(|peer| peer.talk.timer.seconds);
+                self.reply(reply, timer);
+            }
+            Command::SetProfile(name, reply) => {
+                let done = self.set_profile(name);
+                self.reply(reply, done);
+            }
+            Command::Profile(reply) => {
+                let name = self.profile.name.clone();
+                self.reply(reply, name);
             }
             Command::History(handle, limit, reply) => {
                 let answer = self.history(&handle, limit);
@@ -66,6 +79,31 @@ impl Engine {
             Command::Close(_) => {}
         }
         Ok(())
+    }
+
+    /// Answers, then carries out what is to be done.
+    async fn answered<T: Send + 'static>(
+        &mut self,
+        done: Result<(T, Vec<Effect>), ClientError>,
+        reply: oneshot::Sender<Result<T, ClientError>>,
+    ) -> Result<(), StoreError> {
+        let (answer, effects) = match done {
+            Ok((answer, effects)) => (Ok(answer), effects),
+            Err(ClientError::Store(error)) => return Err(error),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        self.reply(reply, answer);
+        self.carry_out(effects).await
+    }
+
+    /// Takes a content that is no message into the outbox.
+    fn submit(&mut self, handle: &str, said: Said) -> Result<(Id, Vec<Effect>), ClientError> {
+        let peer = self.talkable(handle)?.clone();
+        let mut batch = Batch::default();
+        let wall = self.clock.now_ms();
+        let (id, rest) = self.say(&peer, said, wall, &mut batch)?;
+        self.store.add(&batch)?;
+        Ok((id, rest))
     }
 
     fn own_account(&self) -> Account {
@@ -90,6 +128,8 @@ impl Engine {
                 standing: peer.standing,
                 verified: peer.is_verified(),
                 blocked: peer.forked,
+                profile: peer.talk.profile.clone(),
+                timer_s: peer.talk.timer.seconds,
             })
             .collect();
         cards.extend(self.asked.keys().map(|handle| ContactCard {
@@ -98,6 +138,8 @@ impl Engine {
             standing: Standing::Asked,
             verified: false,
             blocked: false,
+            profile: None,
+            timer_s: 0,
         }));
         cards.sort_by(|a, b| a.handle.cmp(&b.handle));
         cards
@@ -121,61 +163,19 @@ impl Engine {
         self.put_peer(peer)
     }
 
-    /// Takes a message into outbox and history, in one transaction.
-    fn submit(
-        &mut self,
-        handle: &str,
-        said: Said,
-    ) -> Result<(Id, Vec<crate::outbox::Effect>), ClientError> {
-        let peer = self.contact(handle)?;
-        if peer.forked {
-            return Err(ClientError::Blocked);
-        }
-        if let Said::Text { text, .. } = &said
-            && (text.is_empty() || text.len() > TEXT_MAX)
-        {
-            return Err(ClientError::TextSize { max: TEXT_MAX });
-        }
-        let mut peer = peer.clone();
-        let id = Id(ContentId(random_bytes(self.random.as_mut())?));
-        let (wall, now) = (self.clock.now_ms(), self.clock.ticks_ms());
-        let effects = self
-            .outbox
-            .submit(peer.user, id, said.clone(), wall, now)
-            .map_err(|_| ClientError::OutboxFull)?;
-        let mut batch = Batch::default();
-        if let Said::Text { text, reply_to } = said {
-            let message = Message {
-                id,
-                peer: peer.user,
-                from: self.account.handle.clone(),
-                stage: Some(Stage::Waiting),
-                text,
-                reply_to,
-                sent_ms: wall,
-                at_ms: wall,
-                position: peer.messages,
-            };
-            let at = place(&peer.user, peer.messages);
-            peer.messages += 1;
-            batch.put(Space::History, &at, to_json(&message));
-            batch.put(Space::Content, &self.own_content(&id), hushwire_e2ee::Zeroizing::new(at));
-            batch.put(Space::Peer, peer.user.as_bytes(), to_json(&peer));
-        }
-        let rest = self.stage(effects, &mut batch)?;
-        self.store.add(&batch)?;
-        self.peers.insert(peer.user, peer);
-        Ok((id, rest))
-    }
-
+    /// The last messages, oldest first. What was erased leaves no trace.
     fn history(&mut self, handle: &str, limit: usize) -> Result<Vec<Message>, ClientError> {
         let peer = self.contact(handle)?;
-        let (user, end) = (peer.user, peer.messages);
-        let begin = end.saturating_sub(u64::try_from(limit).unwrap_or(u64::MAX));
+        let (user, end, now) = (peer.user, peer.messages, self.clock.now_ms());
         let mut out = Vec::new();
-        for position in begin..end {
-            out.extend(self.store.record::<Message>(Space::History, &place(&user, position))?);
+        for position in (0..end).rev() {
+            if out.len() >= limit {
+                break;
+            }
+            let message = self.store.record::<Message>(Space::History, &place(&user, position))?;
+            out.extend(message.filter(|m| m.since.gone_ms.is_none_or(|gone| gone > now)));
         }
+        out.reverse();
         Ok(out)
     }
 
@@ -184,6 +184,11 @@ impl Engine {
         if let Some(order) = found {
             let mut batch = Batch::default();
             batch.delete(Space::Unshown, &order.to_be_bytes());
+            let at = place(&message.0, message.1);
+            if let Some(mut shown) = self.store.record::<Message>(Space::History, &at)? {
+                self.begin_leaving(&mut shown, &mut batch);
+                batch.put(Space::History, &at, to_json(&shown));
+            }
             self.store.add(&batch)?;
             self.unshown.remove(&order);
         }

@@ -2,7 +2,7 @@
 //! (CRYPTO 9). Whatever the server shows is verified and pinned before it is used.
 
 use hushwire_identity::{
-    Code, ContactRequest, DeviceLog, Handle, Pin, Prekey, PrekeyError, Reason,
+    Code, ContactLink, ContactRequest, DeviceLog, Handle, Pin, Prekey, PrekeyError, Reason,
 };
 use hushwire_wire::http::{
     self, Contact, ContactAccept, ContactAsk, ContactAsked, ContactState, Contacts, LogEntries,
@@ -13,9 +13,8 @@ use hushwire_wire::{RequestId, Sealed, UserId};
 use super::Engine;
 use crate::error::ClientError;
 use crate::event::{Event, alarm};
-use crate::link::ContactLink;
 use crate::ports::random_bytes;
-use crate::record::{Asked, EpochNote, Peer, Standing, to_json};
+use crate::record::{Asked, EpochNote, Peer, Standing, Talk, to_json};
 use crate::store::{Batch, Space};
 use crate::transport::Method;
 
@@ -236,6 +235,7 @@ impl Engine {
             messages: known.map_or(0, |peer| peer.messages),
             prekeys: known.map(|peer| peer.prekeys.clone()).unwrap_or_default(),
             forked: false,
+            talk: Talk::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Receiving (DELIVERY, "Receiving"; CRYPTO 6, "Receive"): known ones are dropped, unknown epochs
 //! fetched, failures named; chains, plaintext and marks go into one transaction before the ack.
 
-use hushwire_e2ee::{EpochState, Opened, Received};
+use hushwire_e2ee::EpochState;
 use hushwire_identity::Code;
 use hushwire_wire::frame;
 use hushwire_wire::message::{Delivered, LANE_DURABLE};
@@ -9,9 +9,8 @@ use hushwire_wire::{DeviceId, Mid, UserId};
 
 use super::{Engine, REMEMBERED_DAYS};
 use crate::error::ClientError;
-use crate::event::Event;
-use crate::record::{HeldMessage, Message, Stage, WaitingMessage, place, to_json};
-use crate::said::{Id, Said};
+use crate::message::Held;
+use crate::record::{WaitingMessage, to_json};
 use crate::store::{Batch, Space, StoreError};
 
 /// Messages that wait for their epoch, at most; past it they fail as `EPOCH_UNKNOWN`.
@@ -29,9 +28,6 @@ impl Engine {
             return Ok(Err(Code::BadContent));
         };
         let (epoch, mid) = (parsed.header.epoch, parsed.header.mid);
-        if parsed.header.lane != LANE_DURABLE {
-            return Ok(Err(Code::BadContent));
-        }
         if self.store.has(Space::Mid, &mark(&message.from_device, &mid))? {
             return Ok(Ok(()));
         }
@@ -138,112 +134,40 @@ impl Engine {
         if opened.user != waiting.from_user || opened.device != waiting.from_device {
             return Ok(Err(Code::BadTag));
         }
-        let remembered = self.today() + REMEMBERED_DAYS;
         let mut batch = Batch::default();
         batch.put(Space::Epoch, id.as_bytes(), state.to_bytes());
         let key = mark(&opened.device, &opened.mid);
-        batch.put_until(Space::Mid, &key, remembered, Vec::new());
+        batch.put_until(Space::Mid, &key, self.today() + REMEMBERED_DAYS, Vec::new());
         if let Some(order) = waited_at {
             batch.delete(Space::Waiting, &order.to_be_bytes());
         }
         let chain = (id, sender);
         let counter = opened.counter;
-        let shown = self.content(waiting, opened, remembered, &mut batch)?;
-        let order = shown.as_ref().map(|_| self.new_order());
+        let is_durable = opened.lane == LANE_DURABLE;
+        let meaning = self.content(waiting, opened, &mut batch)?;
+        if !is_durable {
+            // Nothing of it is kept, and it fills no gap.
+            self.store.add(&batch)?;
+            self.epochs.insert(id, state);
+            return Ok(Ok(()));
+        }
+        let order = (!meaning.messages.is_empty()).then(|| self.new_order());
         let verdict = self.gaps.take(chain, counter, received, order);
-        if let (Some(message), Some(order)) = (shown, order) {
+        if let Some(order) = order {
             if verdict.hold {
-                let held = to_json(&HeldMessage { message });
+                let held = to_json(&Held { messages: meaning.messages });
                 batch.put(Space::Held, &order.to_be_bytes(), held);
             } else {
-                self.show(message, order, &mut batch);
+                self.show(meaning.messages, order, &mut batch)?;
             }
         }
         self.store.add(&batch)?;
         self.epochs.insert(id, state);
+        for (target, change) in meaning.changes {
+            self.take_change(&waiting.peer, target, change)?;
+        }
         self.release(verdict.release)?;
         Ok(Ok(()))
-    }
-
-    /// What a content means: a message to be shown, or something done at once.
-    fn content(
-        &mut self,
-        waiting: &WaitingMessage,
-        opened: Opened,
-        remembered: u32,
-        batch: &mut Batch,
-    ) -> Result<Option<Message>, StoreError> {
-        // Unknown types and mismatches are dropped silently; their counter is used up.
-        let Received::Content(content) = opened.content else { return Ok(None) };
-        let key = [opened.user.as_bytes().as_slice(), content.id.as_bytes()].concat();
-        if self.store.has(Space::Content, &key)? {
-            return Ok(None);
-        }
-        let is_mine = opened.user == self.account.user;
-        let id = Id(content.id);
-        match Said::from_body(content.body) {
-            Said::Text { text, reply_to } => {
-                batch.put_until(Space::Content, &key, remembered, Vec::new());
-                let from =
-                    if is_mine { self.account.handle.clone() } else { self.name_of(&opened.user) };
-                Ok(Some(Message {
-                    id,
-                    peer: waiting.peer,
-                    from,
-                    stage: is_mine.then_some(Stage::Sent),
-                    text,
-                    reply_to,
-                    sent_ms: content.sent_ms,
-                    at_ms: waiting.at,
-                    position: 0,
-                }))
-            }
-            Said::Read { of } => {
-                batch.put_until(Space::Content, &key, remembered, Vec::new());
-                if !is_mine {
-                    for id in &of {
-                        self.put_stage(*id, Stage::Read, Some(&waiting.peer), batch)?;
-                    }
-                    let handle = self.name_of(&opened.user);
-                    self.tell(Event::Read { handle, of });
-                }
-                Ok(None)
-            }
-            Said::Delivered { .. } => {
-                batch.put_until(Space::Content, &key, remembered, Vec::new());
-                Ok(None)
-            }
-        }
-    }
-
-    /// Puts a message at the end of its conversation, to be told.
-    fn show(&mut self, mut message: Message, order: u64, batch: &mut Batch) {
-        let Some(peer) = self.peers.get_mut(&message.peer) else { return };
-        message.position = peer.messages;
-        peer.messages += 1;
-        batch.put(Space::Peer, peer.user.as_bytes(), to_json(&*peer));
-        let at = place(&message.peer, message.position);
-        batch.put(Space::History, &at, to_json(&message));
-        if message.stage.is_none() {
-            let bytes = hushwire_e2ee::Zeroizing::new(at);
-            batch.put(Space::Unshown, &order.to_be_bytes(), bytes);
-            self.unshown.insert(order, (message.peer, message.position));
-        }
-    }
-
-    /// Shows what was held behind a gap.
-    pub(super) fn release(&mut self, orders: Vec<u64>) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
-        for order in orders {
-            let key = order.to_be_bytes();
-            if let Some(held) = self.store.record::<HeldMessage>(Space::Held, &key)? {
-                // It is told after what was shown meanwhile.
-                let order = self.new_order();
-                self.show(held.message, order, &mut batch);
-                batch.delete(Space::Held, &key);
-            }
-        }
-        self.store.add(&batch)
     }
 
     pub(super) fn is_of_pair(&self, state: &EpochState, peer: &UserId) -> bool {

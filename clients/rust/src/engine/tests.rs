@@ -7,6 +7,7 @@ use crate::key::StoreKey;
 use crate::ports::{SystemClock, SystemRandom};
 use crate::transport::{Call, Reply};
 
+mod contents;
 mod hostile;
 
 /// A machine without a network.

@@ -13,7 +13,7 @@ use hushwire_wire::{EpochId, RequestId, Sealed};
 
 use super::*;
 use crate::outbox::Answer;
-use crate::record::{EpochNote, Standing};
+use crate::record::{EpochNote, Standing, Talk};
 use crate::said::Said;
 
 /// Answers every call with the same, or says that nobody is there.
@@ -32,7 +32,7 @@ impl Transport for Scripted {
     }
 }
 
-struct Moved(AtomicU64);
+pub(super) struct Moved(pub(super) AtomicU64);
 
 impl Clock for Moved {
     fn now_ms(&self) -> u64 {
@@ -44,21 +44,26 @@ impl Clock for Moved {
     }
 }
 
-struct World {
-    engine: Engine,
+pub(super) struct World {
+    pub(super) engine: Engine,
     script: Arc<Scripted>,
-    clock: Arc<Moved>,
-    told: mpsc::Receiver<Event>,
-    last_key: Option<DeviceKey>,
-    _dir: tempfile::TempDir,
+    pub(super) clock: Arc<Moved>,
+    pub(super) told: mpsc::Receiver<Event>,
+    pub(super) last_key: Option<DeviceKey>,
+    pub(super) last_secret: Option<PrekeySecret>,
+    dir: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = begun(&dir, true);
         let now = SystemClock::default().now_ms();
-        let (script, clock) = (Arc::new(Scripted::default()), Arc::new(Moved(now.into())));
+        Self::load(dir, store, Arc::new(Moved(now.into())))
+    }
+
+    fn load(dir: tempfile::TempDir, store: Store, clock: Arc<Moved>) -> Self {
+        let script = Arc::new(Scripted::default());
         let (events, told) = mpsc::channel(64);
         let parts = Parts {
             store,
@@ -70,7 +75,16 @@ impl World {
         };
         let mut engine = Engine::load(parts).unwrap().unwrap();
         engine.token = Some((Token([0; 32]), u64::MAX));
-        Self { engine, script, clock, told, last_key: None, _dir: dir }
+        Self { engine, script, clock, told, last_key: None, last_secret: None, dir }
+    }
+
+    /// The same store, opened by another run of the program.
+    pub(super) fn restarted(mut self) -> Self {
+        self.engine.settle().unwrap();
+        let Self { engine, clock, dir, last_key, last_secret, .. } = self;
+        drop(engine);
+        let opened = store(&dir);
+        Self { last_key, last_secret, ..Self::load(dir, opened, clock) }
     }
 
     fn answers(&self, status: u16, body: &impl serde::Serialize) {
@@ -78,12 +92,16 @@ impl World {
         *self.script.0.lock().unwrap() = Some(Reply { status, body });
     }
 
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         self.clock.now_ms()
     }
 
     /// A contact with real keys, and its prekey.
-    fn contact(&mut self, name: &str, standing: Standing) -> (UserId, DeviceLog, Prekey) {
+    pub(super) fn contact(
+        &mut self,
+        name: &str,
+        standing: Standing,
+    ) -> (UserId, DeviceLog, Prekey) {
         let mut random = |out: &mut [u8]| SystemRandom.fill(out);
         let key = DeviceKey::generate(&mut random).unwrap();
         self.last_key = Some(key.clone());
@@ -93,6 +111,7 @@ impl World {
         let log = DeviceLog::genesis(&wire).unwrap();
         let secret = PrekeySecret::generate(NonZeroU32::MIN, &mut random).unwrap();
         let prekey = secret.publish(&key, &log, suites, day_of(self.now()));
+        self.last_secret = Some(secret);
         let peer = Peer {
             user: log.user(),
             handle: name.to_owned(),
@@ -106,13 +125,18 @@ impl World {
             messages: 0,
             prekeys: Vec::new(),
             forked: false,
+            talk: Talk::default(),
         };
         self.engine.put_peer(peer).unwrap();
         (log.user(), log, prekey)
     }
 
     /// An epoch with a contact, made here and stored, not yet used.
-    fn epoch(&mut self, (_, log, prekey): &(UserId, DeviceLog, Prekey), n: u32) -> Created {
+    pub(super) fn epoch(
+        &mut self,
+        (_, log, prekey): &(UserId, DeviceLog, Prekey),
+        n: u32,
+    ) -> Created {
         let (own, theirs) = ([self.engine.own_prekey().unwrap()], [prekey.clone()]);
         let secret = self.engine.newest_secret().unwrap();
         let new = NewEpoch {
@@ -133,7 +157,7 @@ impl World {
         created
     }
 
-    fn note(&mut self, user: UserId, created: &Created, n: u32) {
+    pub(super) fn note(&mut self, user: UserId, created: &Created, n: u32) {
         let note = EpochNote {
             n,
             id: created.id,
@@ -353,8 +377,8 @@ async fn a_receipt_counts_for_messages_to_its_author_only() {
     let bob = world.contact("bob", Standing::Active);
     let carol = world.contact("carol", Standing::Active);
     let (reply, _answer) = tokio::sync::oneshot::channel();
-    let said = Said::Text { text: "to bob".to_owned(), reply_to: None };
-    world.engine.command(Command::Send("bob".to_owned(), said, reply)).await.unwrap();
+    let texts = vec![("to bob".to_owned(), None)];
+    world.engine.command(Command::Texts("bob".to_owned(), texts, reply)).await.unwrap();
     let id = world.engine.outbox.entries().next().unwrap().1.id;
     for (peer, counts) in [(carol.0, false), (bob.0, true)] {
         let mut batch = Batch::default();

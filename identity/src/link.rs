@@ -1,9 +1,10 @@
 //! Contact links: `handle@domain#base32(log_id)` (CRYPTO 8). A link names the log itself, so
 //! nobody can answer in another's place at the first contact.
 
-use hushwire_identity::Handle;
-use hushwire_identity::entry::is_domain;
 use hushwire_wire::UserId;
+
+use crate::entry::is_domain;
+use crate::handle::Handle;
 
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
@@ -54,6 +55,7 @@ fn to_base32(bytes: &[u8]) -> String {
     out
 }
 
+/// Takes both cases, since people type it.
 fn from_base32(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len() * 5 / 8);
     let (mut bits, mut count) = (0u32, 0);
@@ -85,6 +87,16 @@ mod tests {
             let link = ContactLink::parse(&text).unwrap();
             prop_assert_eq!(link.handle.as_str(), "alice");
             prop_assert_eq!(link.names, Some(("chat.example.org".to_owned(), user)));
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(text in ".{0,100}", log in "[a-zA-Z2-7]{50,54}") {
+            let _ = ContactLink::parse(&text);
+            if let Some(link) = ContactLink::parse(&format!("alice@chat.example#{log}")) {
+                let (domain, user) = link.names.unwrap();
+                let again = contact_link(link.handle.as_str(), &domain, &user);
+                prop_assert_eq!(again, format!("alice@chat.example#{}", log.to_lowercase()));
+            }
         }
     }
 

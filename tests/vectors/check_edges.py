@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Edge cases of the primitives, with the verdicts of libsodium: writes and checks edge-*.json.
+"""Edge cases of the primitives, with the verdicts of libsodium: writes and checks edges/*.json.
 
-`python3 edge.py` makes every case again, asks libsodium (PyNaCl) and OpenSSL (cryptography) again,
-and compares with the committed files; `python3 edge.py write` replaces them. The curve arithmetic
+`python3 check_edges.py` makes every case again, asks libsodium (PyNaCl) and OpenSSL (cryptography) again,
+and compares with the committed files; `python3 check_edges.py write` replaces them. The curve arithmetic
 in `edges/` is written from the equations of RFC 7748 and RFC 8032 and shares no code with the
 implementations under test.
 """
@@ -23,16 +23,16 @@ except ImportError:
     # The environment that scripts/setup makes.
     python = HERE.parents[1] / "target" / "python" / "bin" / "python3"
     if not python.exists() or sys.executable == str(python):
-        sys.exit("edge.py: PyNaCl is missing: run scripts/setup")
+        sys.exit("check_edges.py: PyNaCl is missing: run scripts/setup")
     os.execv(python, [str(python), *sys.argv])
 
 from edges import exchange, keys, seals, signatures  # noqa: E402
 
 FILES = {
-    "edge-signatures.json": signatures.cases,
-    "edge-keys.json": keys.cases,
-    "edge-exchanges.json": exchange.cases,
-    "edge-seals.json": seals.cases,
+    "signatures.json": signatures.cases,
+    "keys.json": keys.cases,
+    "exchanges.json": exchange.cases,
+    "seals.json": seals.cases,
 }
 
 
@@ -47,7 +47,7 @@ def main():
     for name, make in FILES.items():
         cases = make()
         assert len({case["name"] for case in cases}) == len(cases), "two cases of one name"
-        path = HERE / name
+        path = HERE / "edges" / name
         if sys.argv[1:] == ["write"]:
             path.write_text(text(cases), encoding="ascii")
             print(f"{name}: {len(cases)} cases written")

@@ -5,11 +5,12 @@
 use hushwire_client::Code;
 use hushwire_e2ee::DeviceKey;
 use hushwire_identity::{Side, Suite};
-use hushwire_wire::DeviceId;
 use hushwire_wire::http::ProblemCode;
+use hushwire_wire::{DeviceId, UserId};
 
 use crate::scene::Scene;
 use crate::support::forge::{Epoch, identity_x25519};
+use crate::support::insider::Insider;
 use crate::support::person::{now_ms, random, random_array};
 use crate::support::victim::HOUR_MS;
 
@@ -138,4 +139,36 @@ async fn nothing_old_is_taken_again() {
         scene.bob.refuses("mallory", again, Code::Replay).await;
     }
     scene.bob.shows(scene.mallory.text(&zero, 1, "late, and new"), "late, and new").await;
+}
+
+/// 14: an epoch of another pair, of Mallory with herself, and of bob with himself.
+#[tokio::test]
+async fn an_epoch_of_another_pair_is_refused() {
+    let mut scene = Scene::set().await;
+    let carol = Insider::befriend(&scene.server, "carol", &mut scene.bob).await;
+    let epoch = scene.honest();
+    let of_carol = carol.next(1, &carol.epoch);
+    let alone = |user: UserId| {
+        epoch.with(|header| {
+            let side = if header.a.user == user { Side::A } else { Side::B };
+            header.roster.retain(|slot| slot.side == side);
+            header.roster[0].side = Side::A;
+            header.a = if side == Side::A { header.a } else { header.b.unwrap() };
+            (header.b, header.creator) = (None, 0);
+        })
+    };
+    let (hers, his) = (alone(scene.mallory.user()), alone(scene.bob.user));
+    for other in [&of_carol, &hers, &his] {
+        scene.bob.evil.show(&other.path(), &carol.bundle(other, carol.wrap(&of_carol)));
+        // Her text, sealed under an epoch that is hers to name.
+        let mut parts = epoch.seal(&scene.mallory.letter(&epoch, 0, "never shown"));
+        parts.header[8..40].copy_from_slice(&other.header.id().0);
+        let message = scene.mallory.deliver(&epoch, &parts);
+        scene.bob.refuses("mallory", message, Code::EpochRoster).await;
+    }
+    scene.takes(&epoch).await;
+    // Carol's is hers.
+    let wrap = carol.wrap(&of_carol);
+    scene.bob.evil.show(&of_carol.path(), &carol.bundle(&of_carol, wrap));
+    scene.bob.shows(carol.text(&of_carol, 0, "honest"), "honest").await;
 }

@@ -18,5 +18,6 @@ mod prekeys;
 mod quantum;
 mod scene;
 mod signatures;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;

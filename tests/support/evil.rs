@@ -6,7 +6,7 @@
 //! acknowledgements that belong to its own messages. What the client says to a message, `ack` or
 //! a code in `ack.failed`, is the answer to [`Evil::deliver`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -74,8 +74,11 @@ struct Hands {
     rules: Rules,
     /// Answers in the place of the server's, by path without query.
     views: HashMap<String, Vec<u8>>,
+    /// Paths whose calls reach nobody.
+    lost: HashSet<String>,
     gates: HashMap<String, Gate>,
-    calls: Vec<String>,
+    calls: Vec<(String, Vec<u8>)>,
+    called: Arc<Notify>,
     /// Into the connection at hand.
     play: Option<mpsc::Sender<Played>>,
     catch: mpsc::Sender<Message>,
@@ -95,8 +98,10 @@ impl Evil {
         let hands = Hands {
             rules: Rules::default(),
             views: HashMap::new(),
+            lost: HashSet::new(),
             gates: HashMap::new(),
             calls: Vec::new(),
+            called: Arc::default(),
             play: None,
             catch,
         };
@@ -115,11 +120,12 @@ impl Evil {
         change(&mut self.hands().rules);
     }
 
-    /// Honest again: no rules, no views.
+    /// Honest again: no rules, no views, nothing lost.
     pub fn rest(&self) {
         let mut hands = self.hands();
         hands.rules = Rules::default();
         hands.views.clear();
+        hands.lost.clear();
     }
 
     /// Answers every call of this path with this body; the server does not hear of it.
@@ -127,7 +133,12 @@ impl Evil {
         self.hands().views.insert(path.to_owned(), serde_json::to_vec(body).unwrap());
     }
 
-    /// Keeps calls of this path from the server until the gate is dropped.
+    /// Loses every call of this path: neither does the server hear of it.
+    pub fn lose(&self, path: &str) {
+        self.hands().lost.insert(path.to_owned());
+    }
+
+    /// Keeps the next call of this path from the server until the gate is dropped.
     pub fn hold(&self, path: &str) -> Gate {
         let gate = Gate { reached: Arc::default(), opens: Arc::new(Semaphore::new(0)) };
         let kept = Gate { reached: Arc::clone(&gate.reached), opens: Arc::clone(&gate.opens) };
@@ -164,12 +175,30 @@ impl Evil {
 
     /// The HTTP calls so far, as `Get /v1/contacts`.
     pub fn calls(&self) -> Vec<String> {
-        self.hands().calls.clone()
+        self.hands().calls.iter().map(|(call, _)| call.clone()).collect()
     }
 
     /// How often this was called so far.
     pub fn count(&self, call: &str) -> usize {
-        self.hands().calls.iter().filter(|known| *known == call).count()
+        self.bodies(call).len()
+    }
+
+    /// What each of these calls said.
+    pub fn bodies(&self, call: &str) -> Vec<Vec<u8>> {
+        let hands = self.hands();
+        let of = |(known, body): &(String, Vec<u8>)| (known == call).then(|| body.clone());
+        hands.calls.iter().filter_map(of).collect()
+    }
+
+    /// Waits until this was called so often.
+    pub async fn called(&self, call: &str, times: usize) {
+        let called = Arc::clone(&self.hands().called);
+        let enough = async {
+            while self.count(call) < times {
+                called.notified().await;
+            }
+        };
+        timeout(PATIENCE, enough).await.expect("the call in time");
     }
 
     /// The next message that was kept back ([`Rules::catches`]).
@@ -244,8 +273,14 @@ impl Transport for Evil {
         let hands = Arc::clone(&self.hands);
         let (view, gate) = {
             let mut hands = self.hands();
-            hands.calls.push(format!("{:?} {}", call.method, call.path));
+            let body = call.body.clone().unwrap_or_default();
+            hands.calls.push((format!("{:?} {}", call.method, call.path), body));
+            hands.called.notify_one();
             let path = call.path.split('?').next().unwrap_or_default();
+            if hands.lost.contains(path) {
+                let lost = Unreachable { why: "the call was lost" };
+                return futures_util::future::ready(Err(lost)).boxed();
+            }
             (hands.views.get(path).cloned(), hands.gates.remove(path))
         };
         if let Some(body) = view {

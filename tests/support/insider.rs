@@ -5,14 +5,14 @@ use hushwire_client::Event;
 use hushwire_e2ee::{Body, Content, ContentId, DeviceKey, Party};
 use hushwire_identity::hash::{Label, hash};
 use hushwire_identity::{
-    ContactRequest, DeviceKind, DeviceLog, Draft, Head, LogPoint, Payload, Prekey,
+    ContactRequest, DeviceKind, DeviceLog, Draft, EpochHeader, Head, LogPoint, Payload, Prekey,
 };
 use hushwire_wire::frame::Message;
-use hushwire_wire::http::{ContactAccept, EpochBundle, LogEntries, NewEpoch, Wrap};
+use hushwire_wire::http::{ContactAccept, EpochBundle, EpochRef, LogEntries, NewEpoch, Wrap};
 use hushwire_wire::{DeviceId, Sealed, UserId};
 
 use super::Server;
-use super::forge::{Epoch, Letter, Parts};
+use super::forge::{Epoch, Letter, Parts, open_wrap};
 use super::person::{Person, both_suites, now_ms, random_array};
 use super::victim::Victim;
 
@@ -97,6 +97,11 @@ impl Insider {
     pub async fn befriend(server: &Server, name: &str, victim: &mut Victim) -> Self {
         let person = Person::register(&server.http(), name).await;
         victim.client.contacts_add(name).await.unwrap();
+        Self::answer(person, victim).await
+    }
+
+    /// She was asked; she accepts.
+    pub async fn answer(person: Person, victim: &mut Victim) -> Self {
         let contacts = person.contacts().await.contacts;
         let asked = contacts.iter().find(|contact| contact.peer == victim.user).unwrap();
         let request = ContactRequest::parse(asked.request.as_bytes()).unwrap();
@@ -114,10 +119,22 @@ impl Insider {
         insider
     }
 
+    /// Looks at her victim's log and prekey again.
+    pub async fn look(&mut self) {
+        let (log, mut prekeys) = self.person.look_up(&self.prekey.record.user).await;
+        (self.log, self.prekey) = (log, prekeys.remove(0));
+    }
+
     /// The next epoch as she would make it in good faith.
     pub fn next(&self, n: u32, prev: &Epoch) -> Epoch {
         let own = [self.person.prekey.clone()];
         self.next_of(&Party { log: &self.person.log, prekeys: &own }, n, prev)
+    }
+
+    /// The next epoch after the one that stands.
+    pub fn after(&self, newest: &EpochRef) -> Epoch {
+        let epoch = self.next(newest.n + 1, &self.epoch);
+        epoch.with(|header| header.prev = newest.epoch.0)
     }
 
     /// The next epoch with another log and other prekeys of hers.
@@ -141,6 +158,15 @@ impl Insider {
     /// An epoch as her victim fetches it, with the prekeys of both.
     pub fn bundle(&self, epoch: &Epoch, wrap: Vec<u8>) -> EpochBundle {
         epoch.bundle(wrap, &[&self.person.prekey, &self.prekey])
+    }
+
+    /// An epoch that her victim made, by its header and her wrap of it.
+    pub fn opens(&self, header: &[u8], wrap: &[u8]) -> Epoch {
+        let mut epoch = Epoch { header: EpochHeader::parse(header).unwrap(), key: [0; 32] };
+        let Person { secret, prekey, .. } = &self.person;
+        let creator = self.log.devices().next().unwrap();
+        epoch.key = open_wrap(&epoch, secret, prekey, creator, wrap).unwrap().try_into().unwrap();
+        epoch
     }
 
     pub fn user(&self) -> UserId {

@@ -1,6 +1,8 @@
 //! A device's store as a thief has it, with its key file: read by its documented layout and not
-//! by the SDK, so that nothing that lies in it is overlooked.
+//! by the SDK, so that nothing that lies in it is overlooked. Two of them tell what was written
+//! between.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -10,6 +12,8 @@ use diesel::sql_types::{Binary, Integer};
 use dryoc::classic::crypto_aead_xchacha20poly1305_ietf::crypto_aead_xchacha20poly1305_ietf_decrypt;
 use dryoc::classic::crypto_generichash::crypto_generichash;
 
+/// The space of contacts.
+pub const PEERS: i32 = 3;
 /// The space of prekey secrets.
 pub const PREKEYS: i32 = 2;
 /// The space of the keys of epochs.
@@ -50,7 +54,7 @@ pub struct Row {
     pub sealed: Vec<u8>,
 }
 
-/// A store that no program has open.
+/// A store at one moment.
 pub struct Stolen {
     pub rows: Vec<Row>,
     /// The file and what lies beside it, byte by byte.
@@ -58,10 +62,13 @@ pub struct Stolen {
 }
 
 impl Stolen {
+    /// A copy of it, also while a program has it open and writes nothing.
     pub fn from(home: &Path) -> Self {
         let raw = raw(home);
         let key = fs::read(home.join("store.key")).unwrap();
-        let path = home.join("store.db").display().to_string();
+        let copy = tempfile::NamedTempFile::new().unwrap();
+        fs::copy(home.join("store.db"), copy.path()).unwrap();
+        let path = copy.path().display().to_string();
         let mut db = SqliteConnection::establish(&path).unwrap();
         let head: Head = diesel::sql_query("SELECT * FROM head").get_result(&mut db).unwrap();
         let mut place = b"hushwire store head v1".to_vec();
@@ -85,6 +92,17 @@ impl Stolen {
             Row { space: row.space, key, value, sealed: row.value }
         });
         Self { rows: rows.collect(), raw }
+    }
+
+    /// The space and key of each row that was changed or added after, or is gone.
+    pub fn moved(&self, after: &Self) -> Vec<(i32, Vec<u8>)> {
+        let of = |stolen: &Self| -> BTreeMap<(i32, Vec<u8>), Vec<u8>> {
+            let rows = stolen.rows.iter();
+            rows.map(|row| ((row.space, row.key.clone()), row.value.clone())).collect()
+        };
+        let (before, after) = (of(self), of(after));
+        let places: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
+        places.into_iter().filter(|place| before.get(place) != after.get(place)).collect()
     }
 
     /// The rows of a space.

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::Server;
 use super::evil::{Evil, PATIENCE, Rules};
+use super::stolen::Stolen;
 
 pub const DAY_MS: u64 = 86_400_000;
 pub const HOUR_MS: u64 = 3_600_000;
@@ -213,6 +214,11 @@ impl Victim {
         assert!(!told.iter().any(is_shown), "{told:?}");
         assert!(self.state(with).await == before, "{code} left a trace");
         told
+    }
+
+    /// Its rows, as they are now.
+    pub fn rows(&self) -> Stolen {
+        Stolen::from(self.home.path())
     }
 
     /// The message is taken and shown with these words.

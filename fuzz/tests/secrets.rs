@@ -15,7 +15,9 @@ use std::fmt::Debug;
 use canary::Canary;
 use hushwire_client::transport::{Arrival, Call, Method, Reply};
 use hushwire_client::{Device, KdfCost, Message, StoreKey};
-use hushwire_e2ee::{Body, Content, ContentId, Received};
+use hushwire_e2ee::content::{FileContent, Item};
+use hushwire_e2ee::file::{Check, Encryptor};
+use hushwire_e2ee::{Body, Content, ContentId, Received, RecoveryWords};
 use hushwire_wire::frame::{ServerFrame, ServerOp, Welcome, Window};
 use hushwire_wire::message::Class;
 use hushwire_wire::{Conn, Encoding, Gen, Sealed, Token, http};
@@ -33,16 +35,26 @@ const PRINTED: &[&str] = &[
     "Welcome",
     "Accepted",
     "Body",
+    "Check",
+    "Checked",
     "Content",
     "Created",
+    "Decryptor",
     "DeviceKey",
+    "Encryptor",
     "EpochState",
+    "Evidence",
+    "FileContent",
+    "FileKey",
+    "Item",
     "Message",
     "NewEpoch",
     "Offered",
     "Opened",
     "PrekeySecret",
     "Received",
+    "RecoveryKey",
+    "RecoveryWords",
     "SealedMessage",
     "StoreKey",
     "Token",
@@ -107,6 +119,59 @@ fn keys_and_states_print_nothing_of_themselves() {
     // Errors carry no input either.
     hides("Opened", &bob.open(&sealed[0].1, NOW).unwrap_err(), &all);
     hides("Opened", &bob.open(&sealed[0].0.upload, NOW).unwrap_err(), &all);
+}
+
+#[test]
+fn files_reports_and_recovery_keys_print_nothing_of_themselves() {
+    let words = Canary::text("the words", people::WORDS);
+    let plain = Canary::random("the plaintext", 21);
+    let mut random = people::random(22);
+    let id = ContentId([1; 16]);
+    let mut encryptor = Encryptor::new(id, 32, &mut random).unwrap();
+    let mut ct = encryptor.push(plain.bytes()).unwrap();
+    hides("Encryptor", &encryptor, &[&plain]);
+    let (rest, key) = encryptor.finish().unwrap();
+    ct.extend_from_slice(&rest);
+    let secret = Canary::new("the file's key", key.key());
+    let hash = Canary::new("the file's hash", &key.ct_hash);
+    let all = [&words, &plain, &secret, &hash];
+    hides("FileKey", &key, &all);
+    let file = FileContent {
+        mime: people::WORDS.to_owned(),
+        name: people::WORDS.to_owned(),
+        size: 32,
+        blob: [1; 16],
+        key,
+        thumbnail: plain.bytes().to_vec(),
+    };
+    hides("FileContent", &file, &all);
+    let mut check = Check::new(id, &file).unwrap();
+    hides("Check", &check, &all);
+    check.push(&ct).unwrap();
+    let checked = check.finish().unwrap();
+    hides("Checked", &checked, &all);
+    let decryptor = checked.decrypt().unwrap();
+    hides("Decryptor", &decryptor, &all);
+    hides("Body", &Body::File(Box::new(file)), &all);
+    let text = Body::Text { reply_to: None, text: people::WORDS.to_owned() };
+    hides("Item", &Item { id, body: text }, &all);
+
+    let pair = Pair::new();
+    let sealed = pair.sealed(1);
+    let evidence = pair.accepted().state.evidence(&sealed[0].1, [7; 32], NOW).unwrap();
+    let key = Canary::new("the message key", &evidence.message_key[..]);
+    hides("Evidence", &evidence, &[&key, &words]);
+
+    let recovery = RecoveryWords::generate(&mut random).unwrap();
+    let entropy = Canary::new("the entropy", &recovery.entropy()[..]);
+    let spelled = Canary::text("the recovery words", &recovery.to_words());
+    hides("RecoveryWords", &recovery, &[&entropy, &spelled]);
+    let key = recovery.key();
+    let public = Canary::new("the recovery key", key.public());
+    hides("RecoveryKey", &key, &[&entropy, &spelled, &public]);
+    // Errors name a place and no word.
+    let wrong = recovery.to_words().replacen(' ', "x ", 1);
+    hides("RecoveryWords", &RecoveryWords::parse(&wrong).unwrap_err(), &[&spelled]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub mod evil;
 pub mod forge;
 pub mod http;
 pub mod insider;
+pub mod keeper;
 pub mod person;
 pub mod server;
 pub mod socket;

@@ -45,7 +45,7 @@ impl Person {
 }
 
 /// Random bytes that are the same in every run.
-fn random(n: u8) -> impl FnMut(&mut [u8]) -> Result<(), hushwire_e2ee::RandomError> {
+pub(crate) fn random(n: u8) -> impl FnMut(&mut [u8]) -> Result<(), hushwire_e2ee::RandomError> {
     let mut count = 0_u8;
     move |out: &mut [u8]| {
         for chunk in out.chunks_mut(32) {

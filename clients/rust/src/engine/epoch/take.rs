@@ -208,6 +208,8 @@ impl Engine {
             return Err(Refused { error, calls_for });
         };
         let mut prekeys = fetched.prekeys.clone();
+        // What was seen before is not forgotten: nobody is called stale who is not (E6).
+        prekeys.extend(self.peers.get(&user).map(Peer::prekeys).unwrap_or_default());
         for _ in 0..ATTEMPTS {
             let log = self.log_of(&user)?;
             let peer = self.peers.get(&user).ok_or(ClientError::NoContact)?;

@@ -98,27 +98,36 @@ async fn the_keys_of_a_closed_epoch_are_gone() {
     assert!(!closed.has_left_of(&row));
 }
 
-/// 34: an old prekey's secret.
+/// 34: a prekey's secret is gone when a newer one came and nothing that is sealed to it waits; not
+/// before, or what waits could not be opened.
 #[tokio::test]
-async fn an_old_prekey_is_gone() {
+async fn an_old_prekey_is_gone_when_nothing_waits_for_it() {
     let mut scene = Scene::set().await;
     scene.bob.close().await;
-    let fresh = Stolen::from(scene.bob.home.path());
+    let fresh = scene.bob.rows();
     let row = fresh.of(PREKEYS)[0];
     let secret = hushwire_e2ee::PrekeySecret::from_bytes(&row.value).unwrap();
     let (x25519, seed) = prekey_secrets(&secret);
     assert!(fresh.holds(&x25519) && fresh.holds(&seed));
     let sealed = row.sealed.clone();
-    scene.bob.clock.forward(DAY_MS);
+    // Sealed to it while bob is away.
+    let epoch = scene.honest();
+    let wrap = scene.mallory.wrap(&epoch);
+    assert_eq!(scene.posts(&epoch, &wrap).await, Ok(()));
+    scene.bob.evil.lose(&epoch.path());
     scene.bob.start();
     scene.bob.connected().await;
+    let waits = scene.bob.rows();
+    assert_eq!(waits.of(PREKEYS).len(), 2, "he has a newer one");
+    assert!(waits.holds(&x25519) && waits.holds(&seed));
     scene.bob.close().await;
-    scene.bob.clock.forward(32 * DAY_MS);
+    scene.bob.evil.rest();
     scene.bob.start();
     scene.bob.connected().await;
-    scene.bob.close().await;
-    let later = Stolen::from(scene.bob.home.path());
-    assert!(later.of(PREKEYS).iter().all(|row| row.key != secret.id().to_be_bytes()));
-    assert!(!later.holds(&x25519) && !later.holds(&seed));
-    assert!(!later.has_left_of(&sealed));
+    let claimed = scene.bob.rows();
+    assert!(claimed.of(EPOCHS).iter().any(|row| row.key == epoch.header.id().0));
+    assert!(claimed.of(PREKEYS).iter().all(|row| row.key != secret.id().to_be_bytes()));
+    assert!(!claimed.holds(&x25519) && !claimed.holds(&seed));
+    assert!(!claimed.has_left_of(&sealed), "nor is the row that it was in");
+    scene.bob.shows(scene.mallory.text(&epoch, 0, "after all"), "after all").await;
 }

@@ -4,21 +4,30 @@
 use std::sync::{Arc, Mutex};
 
 use hushwire_client::{Code, Event};
-use hushwire_identity::EpochHeader;
-use hushwire_wire::frame::{ClientOp, Message, Send, ServerOp};
-use hushwire_wire::http::{EpochBundle, EpochPost, EpochRef};
+use hushwire_identity::{EpochHeader, Reason};
+use hushwire_wire::frame::{Accepted, ClientOp, Message, Send, ServerOp};
+use hushwire_wire::http::EpochPost;
 use hushwire_wire::message::Upload;
-use hushwire_wire::{Encoding, EpochId, Reject, Sealed};
+use hushwire_wire::{EpochId, Reject, Sealed};
 
 use crate::scene::Scene;
 use crate::support::evil::Evil;
-use crate::support::forge::{Epoch, open_wrap};
+use crate::support::forge::Epoch;
 use crate::support::person::now_ms;
 use crate::support::victim::{Victim, alarms, contacts, server};
 
-/// What the client sent, and how often it is told that its epoch is stale, which is a lie.
+/// What the client sent, and what it is told in the server's place.
 #[derive(Clone, Default)]
-struct Sends(Arc<Mutex<(Vec<Send>, usize)>>);
+struct Sends(Arc<Mutex<Sent>>);
+
+#[derive(Default)]
+struct Sent {
+    all: Vec<Send>,
+    /// The next is told that its epoch is stale, which is a lie.
+    lies_once: bool,
+    /// All are told that they are accepted, and go nowhere.
+    accepts: bool,
+}
 
 impl Sends {
     /// Of this client, from now on.
@@ -28,26 +37,32 @@ impl Sends {
         evil.rule(|rules| {
             rules.lie = Box::new(move |frame| {
                 let ClientOp::Send(send) = &frame.op else { return None };
-                let (all, lies) = &mut *seen.0.lock().unwrap();
-                all.push(send.clone());
-                if *lies == 0 {
-                    return None;
+                let sent = &mut *seen.0.lock().unwrap();
+                sent.all.push(send.clone());
+                if std::mem::take(&mut sent.lies_once) {
+                    return Some(ServerOp::Reject(Reject::EpochStale {}));
                 }
-                *lies -= 1;
-                Some(ServerOp::Reject(Reject::EpochStale {}))
+                let (sn, mid) = (send.sn, Upload::parse(&send.upload).unwrap().header.mid);
+                let (delivered, skipped) = (Vec::new(), Vec::new());
+                let accepted = Accepted { sn, mid, delivered, skipped };
+                sent.accepts.then_some(ServerOp::Accepted(accepted))
             });
         });
         sends
     }
 
     fn lie_once(&self) {
-        self.0.lock().unwrap().1 = 1;
+        self.0.lock().unwrap().lies_once = true;
+    }
+
+    fn accept_all(&self) {
+        self.0.lock().unwrap().accepts = true;
     }
 
     /// The epochs that messages were sealed under, oldest first.
     fn epochs(&self) -> Vec<EpochId> {
         let epoch = |send: &Send| Upload::parse(&send.upload).unwrap().header.epoch;
-        self.0.lock().unwrap().0.iter().map(epoch).collect()
+        self.0.lock().unwrap().all.iter().map(epoch).collect()
     }
 }
 
@@ -56,20 +71,6 @@ async fn sends(bob: &mut Victim, text: &str) {
     let id = bob.client.send_text("mallory", text).await.unwrap();
     let accepted = |event: &Event| matches!(event, Event::Accepted { id: i, .. } if *i == id);
     bob.until(|event| accepted(event).then_some(())).await;
-}
-
-/// An epoch of bob's as Mallory has it from the server.
-async fn opened(scene: &Scene, id: &EpochId) -> Epoch {
-    let mallory = &scene.mallory.person;
-    let path = format!("/v1/epochs/{}", id.to_base64url());
-    let bundle: EpochBundle = mallory.http.get(&path, mallory.token()).await.ok();
-    let header = EpochHeader::parse(bundle.header.as_bytes()).unwrap();
-    let mut epoch = Epoch { header, key: [0; 32] };
-    let creator = scene.mallory.log.devices().next().unwrap();
-    let wrap = bundle.wrap.unwrap();
-    let key = open_wrap(&epoch, &mallory.secret, &mallory.prekey, creator, wrap.as_bytes());
-    epoch.key = key.unwrap().try_into().unwrap();
-    epoch
 }
 
 /// A sibling of an epoch, by Mallory: with a lower id or with a higher one.
@@ -81,25 +82,33 @@ fn sibling(scene: &Scene, of: EpochId, lower: bool) -> Epoch {
         .unwrap()
 }
 
-/// 11: bob has his epoch 1, and is shown Mallory's epoch 1. Both are readable; he sends under the
-/// lower id; the next epoch heals it.
+/// 11: bob has his epoch 1, and is shown Mallory's epoch 1. Both are readable; a person is told
+/// once, and he makes the next epoch himself, on top of the lower id. Nothing is sent under the
+/// higher.
 #[tokio::test]
-async fn siblings_are_readable_and_alarm() {
+async fn siblings_are_readable_and_heal() {
     for lower in [true, false] {
         let mut scene = Scene::set().await;
         let sent = Sends::of(&scene.bob.evil);
         sent.lie_once();
         sends(&mut scene.bob, "under bob's epoch").await;
-        let bobs = opened(&scene, &sent.epochs()[1]).await;
+        let bobs = scene.opened(&sent.epochs()[1]).await;
         assert_eq!((bobs.header.n, sent.epochs().len()), (1, 2));
         let hers = sibling(&scene, bobs.header.id(), lower);
         let wrap = scene.mallory.wrap(&hers);
         scene.bob.evil.show(&hers.path(), &scene.mallory.bundle(&hers, wrap));
+        let posts = scene.bob.evil.count("Post /v1/epochs");
+        scene.bob.evil.lose("/v1/epochs");
         scene.bob.told().await;
         let verdict = scene.bob.evil.deliver(scene.mallory.text(&hers, 0, "under hers")).await;
         assert_eq!(verdict, Ok(()));
-        let told = scene.bob.told().await;
-        assert_eq!(alarms(&told), [Code::Fork]);
+        assert_eq!(alarms(&scene.bob.told().await), [Code::Fork]);
+        scene.bob.evil.called("Post /v1/epochs", posts + 1).await;
+        let body = scene.bob.evil.bodies("Post /v1/epochs").pop().unwrap();
+        let post: EpochPost = serde_json::from_slice(&body).unwrap();
+        let next = EpochHeader::parse(post.epoch.header.as_bytes()).unwrap();
+        let (lowest, reason) = (bobs.header.id().min(hers.header.id()), Reason::Heal);
+        assert_eq!((next.n, next.prev, next.reason), (2, lowest.0, reason));
         for restarts in [false, true] {
             if restarts {
                 scene.bob.restart().await;
@@ -110,29 +119,27 @@ async fn siblings_are_readable_and_alarm() {
             scene.bob.shows(scene.mallory.text(&hers, counter + 1, &two), &two).await;
             assert_eq!(alarms(&scene.bob.told().await), [], "told once");
         }
-        // The server accepts whatever he sends: its epoch is what counts.
-        let epochs = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&epochs);
-        scene.bob.evil.rule(|rules| {
-            rules.lie = Box::new(move |frame| {
-                let ClientOp::Send(send) = &frame.op else { return None };
-                let header = Upload::parse(&send.upload).unwrap().header;
-                seen.lock().unwrap().push(header.epoch);
-                let (sn, mid) = (send.sn, header.mid);
-                let (delivered, skipped) = (Vec::new(), Vec::new());
-                let accepted = hushwire_wire::frame::Accepted { sn, mid, delivered, skipped };
-                Some(ServerOp::Accepted(accepted))
-            });
-        });
+        // The server takes his next epoch after all.
+        scene.bob.evil.rest();
+        let sent = Sends::of(&scene.bob.evil);
+        sent.accept_all();
+        scene.bob.evil.show("/v1/epochs", &());
+        let posts = scene.bob.evil.count("Post /v1/epochs");
         sends(&mut scene.bob, "under the lower id").await;
-        let lowest = bobs.header.id().min(hers.header.id());
-        assert_eq!(*epochs.lock().unwrap(), [lowest]);
-        let lowest = if lower { &hers } else { &bobs };
-        let healed = scene.mallory.next(2, lowest);
-        scene.takes(&healed).await;
-        assert_eq!(alarms(&scene.bob.told().await), []);
+        scene.bob.clock.tick(10_000);
+        scene.bob.evil.say(ServerOp::Pong {}).await;
+        scene.bob.evil.called("Post /v1/epochs", posts + 1).await;
         sends(&mut scene.bob, "healed").await;
-        assert_eq!(epochs.lock().unwrap().last(), Some(&healed.header.id()));
+        let body = scene.bob.evil.bodies("Post /v1/epochs").pop().unwrap();
+        let post: EpochPost = serde_json::from_slice(&body).unwrap();
+        let wrap = post.epoch.wraps[0].wrap.as_bytes();
+        let healed = scene.mallory.opens(post.epoch.header.as_bytes(), wrap);
+        assert_eq!((healed.header.n, healed.header.prev), (2, lowest.0));
+        assert_eq!(sent.epochs(), [lowest, healed.header.id()]);
+        // It is sealed to the prekey that he made when he came back.
+        scene.mallory.look().await;
+        scene.bob.shows(scene.mallory.text(&healed, 0, "and back"), "and back").await;
+        assert_eq!(alarms(&scene.bob.told().await), []);
     }
 }
 
@@ -175,11 +182,8 @@ async fn nothing_is_sent_under_the_loser_of_a_race() {
     let id = scene.bob.client.send_text("mallory", "after the race").await.unwrap();
     gate.reached().await;
     let winner = scene.honest();
-    let mallory = &scene.mallory.person;
     let wrap = scene.mallory.wrap(&winner);
-    let post = EpochPost { peer: scene.bob.user, epoch: scene.mallory.posted(&winner, &wrap) };
-    let made: EpochRef = mallory.http.post("/v1/epochs", mallory.token(), &post).await.ok();
-    assert_eq!(made.epoch, winner.header.id());
+    assert_eq!(scene.posts(&winner, &wrap).await, Ok(()));
     drop(gate);
     let accepted = |event: &Event| matches!(event, Event::Accepted { id: i, .. } if *i == id);
     scene.bob.until(|event| accepted(event).then_some(())).await;
@@ -187,15 +191,7 @@ async fn nothing_is_sent_under_the_loser_of_a_race() {
     assert_eq!(loser.len(), 1);
     assert_eq!(sent.epochs(), [scene.mallory.epoch.header.id(), winner.header.id()]);
     assert!(!sent.epochs().contains(&loser[0]));
-    // It is in her queue, under her epoch.
-    let (mut socket, _) = mallory.connect(Encoding::Cbor).await;
-    let message = socket
-        .event(|op| match op {
-            ServerOp::Message(message) => Some(message),
-            _ => None,
-        })
-        .await;
-    assert_eq!(message.msg.as_bytes()[8..40], winner.header.id().0);
+    assert_eq!(scene.received().await, winner.header.id(), "in her queue");
     scene.bob.shows(scene.mallory.text(&winner, 0, "and back"), "and back").await;
 }
 
@@ -213,7 +209,7 @@ async fn an_encryption_that_came_twice_is_shown_once() {
         let id = alice.client.send_text("bob", text).await.unwrap();
         alice.until(|event| matches!(event, Event::Sent(i) if *i == id).then_some(())).await;
         let second = bob.evil.caught().await;
-        let sends = sent.0.lock().unwrap().0.clone();
+        let sends = sent.0.lock().unwrap().all.clone();
         let upload = Upload::parse(&sends[sends.len() - 2].upload).unwrap();
         let kept = Message {
             n: 0,

@@ -2,7 +2,8 @@
 //! after 30 days, and one that comes back after 31. Clients live in the past and move towards the
 //! server's today.
 
-use hushwire_client::{Code, Event};
+use hushwire_client::event::Trouble;
+use hushwire_client::{ClientError, Code, Event};
 
 use crate::scene::Scene;
 use crate::support::victim::{DAY_MS, HOUR_MS, Moved, Victim, alarms, server};
@@ -86,7 +87,7 @@ async fn a_device_that_was_away_for_30_days_reads_everything() {
 }
 
 /// 32: a device that was away for 31 days is stale: nothing is sealed to it, and whoever writes is
-/// told so. When it comes back it is admitted again, by itself.
+/// told so. When it comes back it is admitted again by itself, and reads what waited for it.
 #[tokio::test]
 async fn a_device_that_was_away_for_31_days_is_stale_and_comes_back() {
     let server = server();
@@ -95,18 +96,18 @@ async fn a_device_that_was_away_for_31_days_is_stale_and_comes_back() {
     assert_eq!(bob.message().await.text, "before");
     bob.close().await;
     forward(&mut alice, 31 * DAY_MS).await;
-    let id = alice.client.send_text("bob", "to nobody").await.unwrap();
-    let code = alice
-        .until(|event| match event {
-            Event::Failed { id: i, code, .. } if *i == id => Some(*code),
-            _ => None,
-        })
-        .await;
-    assert_eq!(code, "recipient_stale");
+    alice.client.send_text("bob", "while you were away").await.unwrap();
+    let unreachable =
+        |event: &Event| matches!(event, Event::Trouble { trouble: Trouble::Unreachable, .. });
+    alice.until(|event| unreachable(event).then_some(())).await;
+    let refused = alice.client.send_text("bob", "to nobody").await;
+    assert!(matches!(refused, Err(ClientError::PeerStale)), "{refused:?}");
     assert_eq!(alice.evil.count("Post /v1/epochs"), 0, "no epoch without him");
     bob.clock.forward(31 * DAY_MS);
     bob.start();
     bob.connected().await;
+    // His new prekey is news to her: what waited is sealed to it.
+    assert_eq!(bob.message().await.text, "while you were away");
     accepted(&mut alice, "welcome back").await;
     assert_eq!(bob.texts_until("welcome back").await, ["welcome back"]);
     bob.client.send_text("alice", "thank you").await.unwrap();

@@ -5,8 +5,11 @@ use std::num::NonZeroU32;
 
 use hushwire_client::{ClientError, Code, Event};
 use hushwire_e2ee::{DeviceKey, Party, PrekeySecret};
-use hushwire_identity::{DeviceKind, Head, LogPoint, Payload, Prekey, day_of, safety_number};
-use hushwire_wire::http::Prekeys;
+use hushwire_identity::{
+    DeviceKind, EpochHeader, Head, LogPoint, Payload, Prekey, day_of, safety_number,
+};
+use hushwire_wire::frame::{self, EventKind, ServerOp};
+use hushwire_wire::http::{EpochPost, Prekeys};
 
 use crate::scene::Scene;
 use crate::support::forge::Epoch;
@@ -46,8 +49,9 @@ impl Two {
     fn show(&self, history: &History) {
         self.scene.bob.evil.show(&history.path(), &history.entries());
         let path = history.path().replace("/log", "/prekeys");
-        let prekeys = Prekeys { prekeys: self.prekeys.iter().map(bundle).collect() };
-        self.scene.bob.evil.show(&path, &prekeys);
+        let active = |prekey: &&Prekey| history.log.is_active(&prekey.record.device);
+        let prekeys = self.prekeys.iter().filter(active).map(bundle).collect();
+        self.scene.bob.evil.show(&path, &Prekeys { prekeys });
     }
 
     /// The next epoch at this state of the log.
@@ -90,6 +94,53 @@ async fn a_device_cannot_be_left_out_or_called_stale() {
         assert_eq!(alarms, [Code::EpochRoster]);
     }
     two.takes(&epoch).await;
+}
+
+/// 5: the server keeps the prekey back that would show the lie. Bob has seen it before.
+#[tokio::test]
+async fn a_prekey_that_was_seen_is_not_forgotten() {
+    let mut two = Two::pinned().await;
+    let peer = Some(two.scene.mallory.user());
+    let news = ServerOp::Event(frame::Event { v: 1, kind: EventKind::Prekey, peer });
+    two.scene.bob.evil.say(news).await;
+    let path = format!("Get {}", two.history.path().replace("/log", "/prekeys"));
+    two.scene.bob.evil.called(&path, 1).await;
+    let epoch = two.next(&two.history);
+    let side = epoch.side_of(&two.scene.mallory.user());
+    let lie = epoch.seat(side, two.second.device_id(), 0);
+    let wrap = two.scene.mallory.wrap(&lie);
+    let bundle = lie.bundle(wrap, &[&two.prekeys[0], &two.scene.mallory.prekey]);
+    two.scene.bob.evil.show(&lie.path(), &bundle);
+    assert_eq!(two.scene.refuses_shown(&lie, Code::EpochRoster).await, [Code::EpochRoster]);
+    two.takes(&epoch).await;
+}
+
+/// E5: an epoch with a head that is older than what bob knows. He reads under it, sends nothing
+/// under it, and makes the next one at once.
+#[tokio::test]
+async fn an_epoch_of_an_older_log_is_read_and_superseded() {
+    let mut two = Two::pinned().await;
+    let first = two.scene.mallory.person.key.clone();
+    let revoked = two.history.and(two.history.revoke(&first, two.second.device_id()));
+    two.show(&revoked);
+    two.takes(&two.next(&revoked)).await;
+    let old = two.next(&two.history);
+    two.scene.bob.evil.show("/v1/epochs", &());
+    two.takes(&old).await;
+    two.scene.names_newest(&old).await;
+    two.scene.bob.evil.called("Post /v1/epochs", 1).await;
+    let body = two.scene.bob.evil.bodies("Post /v1/epochs").remove(0);
+    let post: EpochPost = serde_json::from_slice(&body).unwrap();
+    let next = EpochHeader::parse(post.epoch.header.as_bytes()).unwrap();
+    assert_eq!((next.n, next.prev), (old.header.n + 1, old.header.id().0));
+    let heads = [Some(next.a), next.b];
+    assert!(heads.contains(&Some(revoked.log.point())), "the newest head");
+    assert!(next.index_of(&two.second.device_id()).is_none(), "the revoked device is out");
+    let wrap = post.epoch.wraps[0].wrap.as_bytes();
+    let superseding = two.scene.mallory.opens(post.epoch.header.as_bytes(), wrap);
+    let bob = &mut two.scene.bob;
+    bob.shows(two.scene.mallory.text(&superseding, 0, "without the thief"), "without the thief")
+        .await;
 }
 
 /// 5, the control: a device without a prekey is called stale by everybody.

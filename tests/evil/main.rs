@@ -10,7 +10,7 @@
 //! | `logs` | 5, 6, 7 |
 //! | `prekeys` | 9, 10 |
 //! | `forks` | 11, 12 |
-//! | `messages` | 13 to 16, 27 |
+//! | `messages` | 13 to 16, 27, 33 |
 //! | `quantum` | 22 |
 //! | `signatures` | 24, 25 |
 //! | `floods` | 26 |
@@ -18,8 +18,7 @@
 //! | `late` | 32 |
 //! | `erasure` | 34 |
 //!
-//! What no client can be shown over this wire yet stands elsewhere: 33 in `clients/e2ee`, 35 in
-//! `tests/vectors`.
+//! 35 stands in `tests/vectors`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod doors;

@@ -1,6 +1,7 @@
 //! Messages that were changed on their way, said twice, or made by a contact who breaks the rules.
 
 use hushwire_client::{Code, Event};
+use hushwire_e2ee::{Body, Content};
 use hushwire_wire::Sealed;
 use hushwire_wire::frame::Message;
 
@@ -268,4 +269,33 @@ async fn a_message_of_no_epoch_is_held() {
     assert_eq!(bob.evil.deliver(other).await, Err("BAD_CONTENT".to_owned()));
     assert_eq!(bob.told().await, []);
     bob.shows(honest, "honest").await;
+}
+
+/// 33: ephemeral messages that are lost, 3,000 of them, are nobody's loss: what is durable has no
+/// gap before it. Their own window is 4,096 wide.
+#[tokio::test]
+async fn lost_ephemeral_messages_leave_no_gap() {
+    let (_server, mut bob, mallory) = scene().await;
+    let epoch = mallory.epoch.clone();
+    let typing = |counter: u32| {
+        let body = Body::Typing { on: true };
+        let padded = Content { body, ..content("") }.to_padded().unwrap().to_vec();
+        let letter = Letter { class: 17, lane: 1, padded, ..mallory.letter(&epoch, counter, "") };
+        mallory.deliver(&epoch, &epoch.seal(&letter))
+    };
+    for counter in [0, 3_001] {
+        assert_eq!(bob.evil.deliver(typing(counter)).await, Ok(()));
+        let told = bob.told().await;
+        assert!(matches!(told.as_slice(), [Event::Typing { on: true, .. }]), "{told:?}");
+    }
+    bob.refuses("mallory", typing(3_001), Code::Replay).await;
+    bob.refuses("mallory", typing(3_002 + 4_097), Code::SkipLimit).await;
+    for counter in [0, 1] {
+        let text = format!("durable {counter}");
+        bob.shows(mallory.text(&epoch, counter, &text), &text).await;
+    }
+    assert_eq!(bob.told().await, []);
+    // A late one is still good, once.
+    assert_eq!(bob.evil.deliver(typing(2_999)).await, Ok(()));
+    assert_eq!(bob.told().await.len(), 1);
 }

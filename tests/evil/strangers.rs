@@ -77,11 +77,21 @@ async fn a_link_is_answered_by_its_log_alone() {
     bob.shows(mallory.text(&mallory.epoch, 0, "it is me"), "it is me").await;
 }
 
-/// Whoever asks by a name trusts the first answer, as the specification says.
+/// Whoever asks by a name trusts the first answer, as the specification says; but only one that
+/// names this very request. A false one does not stand in the way of the true one.
 #[tokio::test]
-async fn a_name_is_trusted_on_first_use() {
+async fn a_name_is_answered_to_this_request_alone() {
     let server = server();
     let http = server.http();
+    let mallory = Person::register(&http, "mallory").await;
+    let mut bob = Victim::register(&server, "bob").await;
+    bob.client.contacts_add("mallory").await.unwrap();
+    imposter(&http, &bob, Some([7; 32])).await;
+    nobody_answered(&mut bob).await;
+    bob.evil.rest();
+    let mallory = Insider::answer(mallory, &mut bob).await;
+    bob.shows(mallory.text(&mallory.epoch, 0, "it is me"), "it is me").await;
+    // Trust on first use.
     let mut ben = Victim::register(&server, "ben").await;
     ben.client.contacts_add("mallory").await.unwrap();
     let imposter = imposter(&http, &ben, None).await;

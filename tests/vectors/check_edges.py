@@ -26,13 +26,14 @@ except ImportError:
         sys.exit("check_edges.py: PyNaCl is missing: run scripts/setup")
     os.execv(python, [str(python), *sys.argv])
 
-from edges import exchange, keys, seals, signatures  # noqa: E402
+from edges import exchange, keys, salamander, seals, signatures  # noqa: E402
 
 FILES = {
     "signatures.json": signatures.cases,
     "keys.json": keys.cases,
     "exchanges.json": exchange.cases,
     "seals.json": seals.cases,
+    "salamander.json": salamander.cases,
 }
 
 

@@ -16,7 +16,7 @@ sys.dont_write_bytecode = True
 
 HERE = pathlib.Path(__file__).resolve().parent
 
-from edges import exchange, keys, seals, signatures, xwing  # noqa: E402
+from edges import exchange, keys, salamander, seals, signatures, xwing  # noqa: E402
 
 FILES = {
     "signatures.json": signatures.cases,
@@ -25,6 +25,7 @@ FILES = {
     "seals.json": seals.cases,
     # Made by edges/xwing.mjs; here it is only computed again.
     "xwing.json": xwing.cases,
+    "salamander.json": salamander.cases,
 }
 
 

@@ -1,7 +1,7 @@
 //! Accounts, devices and prekeys as they are handed in and out (CRYPTO 3 and 4).
 
 use hushwire_identity::{Handle, Head};
-use hushwire_wire::{DeviceId, UserId};
+use hushwire_wire::{DeviceId, EpochId, UserId};
 
 use crate::failure::{Failure, carries_failure};
 
@@ -37,6 +37,15 @@ pub struct PrekeyRow {
     pub record: Vec<u8>,
     /// The 1,216-byte key, if the record names one.
     pub xwing: Option<Vec<u8>>,
+}
+
+/// A wrap that waits for a device, and the prekey that it is sealed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnclaimedRow {
+    /// The epoch.
+    pub epoch: EpochId,
+    /// The prekey's id.
+    pub prekey: u32,
 }
 
 /// What a sign-in is checked against.

@@ -16,6 +16,7 @@ mod store;
 
 pub use account::{
     DomainError, LoginKey, NewAccount, PrekeyRow, PutPrekeyError, ReadError, RegisterError,
+    UnclaimedRow,
 };
 pub use contact::{
     AcceptError, Asked, CONTACTS_MAX, ContactList, ContactRow, NewRequest, RequestBounds,

@@ -10,6 +10,7 @@ use hushwire_wire::{DeviceId, EpochId, RequestId, UserId};
 
 use crate::account::{
     DomainError, LoginKey, NewAccount, PrekeyRow, PutPrekeyError, ReadError, RegisterError,
+    UnclaimedRow,
 };
 use crate::contact::{AcceptError, Asked, ContactList, NewRequest, RequestError, Requested, Told};
 use crate::epoch::{
@@ -59,11 +60,35 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`ReadError::NotFound`] for everybody else.
     async fn prekeys(&self, reader: UserId, user: UserId) -> Result<Vec<PrekeyRow>, ReadError>;
 
-    /// Replaces a device's prekey by the next one. A repeat of the current one is no error.
+    /// Replaces a device's prekey by the next one and gives the record that it replaced. A repeat
+    /// of the current one is no error and replaces nothing.
     ///
     /// # Errors
     /// If its id is not the current one plus 1, or the device is not an active one of `user`.
-    async fn put_prekey(&self, user: UserId, prekey: PrekeyRow) -> Result<(), PutPrekeyError>;
+    async fn put_prekey(
+        &self,
+        user: UserId,
+        prekey: PrekeyRow,
+    ) -> Result<Option<Vec<u8>>, PutPrekeyError>;
+
+    /// The wraps that wait for a device and are sealed to prekeys older than `prekey`, the oldest
+    /// epoch first, at most `most`.
+    ///
+    /// # Errors
+    /// If the store cannot answer.
+    async fn unclaimed(
+        &self,
+        device: DeviceId,
+        prekey: u32,
+        most: usize,
+    ) -> Result<Vec<UnclaimedRow>, Failure>;
+
+    /// The accepted contacts of a user with their versions, those with the newest epochs first,
+    /// at most `most`.
+    ///
+    /// # Errors
+    /// If the store cannot answer.
+    async fn acquainted(&self, user: UserId, most: usize) -> Result<Vec<Told>, Failure>;
 
     /// Stores a contact request in the place of an earlier one of the same asker for the same
     /// username. Known and unknown usernames cost the asker the same.

@@ -1,10 +1,14 @@
 //! `GET /v1/users/{user}/log`, `GET /v1/users/{user}/prekeys`, `PUT /v1/prekey`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use hushwire_identity::DeviceLog;
-use hushwire_schema::{PutPrekeyError, ReadError};
+use hushwire_actors::Change;
+use hushwire_identity::{DeviceLog, PrekeyRecord};
+use hushwire_schema::{PutPrekeyError, ReadError, Told, UnclaimedRow};
 use hushwire_wire::UserId;
-use hushwire_wire::http::{LogEntries, PrekeyBundle, Prekeys, ProblemCode};
+use hushwire_wire::frame::{Event, EventKind};
+use hushwire_wire::http::{
+    LogEntries, PrekeyBundle, PrekeyPut, Prekeys, ProblemCode, UNCLAIMED_MAX, Unclaimed,
+};
 use serde::Deserialize;
 
 use super::State;
@@ -12,6 +16,9 @@ use super::accounts::{bundle, verified};
 use super::body::Signed;
 use super::caller::{Caller, id};
 use super::problem::Refusal;
+
+/// Contacts that hear of one prekey, at most.
+const TOLD_MAX: usize = 1_000;
 
 /// The query of a log.
 #[derive(Debug, Deserialize)]
@@ -53,14 +60,53 @@ pub(super) async fn put_prekey(
     if prekey.device != caller.device {
         return Err(Refusal::new(ProblemCode::Forbidden, "A device puts its own prekey only."));
     }
-    state.store.put_prekey(caller.user, prekey).await.map_err(|error| match error {
-        PutPrekeyError::NotNext { next } => Refusal::field("record", format!("the id {next}")),
+    let id = prekey.id;
+    let record = prekey.record.clone();
+    let replaced = state.store.put_prekey(caller.user, prekey).await.map_err(not_put)?;
+    if replaced.is_some_and(|replaced| is_news(&replaced, &record)) {
+        tell_contacts(&state, caller).await?;
+    }
+    let most = UNCLAIMED_MAX + 1;
+    let rows = state.store.unclaimed(caller.device, id, most).await;
+    let mut rows = rows.map_err(Refusal::unavailable)?;
+    let more = rows.len() >= most;
+    rows.truncate(UNCLAIMED_MAX);
+    let unclaimed = |row: UnclaimedRow| Unclaimed { epoch: row.epoch, prekey: row.prekey };
+    let unclaimed = rows.into_iter().map(unclaimed).collect();
+    Ok(HttpResponse::Ok().json(PrekeyPut { unclaimed, more }))
+}
+
+fn not_put(error: PutPrekeyError) -> Refusal {
+    match error {
+        PutPrekeyError::NotNext { next } => {
+            let detail = format!(
+                "The next prekey of this device has the id {next}. If the device does not know \
+                 the one that stands, it was rolled back, or lives twice."
+            );
+            Refusal::new(ProblemCode::PrekeyConflict, detail)
+        }
         PutPrekeyError::NoDevice => {
             Refusal::new(ProblemCode::Forbidden, "This device is not active.")
         }
         PutPrekeyError::Failed(failure) => Refusal::unavailable(failure),
-    })?;
-    Ok(HttpResponse::NoContent().finish())
+    }
+}
+
+/// Whether contacts hear of a prekey: once a day, and when it knows more of its log. Others would
+/// not make them act, and a device may put as many as it likes.
+fn is_news(replaced: &[u8], record: &[u8]) -> bool {
+    let facts = |bytes: &[u8]| PrekeyRecord::parse(bytes).ok().map(|r| (r.day, r.log_seq));
+    facts(replaced) != facts(record)
+}
+
+/// Tells the live devices of the contacts that were spoken with last. Others look when they come.
+async fn tell_contacts(state: &State, caller: Caller) -> Result<(), Refusal> {
+    let told = state.store.acquainted(caller.user, TOLD_MAX).await;
+    let told = told.map_err(Refusal::unavailable)?;
+    let (kind, peer) = (EventKind::Prekey, Some(caller.user));
+    let events = told.into_iter().map(|Told { user, v }| (user, Event { v, kind, peer }));
+    state.engine.changed(Change { pairs: Vec::new(), events: events.collect() });
+    Ok(())
 }
 
 /// The caller's log as it stands.

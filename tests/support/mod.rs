@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
 pub mod http;
+pub mod keeper;
 pub mod person;
 pub mod server;
 pub mod socket;

@@ -292,6 +292,9 @@ pub enum EventKind {
     Accepted,
     /// A new epoch of a pair.
     Epoch,
+    /// A device of `peer` has a fresher prekey, or knows more of its log. Told to contacts'
+    /// devices that are live, and to nobody else: it changes no version.
+    Prekey,
     /// More changed than could be listed: fetch all.
     State,
 }

@@ -99,6 +99,30 @@ pub struct Prekeys {
     pub prekeys: Vec<PrekeyBundle>,
 }
 
+/// The answer to `PUT /v1/prekey`: what the device must claim before it erases the secrets of its
+/// older prekeys (CRYPTO 4, "Rotation").
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrekeyPut {
+    /// Wraps for this device that are sealed to older prekeys and not claimed, the oldest epoch
+    /// first: at most [`UNCLAIMED_MAX`].
+    pub unclaimed: Vec<Unclaimed>,
+    /// There are more: claim these, and put the same prekey again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+}
+
+/// Wraps that one answer lists, at most.
+pub const UNCLAIMED_MAX: usize = 1_000;
+
+/// A wrap that waits for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unclaimed {
+    /// The epoch.
+    pub epoch: EpochId,
+    /// The prekey that the wrap is sealed to.
+    pub prekey: u32,
+}
+
 /// `POST /v1/contacts/request`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -262,6 +286,8 @@ pub enum ProblemCode {
     EpochStale,
     /// 409: the roster is not the active devices of both logs.
     EpochRoster,
+    /// 409: another prekey of this device stands: it was rolled back, or lives twice.
+    PrekeyConflict,
     /// 413: the body is too large.
     TooLarge,
     /// 429: too often.
@@ -286,7 +312,8 @@ impl ProblemCode {
             | Self::KeyKnown
             | Self::EpochConflict
             | Self::EpochStale
-            | Self::EpochRoster => 409,
+            | Self::EpochRoster
+            | Self::PrekeyConflict => 409,
             Self::TooLarge => 413,
             Self::RateLimited => 429,
             Self::Internal => 500,

@@ -52,6 +52,7 @@ fn encoded(kind: &str, json: &str) -> (String, Option<String>) {
         "AuthToken" => (body::<http::AuthToken>(json), None),
         "LogEntries" => (body::<http::LogEntries>(json), None),
         "Prekeys" => (body::<http::Prekeys>(json), None),
+        "PrekeyPut" => (body::<http::PrekeyPut>(json), None),
         "ContactAsk" => (body::<http::ContactAsk>(json), None),
         "ContactAsked" => (body::<http::ContactAsked>(json), None),
         "ContactAccept" => (body::<http::ContactAccept>(json), None),

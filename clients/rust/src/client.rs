@@ -50,14 +50,63 @@ pub struct ContactCard {
     pub user: Option<UserId>,
     /// How it stands.
     pub standing: Standing,
-    /// A person compared safety numbers, and no device changed since.
+    /// A person compared safety numbers, and the log still continues what was compared.
     pub verified: bool,
-    /// The devices cannot be verified: nothing is sent.
+    /// Nothing is sent until a person has done something: [`Self::trouble`] says what is wrong.
     pub blocked: bool,
+    /// What is wrong, if something is.
+    pub trouble: Option<ContactTrouble>,
+    /// The newest entry of the log.
+    pub seq: u32,
+    /// The newest entry that the compared safety number covered.
+    pub verified_seq: Option<u32>,
+    /// The latest authenticated evidence of the other side, in milliseconds since 1970; 0 for none.
+    /// Past [`UNCONFIRMED_AFTER_MS`] a server may be hiding something (CRYPTO, F4).
+    pub confirmed_ms: u64,
     /// The name that the contact wants to be shown under. Anybody can take any.
     pub profile: Option<ProfileName>,
     /// For how many seconds messages are kept from now on; 0: for ever.
     pub timer_s: u32,
+}
+
+/// So long without authenticated evidence of a contact, in milliseconds, a person is told: 48 h.
+pub const UNCONFIRMED_AFTER_MS: u64 = 48 * 3_600_000;
+
+/// What is wrong with a contact (CRYPTO 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ContactTrouble {
+    /// The server showed two histories of the devices: receive only, for good.
+    Forked,
+    /// The name belongs to another log now: receive only, until that one is accepted.
+    Changed,
+    /// The devices changed after the safety number was compared: sending waits until that is
+    /// acknowledged.
+    Unacknowledged,
+    /// No device was seen for 30 days: sending waits until one comes back.
+    Unreachable,
+}
+
+impl ContactTrouble {
+    pub(crate) fn of(peer: &record::Peer) -> Option<Self> {
+        let all = [
+            (peer.forked, Self::Forked),
+            (peer.changed, Self::Changed),
+            (peer.waits_for_person(), Self::Unacknowledged),
+            (peer.unreachable, Self::Unreachable),
+        ];
+        all.into_iter().find(|(is, _)| *is).map(|(_, what)| what)
+    }
+
+    /// A short name for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forked => "forked",
+            Self::Changed => "changed",
+            Self::Unacknowledged => "unacknowledged",
+            Self::Unreachable => "unreachable",
+        }
+    }
 }
 
 /// A safety number and what it covers (CRYPTO 8).
@@ -155,8 +204,11 @@ pub(crate) enum Command {
     Ask(ContactLink, Reply<()>),
     Accept(String, Reply<()>),
     Contacts(Reply<Vec<ContactCard>>),
+    Contact(String, Reply<ContactCard>),
     Safety(String, Reply<Safety>),
     MarkVerified(String, Reply<()>),
+    Acknowledge(String, Reply<()>),
+    RenewKey(String, Reply<()>),
     Send(String, Said, Reply<Id>),
     Texts(String, Vec<(String, Option<Id>)>, Reply<SentBatch>),
     Act(String, Act, Reply<Option<Id>>),
@@ -222,17 +274,32 @@ impl Device {
     /// on with the same keys.
     ///
     /// # Errors
-    /// [`ClientError`]; a taken username is [`ClientError::HandleTaken`].
+    /// [`ClientError`]; a taken username is [`ClientError::HandleTaken`], a server that calls
+    /// itself by another domain than its address [`ClientError::ForeignDomain`].
     pub async fn register(
         &mut self,
         outside: &Outside,
         server: &str,
         handle: &str,
     ) -> Result<(), ClientError> {
+        self.register_at(outside, server, handle, None).await
+    }
+
+    /// As [`Self::register`], at a server that must call itself `domain`, whatever its address is.
+    ///
+    /// # Errors
+    /// As [`Self::register`].
+    pub async fn register_at(
+        &mut self,
+        outside: &Outside,
+        server: &str,
+        handle: &str,
+        domain: Option<&str>,
+    ) -> Result<(), ClientError> {
         let handle = Handle::parse(handle).map_err(|_| ClientError::Handle)?;
         let (transport, clock) = (&*outside.transport, &*outside.clock);
         let random: &mut dyn Random = &mut SystemRandom;
-        engine::register(&mut self.store, transport, clock, random, server, &handle).await
+        engine::register(&mut self.store, transport, clock, random, server, &handle, domain).await
     }
 
     /// Starts the device: it connects, and stays connected, until the client is dropped. Must be
@@ -307,6 +374,14 @@ impl Client {
         self.ask(Command::Contacts).await?
     }
 
+    /// A contact as it is known here, without asking the server.
+    ///
+    /// # Errors
+    /// If there is no such contact.
+    pub async fn contact(&self, handle: &str) -> Result<ContactCard, ClientError> {
+        self.ask(|reply| Command::Contact(handle.to_owned(), reply)).await?
+    }
+
     /// The safety number with a contact.
     ///
     /// # Errors
@@ -321,6 +396,24 @@ impl Client {
     /// If there is no such contact.
     pub async fn mark_verified(&self, handle: &str) -> Result<(), ClientError> {
         self.ask(|reply| Command::MarkVerified(handle.to_owned(), reply)).await?
+    }
+
+    /// Remembers that a person knows that a verified contact's devices changed: sending goes on.
+    ///
+    /// # Errors
+    /// If there is no such contact.
+    pub async fn acknowledge(&self, handle: &str) -> Result<(), ClientError> {
+        self.ask(|reply| Command::Acknowledge(handle.to_owned(), reply)).await?
+    }
+
+    /// Makes a new key for the conversation with a contact (R4), as a person may wish who fears
+    /// that an older one leaked.
+    ///
+    /// # Errors
+    /// If there is no such contact, it may not be sent to, or the server refuses or cannot be
+    /// reached.
+    pub async fn renew_key(&self, handle: &str) -> Result<(), ClientError> {
+        self.ask(|reply| Command::RenewKey(handle.to_owned(), reply)).await?
     }
 
     /// Sends a text. It is in the outbox when this returns, and survives the process.

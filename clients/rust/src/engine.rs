@@ -5,15 +5,16 @@
 //! for that ([`After`]); only an HTTP call divides a turn, which commits first. A store that fails
 //! ends it: nothing is acknowledged or sent that could not be written down.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hushwire_e2ee::{DeviceKey, EpochState, PrekeySecret};
-use hushwire_identity::DeviceLog;
+use hushwire_identity::{Code, DeviceLog};
 use hushwire_wire::frame::{ClientFrame, ClientOp, Resynced};
+use hushwire_wire::http::PrekeyPut;
 use hushwire_wire::{Encoding, EpochId, Gen, Token, UserId};
 use tokio::sync::mpsc;
 
@@ -43,6 +44,8 @@ mod contact;
 mod content;
 mod epoch;
 mod expiry;
+mod peer;
+mod prekey;
 mod receive;
 mod seal;
 
@@ -69,7 +72,31 @@ pub(crate) struct Engine {
     log: DeviceLog,
     secrets: Vec<PrekeySecret>,
     prekey: OwnPrekey,
+    /// The own prekey was renewed in this run.
+    renewed: bool,
+    /// It was put on this connection.
+    put_here: bool,
+    /// In this run the server has shown nothing that is newer than this store.
+    is_current: bool,
+    /// What the server said then, until it is worked off.
+    unclaimed: Option<PrekeyPut>,
     peers: BTreeMap<UserId, Peer>,
+    /// Verified logs of peers, as far as they were needed.
+    logs: HashMap<UserId, Arc<DeviceLog>>,
+    /// When peers' prekeys were looked up on this connection, in milliseconds since 1970.
+    looked: HashMap<UserId, u64>,
+    /// When the epochs that are wanted may be made, in ticks.
+    heals: HashMap<UserId, HealAt>,
+    /// Newest epochs of the server that cannot be used here.
+    ahead: HashMap<UserId, Ahead>,
+    /// Epochs whose headers lead nowhere.
+    refused: HashSet<(UserId, EpochId)>,
+    /// Keys of epochs that an earlier run made and did not note.
+    orphans: Vec<EpochId>,
+    /// Alarms that were told.
+    alarmed: HashSet<(UserId, EpochId, Code)>,
+    /// Recipients for whom what waits may be tried again.
+    retries: Vec<UserId>,
     asked: BTreeMap<String, Asked>,
     epochs: HashMap<EpochId, EpochState>,
     outbox: Outbox,
@@ -100,6 +127,21 @@ pub(crate) struct Engine {
     leaving: expiry::Leaving,
     /// The own profile name.
     profile: OwnProfile,
+}
+
+/// When an epoch that is wanted may be made, in ticks, and how often making it failed.
+#[derive(Clone, Copy, Debug)]
+struct HealAt {
+    at: u64,
+    failures: u32,
+}
+
+/// An epoch that stands and cannot be used here: the next one follows it.
+#[derive(Clone, Copy, Debug)]
+struct Ahead {
+    n: u32,
+    id: EpochId,
+    created_ms: u64,
 }
 
 /// What a frame id asked.
@@ -212,7 +254,8 @@ impl Engine {
             Phase::Greeting { until, .. } => Some(*until),
             Phase::Up(up) => {
                 let due = self.answer_due().unwrap_or(u64::MAX);
-                Some(up.deadline().min(due).min(self.upkeep_at))
+                let heal = self.heal_wake().unwrap_or(u64::MAX);
+                Some(up.deadline().min(due).min(self.upkeep_at).min(heal))
             }
         };
         // A full channel is looked at again soon.
@@ -232,10 +275,22 @@ impl Engine {
         if matches!(self.phase, Phase::Up(_)) && now >= self.upkeep_at {
             self.upkeep().await?;
         }
+        self.heal_due().await?;
+        self.try_again().await?;
         let release = self.gaps.tick(now);
         self.release(release)?;
         let effects = self.outbox.tick(now);
         self.carry_out(effects).await
+    }
+
+    /// Tries what waited for a recipient that can be sent to again.
+    async fn try_again(&mut self) -> Result<(), StoreError> {
+        let now = self.clock.ticks_ms();
+        while let Some(user) = self.retries.pop() {
+            let effects = self.outbox.retry(&user, now);
+            self.carry_out(effects).await?;
+        }
+        Ok(())
     }
 
     /// Carries out effects of the outbox: what is to be stored first, then the rest.
@@ -400,7 +455,8 @@ impl Engine {
         }
         let own = account::load(&mut store, &account)?;
         let peers = store.records::<Peer>(Space::Peer)?;
-        let peers = peers.into_iter().map(|(_, peer)| (peer.user, peer)).collect();
+        let peers: BTreeMap<UserId, Peer> =
+            peers.into_iter().map(|(_, peer)| (peer.user, peer)).collect();
         let asked = store.records::<Asked>(Space::Asked)?.into_iter();
         let asked = asked
             .map(|(key, asked)| {
@@ -428,6 +484,12 @@ impl Engine {
         };
         let held = orders(store.list(Space::Held)?)?;
         let waiting = orders(store.list(Space::Waiting)?)?;
+        let noted = |id: &EpochId| peers.values().any(|peer: &Peer| peer.knows(id));
+        let stored = store.list(Space::Epoch)?;
+        let stored = stored.iter().filter_map(|(key, _)| EpochId::from_slice(key));
+        let orphans = stored.filter(|id| !noted(id)).collect();
+        let wanted = peers.values().filter(|peer| peer.heal.wanted.is_some());
+        let heals = wanted.map(|peer| (peer.user, HealAt { at: 0, failures: 0 })).collect();
         let early = store.list(Space::Early)?.into_iter().map(|(key, _)| key).collect();
         let leaving = expiry::load(&mut store)?;
         let profile = store.record(Space::Own, b"profile")?.unwrap_or_default();
@@ -443,7 +505,19 @@ impl Engine {
             log: own.log,
             secrets: own.secrets,
             prekey: own.prekey,
+            renewed: false,
+            put_here: false,
+            is_current: false,
+            unclaimed: None,
             peers,
+            logs: HashMap::new(),
+            looked: HashMap::new(),
+            heals,
+            ahead: HashMap::new(),
+            refused: HashSet::new(),
+            orphans,
+            alarmed: HashSet::new(),
+            retries: Vec::new(),
             asked,
             epochs: HashMap::new(),
             outbox,

@@ -97,6 +97,29 @@ pub enum ClientError {
     /// The contact's log is forked or the name belongs to somebody else.
     #[error("this contact's devices cannot be verified: sending is blocked, see the alarm")]
     Blocked,
+    /// The name belongs to another log now.
+    #[error(
+        "this name belongs to other keys now: sending is blocked until you accept their request"
+    )]
+    Changed,
+    /// No device of the contact was seen for 30 days.
+    #[error("none of this contact's devices was seen for 30 days: wait until one is back")]
+    PeerStale,
+    /// The devices changed after the safety number was compared.
+    #[error(
+        "this contact's devices changed after you compared safety numbers: compare again with \
+         `contacts verify`, or say that you know with `contacts acknowledge`"
+    )]
+    Unacknowledged,
+    /// The server names a domain that is not the one of its address.
+    #[error(
+        "the server calls itself {domain}, which is not its address: your identity would name \
+         that for ever. Register with `--domain {domain}` if that is right"
+    )]
+    ForeignDomain {
+        /// What it calls itself.
+        domain: String,
+    },
     /// An epoch cannot be made.
     #[error("the key for this conversation cannot be made")]
     Epoch(#[source] CreateError),

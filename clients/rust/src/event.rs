@@ -141,8 +141,78 @@ pub enum Event {
         /// What happened, and what to do.
         words: String,
     },
+    /// Something that a person should know, and that is no attack by itself.
+    Trouble {
+        /// What.
+        trouble: Trouble,
+        /// With whom; `None` if it is about this device.
+        handle: Option<String>,
+        /// What it means, and what to do.
+        words: String,
+    },
     /// Events were left out because nobody took them.
     Missed(u64),
+}
+
+/// What [`Event::Trouble`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// No device of the contact was seen for 30 days: nothing is sent until one comes back
+    /// (`PEER_STALE` of CRYPTO 9).
+    Unreachable,
+    /// The contact's devices changed.
+    DevicesChanged,
+    /// The contact's devices changed after their safety number was compared: nothing is sent
+    /// until a person has acknowledged it.
+    VerifiedChanged,
+    /// The epochs of the pair cannot be used, again and again: the contact's client or the server
+    /// misbehaves.
+    Misbehaves,
+    /// This device's store is an old copy of itself: all keys are made anew.
+    RolledBack,
+}
+
+impl Trouble {
+    /// A short name for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::DevicesChanged => "devices_changed",
+            Self::VerifiedChanged => "verified_changed",
+            Self::Misbehaves => "misbehaves",
+            Self::RolledBack => "rolled_back",
+        }
+    }
+}
+
+/// A trouble with a contact in words for a person.
+pub(crate) fn trouble(trouble: Trouble, handle: &str) -> Event {
+    let words = match trouble {
+        Trouble::Unreachable => format!(
+            "None of {handle}'s devices was seen for 30 days, so nothing is sent to {handle} now. \
+             What waits is sent when {handle} is back."
+        ),
+        Trouble::DevicesChanged => format!(
+            "{handle} added or removed a device. If you did not expect that, ask {handle} in \
+             person."
+        ),
+        Trouble::VerifiedChanged => format!(
+            "{handle} added or removed a device after you compared safety numbers. Nothing is \
+             sent until you say that you know: compare again with `contacts verify {handle}`, or \
+             go on with `contacts acknowledge {handle}`."
+        ),
+        Trouble::Misbehaves => format!(
+            "Keys for your conversation with {handle} do not work, again and again: {handle}'s \
+             program or the server misbehaves. Messages may be lost; ask {handle} which it is."
+        ),
+        Trouble::RolledBack => "The files of this program were put back to an earlier state, from \
+             a backup or a copy. Keys that may have been used since are thrown away and made \
+             anew; messages of the time between are missing here."
+            .to_owned(),
+    };
+    let handle = (!handle.is_empty()).then(|| handle.to_owned());
+    Event::Trouble { trouble, handle, words }
 }
 
 /// The alarm for a code, in words for a person.
@@ -165,11 +235,15 @@ pub(crate) fn alarm(code: Code, handle: &str) -> Event {
              the two of you. It was refused."
         ),
         Code::PeerChanged => format!(
-            "The name {handle} now belongs to somebody else. Nothing is sent to that name until \
-             you add it as a new contact."
+            "The name {handle} now belongs to other keys: {handle} lost all devices and began \
+             anew, or somebody else took the name. Nothing is sent to it until you accept the new \
+             request, or ask with `contacts add {handle}`. Ask {handle} in person first."
         ),
         Code::DeviceCloned => {
-            "This device's store seems to be in use twice. Use only one copy.".to_owned()
+            "The files of this program are in use twice, as if there were two copies of this \
+             device. Stop one of them and do not use it again: each makes the other's keys \
+             useless. If you made no copy, somebody else may have one."
+                .to_owned()
         }
         other => format!("{handle}: {other}"),
     };

@@ -76,6 +76,8 @@ pub(crate) struct Verdict {
 #[derive(Debug, Default)]
 pub(crate) struct Gaps {
     next: HashMap<Chain, u32>,
+    /// Chains whose sender sent more in the epoch before: that chain, and how many.
+    behind: HashMap<Chain, (Chain, u32)>,
     /// By chain and counter; `None` for what is received and has nothing to show.
     held: BTreeMap<(Chain, u32), Option<u64>>,
     /// Held by an earlier run of the program.
@@ -99,12 +101,11 @@ impl Gaps {
         received: u32,
         order: Option<u64>,
     ) -> Verdict {
-        if self.next.len() >= CHAINS_MAX && !self.next.contains_key(&chain) {
-            self.next.clear();
-        }
-        let next = self.next.entry(chain).or_insert(received);
-        *next = (*next).max(received);
-        if counter > *next {
+        let is_behind = self.behind.contains_key(&chain);
+        // What was received and waits for the epoch before is not passed over.
+        let known = self.next.get(&chain).copied().filter(|_| is_behind);
+        let next = self.next_of(chain, known.unwrap_or(received));
+        if is_behind || counter > *next {
             self.held.insert((chain, counter), order);
             let release = if self.held.len() > HELD_MAX { self.release_all() } else { Vec::new() };
             return Verdict { hold: order.is_some(), release };
@@ -113,11 +114,44 @@ impl Gaps {
             *next = counter.saturating_add(1);
         }
         let mut release = Vec::new();
+        self.drain(chain, &mut release);
+        Verdict { hold: false, release }
+    }
+
+    /// A chain's sender says to have sent `sent` in `before`, its chain in the epoch before, of
+    /// which `received` came without a hole: what comes in `chain` waits for the rest.
+    pub(crate) fn follows(&mut self, chain: Chain, before: Chain, received: u32, sent: u32) {
+        if *self.next_of(before, received) < sent {
+            if self.behind.len() >= CHAINS_MAX {
+                self.behind.clear();
+            }
+            self.behind.insert(chain, (before, sent));
+        }
+    }
+
+    fn next_of(&mut self, chain: Chain, received: u32) -> &mut u32 {
+        if self.next.len() >= CHAINS_MAX && !self.next.contains_key(&chain) {
+            self.next.clear();
+        }
+        let next = self.next.entry(chain).or_insert(received);
+        *next = (*next).max(received);
+        next
+    }
+
+    /// Releases what a chain holds without a hole, and then what waited for that chain.
+    fn drain(&mut self, chain: Chain, release: &mut Vec<u64>) {
+        let next = self.next.entry(chain).or_default();
         while let Some(held) = self.held.remove(&(chain, *next)) {
             release.extend(held);
             *next = next.saturating_add(1);
         }
-        Verdict { hold: false, release }
+        let next = *next;
+        let free = |(_, (before, sent)): &(Chain, (Chain, u32))| *before == chain && *sent <= next;
+        let behind = self.behind.iter().map(|(chain, waits)| (*chain, *waits));
+        for (chain, _) in behind.filter(free).collect::<Vec<_>>() {
+            self.behind.remove(&chain);
+            self.drain(chain, release);
+        }
     }
 
     /// Whether `sync` should be asked.
@@ -167,6 +201,12 @@ impl Gaps {
             release.extend(self.held.remove(&(chain, counter)).flatten());
             let next = self.next.entry(chain).or_default();
             *next = (*next).max(counter.saturating_add(1));
+        }
+        // What did not come in an epoch before is given up, too.
+        for (chain, (before, sent)) in std::mem::take(&mut self.behind) {
+            let next = self.next.entry(before).or_default();
+            *next = (*next).max(sent);
+            self.drain(chain, &mut release);
         }
         release.sort_unstable();
         release
@@ -240,6 +280,36 @@ mod tests {
         assert_eq!(gaps.take(CHAIN, 2, 0, Some(1)), held());
         let release = vec![1];
         assert_eq!(gaps.take(CHAIN, 0, 0, None), Verdict { hold: false, release });
+    }
+
+    #[test]
+    fn what_an_epoch_before_still_owes_is_waited_for_once() {
+        const AFTER: Chain = (EpochId([2; 32]), 0);
+        let mut gaps = Gaps::default();
+        assert_eq!(gaps.take(CHAIN, 0, 0, Some(1)), shown());
+        // Three were sent there, one came.
+        gaps.follows(AFTER, CHAIN, 1, 3);
+        assert_eq!(gaps.take(AFTER, 0, 0, Some(2)), held());
+        gaps.follows(AFTER, CHAIN, 1, 3);
+        assert_eq!(gaps.take(AFTER, 1, 1, Some(3)), held());
+        assert!(gaps.wants_sync());
+        assert_eq!(gaps.take(CHAIN, 2, 1, Some(4)), held());
+        let release = vec![4, 2, 3];
+        assert_eq!(gaps.take(CHAIN, 1, 1, Some(5)), Verdict { hold: false, release });
+        gaps.follows(AFTER, CHAIN, 3, 3);
+        assert_eq!(gaps.take(AFTER, 2, 2, Some(6)), shown());
+
+        const LATER: Chain = (EpochId([3; 32]), 0);
+        gaps.follows(LATER, AFTER, 3, 9);
+        assert_eq!(gaps.take(LATER, 0, 0, Some(7)), held());
+        gaps.asked(0, 8);
+        assert_eq!(gaps.answered(), [7], "given up");
+        gaps.follows(LATER, AFTER, 3, 9);
+        assert_eq!(gaps.take(LATER, 1, 1, Some(8)), shown(), "and not asked about again");
+        // What has nothing to show waits like the rest, and holds nobody.
+        gaps.follows(CHAIN, LATER, 2, u32::MAX);
+        assert_eq!(gaps.take(CHAIN, 3, 3, None), shown());
+        assert!(!gaps.wants_sync());
     }
 
     #[test]

@@ -50,10 +50,11 @@ pub mod store;
 pub mod transport;
 
 pub use client::{
-    Account, Act, Client, ContactCard, Device, OutboxStatus, Outside, Safety, SentBatch,
+    Account, Act, Client, ContactCard, ContactTrouble, Device, OutboxStatus, Outside, Safety,
+    SentBatch, UNCONFIRMED_AFTER_MS,
 };
 pub use error::ClientError;
-pub use event::Event;
+pub use event::{Event, Trouble};
 pub use hushwire_e2ee::Zeroizing;
 pub use hushwire_identity::{Code, ContactLink, contact_link};
 pub use hushwire_wire::{DeviceId, Encoding, UserId};

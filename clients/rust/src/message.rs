@@ -51,6 +51,9 @@ pub struct Message {
     pub at_ms: u64,
     /// Its place in the conversation on this device, from 0.
     pub position: u64,
+    /// It came from a device that its owner has removed since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_removed: bool,
     /// What happened to it since.
     #[serde(default, skip_serializing_if = "Since::is_nothing")]
     pub since: Since,
@@ -236,6 +239,7 @@ mod tests {
             sent_ms: 1,
             at_ms: 2,
             position: 3,
+            from_removed: false,
             since: Since::default(),
         }
     }

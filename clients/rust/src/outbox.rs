@@ -383,6 +383,21 @@ impl Outbox {
         out
     }
 
+    /// What waited to be encrypted for this recipient may be tried again.
+    pub fn retry(&mut self, to: &UserId, now: u64) -> Vec<Effect> {
+        let mut out = Vec::new();
+        for (order, entry) in &self.entries {
+            if entry.to == *to
+                && entry.sent.is_none()
+                && let Some(live) = self.live.get_mut(order)
+            {
+                live.not_before = 0;
+            }
+        }
+        self.pump(now, &mut out);
+        out
+    }
+
     /// Time has passed.
     pub fn tick(&mut self, now: u64) -> Vec<Effect> {
         let mut out = Vec::new();

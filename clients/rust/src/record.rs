@@ -4,7 +4,7 @@ use std::io;
 
 use hushwire_e2ee::Zeroizing;
 use hushwire_identity::hash::{Label, hash};
-use hushwire_identity::{DeviceLog, Head, LogPoint};
+use hushwire_identity::{DeviceLog, Head, LogPoint, Prekey, PrekeyRecord};
 use hushwire_wire::{DeviceId, EpochId, RequestId, Sealed, UserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ pub(crate) struct Account {
 pub(crate) struct OwnPrekey {
     pub(crate) id: u32,
     pub(crate) day: u32,
+    /// When it was made, in milliseconds since 1970.
+    #[serde(default)]
+    pub(crate) made_ms: u64,
     pub(crate) record: Sealed,
     pub(crate) xwing: Option<Sealed>,
     /// The server has it.
@@ -56,10 +59,12 @@ pub enum Standing {
     AsksMe,
     /// Both agreed.
     Active,
+    /// Another log took the name, and this user accepted that one.
+    Replaced,
 }
 
 /// Another user.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Peer {
     pub(crate) user: UserId,
     pub(crate) handle: String,
@@ -73,23 +78,43 @@ pub(crate) struct Peer {
     pub(crate) request: RequestId,
     /// The point that a person compared.
     pub(crate) verified: Option<Point>,
-    /// Accepted epochs, the newest last.
+    /// The newest entry of the log that a person said to have seen, after comparing an older one.
+    #[serde(default)]
+    pub(crate) acknowledged: Option<u32>,
+    /// Accepted epochs, in the order in which they were accepted.
     pub(crate) epochs: Vec<EpochNote>,
-    /// Durable messages of this device in the epoch before the newest.
-    pub(crate) prev_sent: u32,
     /// Messages in the history.
     pub(crate) messages: u64,
-    /// The highest prekey id seen of each device.
-    pub(crate) prekeys: Vec<(DeviceId, u32)>,
+    /// The newest verified prekey record of each device. Their ids never go back.
+    #[serde(default)]
+    pub(crate) records: Vec<Sealed>,
+    /// When its prekeys were looked up last, in milliseconds since 1970.
+    #[serde(default)]
+    pub(crate) looked_ms: u64,
+    /// The latest authenticated evidence of the other side, in milliseconds since 1970.
+    #[serde(default)]
+    pub(crate) confirmed_ms: u64,
     /// The log is forked: nothing is sent (CRYPTO 9).
     pub(crate) forked: bool,
+    /// The name belongs to another log now: nothing is sent (CRYPTO 9).
+    #[serde(default)]
+    pub(crate) changed: bool,
+    /// No device of the other side has a usable prekey: nothing is sent (CRYPTO 9).
+    #[serde(default)]
+    pub(crate) unreachable: bool,
+    /// The highest number of which a fork was told.
+    #[serde(default)]
+    pub(crate) fork_told: Option<u32>,
+    /// What went wrong with the other side's epochs.
+    #[serde(default)]
+    pub(crate) heal: Heal,
     /// What the two agreed on and told each other.
     #[serde(default)]
     pub(crate) talk: Talk,
 }
 
 /// What two people agreed on and told each other beside messages.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Talk {
     /// How long messages are kept.
     #[serde(default)]
@@ -135,7 +160,28 @@ pub(crate) struct OwnProfile {
     pub(crate) version: u32,
 }
 
-/// An epoch that is in use.
+/// What calls for a next epoch of a pair beside R1 to R3, and how often it did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Heal {
+    /// The reason of the epoch that is to be made.
+    pub(crate) wanted: Option<Wanted>,
+    /// How often in a row something went wrong.
+    pub(crate) troubles: u32,
+    /// When it did last, in milliseconds since 1970.
+    pub(crate) last_ms: u64,
+}
+
+/// A reason for an epoch that is to be made at once (CRYPTO 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Wanted {
+    /// The other side's log has moved on, or this device was left out (R1).
+    Devices,
+    /// R4.
+    Heal,
+}
+
+/// An epoch that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EpochNote {
     pub(crate) n: u32,
@@ -147,6 +193,15 @@ pub(crate) struct EpochNote {
     /// The server was not told yet that its wrap is kept here (E10).
     #[serde(default)]
     pub(crate) unclaimed: bool,
+    /// The epoch before it is not known here (E3, `EPOCH_GAP`).
+    #[serde(default)]
+    pub(crate) gap: bool,
+    /// Its keys were dropped after a rollback: nothing is sent or received under it.
+    #[serde(default)]
+    pub(crate) dropped: bool,
+    /// Durable messages of this device in the epoch before it.
+    #[serde(default)]
+    pub(crate) prev_sent: u32,
 }
 
 /// A point of a log, in JSON.
@@ -170,13 +225,71 @@ impl Point {
 }
 
 impl Peer {
+    /// Somebody of whom nothing is known but the id.
+    pub(crate) const fn new(user: UserId, standing: Standing, request: RequestId) -> Self {
+        Self {
+            user,
+            handle: String::new(),
+            standing,
+            accepted: false,
+            log: Vec::new(),
+            request,
+            verified: None,
+            acknowledged: None,
+            epochs: Vec::new(),
+            messages: 0,
+            records: Vec::new(),
+            looked_ms: 0,
+            confirmed_ms: 0,
+            forked: false,
+            changed: false,
+            unreachable: false,
+            fork_told: None,
+            heal: Heal { wanted: None, troubles: 0, last_ms: 0 },
+            talk: Talk {
+                timer: Timer { seconds: 0, at_ms: 0, by: None },
+                profile: None,
+                told_profile: 0,
+            },
+        }
+    }
+
     /// The newest epoch: the highest number; of siblings the lower id, on which messages are sent.
     pub(crate) fn newest(&self) -> Option<&EpochNote> {
         self.epochs.iter().max_by(|a, b| a.n.cmp(&b.n).then(b.id.cmp(&a.id)))
     }
 
     pub(crate) fn knows(&self, epoch: &EpochId) -> bool {
-        self.epochs.iter().any(|note| note.id == *epoch)
+        self.note(epoch).is_some()
+    }
+
+    /// What is noted of an epoch.
+    pub(crate) fn note(&self, epoch: &EpochId) -> Option<&EpochNote> {
+        self.epochs.iter().find(|note| note.id == *epoch)
+    }
+
+    /// The newest entry's number.
+    pub(crate) fn seq(&self) -> u32 {
+        u32::try_from(self.log.len().saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+
+    /// A person compared an older log and has not said to have seen that it went on: nothing is
+    /// sent until then.
+    pub(crate) fn waits_for_person(&self) -> bool {
+        let seen = self.verified.map(|point| point.seq.max(self.acknowledged.unwrap_or(0)));
+        seen.is_some_and(|seen| seen < self.seq())
+    }
+
+    /// The prekeys that are known, without their post-quantum keys.
+    pub(crate) fn prekeys(&self) -> Vec<Prekey> {
+        let record = |bytes: &Sealed| PrekeyRecord::parse(bytes.as_bytes()).ok();
+        let prekey = |record| Prekey { record, xwing: None };
+        self.records.iter().filter_map(record).map(prekey).collect()
+    }
+
+    /// Takes evidence that the other side made at `at_ms` by its own clock.
+    pub(crate) fn confirm(&mut self, at_ms: u64, now_ms: u64) {
+        self.confirmed_ms = self.confirmed_ms.max(at_ms.min(now_ms));
     }
 
     /// The log, verified again from its bytes.

@@ -9,11 +9,14 @@ use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use hushwire_client::client::RECEIPT_MAX;
+use hushwire_client::ports::{Clock as _, SystemClock};
 use hushwire_client::{ClientError, Event, Id, Message};
 use tokio::sync::mpsc;
 
 use self::command::Input;
 use self::terminal::Terminal;
+use crate::contacts::{standing, unconfirmed};
+use crate::escape;
 use crate::failure::Failure;
 use crate::history::entry;
 use crate::output::Out;
@@ -172,13 +175,20 @@ async fn header(
     out: &mut Out,
 ) -> Result<(), Failure> {
     let paint = out.paint();
-    let is_verified = session.client.safety_number(name).await.is_ok_and(|safety| safety.verified);
-    let state = if is_verified {
-        paint.good("verified")
-    } else {
-        paint.loud(&format!("not verified: `hush contacts verify {name}`"))
+    // Without the server, what is known here counts.
+    let known = session.client.contact(name).await.ok();
+    let state = match &known {
+        Some(card) => standing(card, paint),
+        None => paint.loud("nothing is known of this contact"),
     };
     out.line(&format!("{} ({state})  {}", paint.name(name), paint.aside("Ctrl-D ends")))?;
+    let hint = known.and_then(|card| unconfirmed(&card, SystemClock::default().now_ms()));
+    if let Some(hint) = hint {
+        let name = escape::line(name);
+        out.line(&paint.loud(&format!(
+            "!! {hint}: {name} may be away, or the server hides something. Ask {name} another way."
+        )))?;
+    }
     for message in opening {
         out.line(&entry(message, paint))?;
     }

@@ -40,7 +40,7 @@ const JSON: &str = "\
 JSON lines (--json): one object a line, flushed at once. \"event\" is one of
   connected                                signed in
   disconnected   why, retry_in_ms          null: not tried again by itself
-  message        id, from, text, sent_ms, at_ms[, reply_to]
+  message        id, from, text, sent_ms, at_ms[, reply_to][, from_removed]
   waiting        from                      somebody else wrote: it stays for `hush chat` with them
   queued         id, to, text[, items]     written down in the outbox; items: ids of several texts
   held           id, for_ms                the server takes one message in 10 seconds
@@ -63,6 +63,7 @@ JSON lines (--json): one object a line, flushed at once. \"event\" is one of
   contact_request  from
   contact_accepted with
   alarm          code, words               a person must know this
+  trouble        trouble[, contact], words a person should know this
   missed         count                     events left out because nobody read them
   refused        why                       a line that cannot be sent
   outbox         unaccepted                at the end: so many wait for the next start
@@ -179,6 +180,9 @@ enum Command {
         /// The server's address: https://, the host, a port if it is not 443.
         #[arg(long, value_name = "URL")]
         server: String,
+        /// What the server must call itself, if that is not the host of its address.
+        #[arg(long, value_name = "DOMAIN")]
+        domain: Option<String>,
     },
     /// Who you talk with: add, accept, list, verify.
     #[command(subcommand)]
@@ -269,10 +273,23 @@ enum Contacts {
     },
     /// Lists contacts and requests.
     List {
-        /// JSON lines: contact, standing (asked, asks_me, active), verified, blocked[, profile,
-        /// timer_s].
+        /// JSON lines: contact, standing (asked, asks_me, active), verified, blocked, and if they
+        /// are there trouble (forked, changed, unacknowledged, unreachable), seq, verified_seq,
+        /// confirmed_ms, profile, timer_s.
         #[arg(long)]
         json: bool,
+    },
+    /// Says that you know that a verified contact's devices changed: sending goes on.
+    Acknowledge {
+        /// The contact.
+        #[arg(value_parser = username)]
+        name: String,
+    },
+    /// Makes a new key for the conversation, if you fear that an older one leaked.
+    Renew {
+        /// The contact.
+        #[arg(value_parser = username)]
+        name: String,
     },
     /// Shows the safety number, asks whether it was compared, and remembers the answer.
     #[command(long_about = VERIFY)]
@@ -356,7 +373,9 @@ pub(crate) fn run() -> ExitCode {
 fn act(command: Command, home: &Home) -> Result<(), Failure> {
     let mut out = Out::stdout();
     match command {
-        Command::Register { name, server } => register::run(home, &name, &server, &mut out),
+        Command::Register { name, server, domain } => {
+            register::run(home, &name, &server, domain.as_deref(), &mut out)
+        }
         Command::Contacts(Contacts::Add { name }) => {
             in_runtime(home, async |session| contacts::add(session, &name, &mut out).await)
         }
@@ -365,6 +384,12 @@ fn act(command: Command, home: &Home) -> Result<(), Failure> {
         }
         Command::Contacts(Contacts::List { json }) => {
             in_runtime(home, async |session| contacts::list(session, json, &mut out).await)
+        }
+        Command::Contacts(Contacts::Acknowledge { name }) => {
+            in_runtime(home, async |session| contacts::acknowledge(session, &name, &mut out).await)
+        }
+        Command::Contacts(Contacts::Renew { name }) => {
+            in_runtime(home, async |session| contacts::renew(session, &name, &mut out).await)
         }
         Command::Contacts(Contacts::Verify { name, yes }) => {
             in_runtime(home, async |session| contacts::verify(session, &name, yes, &mut out).await)
@@ -428,6 +453,9 @@ mod tests {
             "hush contacts accept alice",
             "hush contacts verify bob",
             "hush contacts list --json",
+            "hush contacts acknowledge bob",
+            "hush contacts renew bob",
+            "hush register alice --server https://10.0.0.7 --domain chat.example.org",
             "hush chat bob --json --home x",
             "hush --home x chat bob",
             "hush send bob - --wait delivered --timeout 120",

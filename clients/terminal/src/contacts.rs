@@ -2,11 +2,15 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
-use hushwire_client::{ClientError, ContactCard, ContactLink, Safety, Standing};
+use hushwire_client::ports::{Clock as _, SystemClock};
+use hushwire_client::{
+    ClientError, ContactCard, ContactLink, ContactTrouble, Safety, Standing, UNCONFIRMED_AFTER_MS,
+};
 use serde::Serialize;
 
 use crate::escape;
 use crate::failure::Failure;
+use crate::history::moment;
 use crate::output::{Out, Paint};
 use crate::session::Session;
 use crate::span;
@@ -58,9 +62,33 @@ struct Card<'a> {
     verified: bool,
     blocked: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<&'static str>,
+    seq: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified_seq: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmed_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timer_s: Option<u32>,
+}
+
+impl<'a> From<&'a ContactCard> for Card<'a> {
+    fn from(card: &'a ContactCard) -> Self {
+        Self {
+            contact: &card.handle,
+            standing: card.standing,
+            verified: card.verified,
+            blocked: card.blocked,
+            trouble: card.trouble.map(ContactTrouble::as_str),
+            seq: card.seq,
+            verified_seq: card.verified_seq,
+            confirmed_ms: (card.confirmed_ms > 0).then_some(card.confirmed_ms),
+            profile: card.profile.as_ref().map(|name| name.0.as_str()),
+            timer_s: (card.timer_s > 0).then_some(card.timer_s),
+        }
+    }
 }
 
 /// Lists contacts and requests.
@@ -71,14 +99,7 @@ pub(crate) async fn list(session: &mut Session, json: bool, out: &mut Out) -> Re
     let cards = session.unless_stopped(async |client| client.contacts().await).await?;
     if json {
         for card in &cards {
-            out.json(&Card {
-                contact: &card.handle,
-                standing: card.standing,
-                verified: card.verified,
-                blocked: card.blocked,
-                profile: card.profile.as_ref().map(|name| name.0.as_str()),
-                timer_s: (card.timer_s > 0).then_some(card.timer_s),
-            })?;
+            out.json(&Card::from(card))?;
         }
         return Ok(());
     }
@@ -86,6 +107,7 @@ pub(crate) async fn list(session: &mut Session, json: bool, out: &mut Out) -> Re
         return out.line("No contacts yet: `hush contacts add NAME` asks somebody.");
     }
     let width = cards.iter().map(|card| card.handle.len()).max().unwrap_or_default();
+    let now = SystemClock::default().now_ms();
     for card in &cards {
         let name = format!("{:width$}", escape::line(&card.handle));
         let mut beside = String::new();
@@ -95,21 +117,75 @@ pub(crate) async fn list(session: &mut Session, json: bool, out: &mut Out) -> Re
         if card.timer_s > 0 {
             beside.push_str(&format!("  messages disappear after {}", span::words(card.timer_s)));
         }
+        if let Some(hint) = unconfirmed(card, now) {
+            beside.push_str(&format!("  {hint}"));
+        }
         let (name, standing) = (out.paint().name(&name), standing(card, out.paint()));
         out.line(&format!("{name}  {standing}{}", out.paint().aside(&beside)))?;
     }
     Ok(())
 }
 
-fn standing(card: &ContactCard, paint: Paint) -> String {
+pub(crate) fn standing(card: &ContactCard, paint: Paint) -> String {
     let name = escape::line(&card.handle);
-    match card.standing {
-        _ if card.blocked => paint.loud("blocked: the devices cannot be verified"),
-        Standing::Asked => paint.aside("asked, no answer yet"),
-        Standing::AsksMe => format!("asks you: `hush contacts accept {name}`"),
-        Standing::Active if card.verified => paint.good("verified"),
-        Standing::Active => format!("not verified: `hush contacts verify {name}`"),
+    let seqs = || match card.verified_seq {
+        Some(seq) => format!("compared at entry {seq}, now at {}", card.seq),
+        None => format!("now at entry {}", card.seq),
+    };
+    match (card.standing, card.trouble) {
+        (Standing::Active, Some(ContactTrouble::Forked)) => {
+            paint.loud("blocked: two histories of the devices were shown; read only")
+        }
+        (Standing::Active, Some(ContactTrouble::Changed)) => {
+            paint.loud("blocked: the name belongs to other keys now; read only")
+        }
+        (Standing::Active, Some(ContactTrouble::Unacknowledged)) => paint.loud(&format!(
+            "blocked: the devices changed ({}): `hush contacts verify {name}` or `hush contacts \
+             acknowledge {name}`",
+            seqs()
+        )),
+        (Standing::Active, Some(ContactTrouble::Unreachable)) => {
+            paint.loud("not reachable: no device was seen for 30 days")
+        }
+        (Standing::Asked, _) => paint.aside("asked, no answer yet"),
+        (Standing::AsksMe, _) => format!("asks you: `hush contacts accept {name}`"),
+        (Standing::Active, None) if card.verified && card.verified_seq != Some(card.seq) => {
+            paint.good(&format!("verified ({})", seqs()))
+        }
+        (Standing::Active, None) if card.verified => paint.good("verified"),
+        (Standing::Active, None) => format!("not verified: `hush contacts verify {name}`"),
+        (Standing::Replaced, _) => paint.aside("replaced by other keys"),
     }
+}
+
+/// The hint that nothing authentic was heard of a contact for 48 hours.
+pub(crate) fn unconfirmed(card: &ContactCard, now_ms: u64) -> Option<String> {
+    let silent = now_ms.saturating_sub(card.confirmed_ms) >= UNCONFIRMED_AFTER_MS;
+    let is_contact = card.standing == Standing::Active && card.confirmed_ms > 0;
+    (is_contact && silent).then(|| format!("not confirmed since {}", moment(card.confirmed_ms)))
+}
+
+/// Remembers that a person knows of a verified contact's new devices.
+///
+/// # Errors
+/// If there is no such contact.
+pub(crate) async fn acknowledge(
+    session: &mut Session,
+    name: &str,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    session.client.acknowledge(name).await?;
+    out.line(&format!("Remembered: you know {name}'s devices as they are now."))?;
+    out.line(&format!("Next: compare again with `hush contacts verify {name}`."))
+}
+
+/// Makes a new key for a conversation.
+///
+/// # Errors
+/// If it cannot be made now.
+pub(crate) async fn renew(session: &mut Session, name: &str, out: &mut Out) -> Result<(), Failure> {
+    session.unless_stopped(async |client| client.renew_key(name).await).await?;
+    out.line(&format!("You and {name} have a new key. What was sent before is not touched by it."))
 }
 
 /// Shows the safety number, asks, and remembers.
@@ -216,6 +292,57 @@ mod tests {
             .split_whitespace()
             .filter(|word| word.len() == 5 && word.bytes().all(|byte| byte.is_ascii_digit()));
         assert_eq!(groups.count(), 12);
+    }
+
+    fn card() -> ContactCard {
+        ContactCard {
+            handle: "bob".to_owned(),
+            user: None,
+            standing: Standing::Active,
+            verified: true,
+            blocked: false,
+            trouble: None,
+            seq: 3,
+            verified_seq: Some(3),
+            confirmed_ms: 1,
+            profile: None,
+            timer_s: 0,
+        }
+    }
+
+    #[test]
+    fn a_list_says_what_is_wrong_and_what_to_do() {
+        let words = |card: ContactCard| standing(&card, Paint::NONE);
+        assert_eq!(words(card()), "verified");
+        let went_on = ContactCard { seq: 5, ..card() };
+        assert_eq!(words(went_on.clone()), "verified (compared at entry 3, now at 5)");
+        let all = [
+            (ContactTrouble::Forked, "read only"),
+            (ContactTrouble::Changed, "other keys"),
+            (ContactTrouble::Unacknowledged, "at entry 3, now at 5): `hush contacts verify bob`"),
+            (ContactTrouble::Unreachable, "30 days"),
+        ];
+        for (trouble, part) in all {
+            let card = ContactCard { trouble: Some(trouble), ..went_on.clone() };
+            assert!(words(card.clone()).contains(part), "{}", words(card.clone()));
+            let json = serde_json::to_value(Card::from(&card)).unwrap();
+            assert_eq!(json["trouble"], trouble.as_str());
+        }
+        let json = serde_json::to_string(&Card::from(&card())).unwrap();
+        assert_eq!(
+            json,
+            r#"{"contact":"bob","standing":"active","verified":true,"blocked":false,"seq":3,"verified_seq":3,"confirmed_ms":1}"#
+        );
+    }
+
+    #[test]
+    fn silence_is_mentioned_after_48_hours() {
+        let hint = |now| unconfirmed(&card(), now);
+        assert_eq!(hint(UNCONFIRMED_AFTER_MS), None);
+        let since = Some("not confirmed since 1970-01-01 00:00Z".to_owned());
+        assert_eq!(hint(UNCONFIRMED_AFTER_MS + 1), since);
+        let asked = ContactCard { standing: Standing::Asked, confirmed_ms: 0, ..card() };
+        assert_eq!(unconfirmed(&asked, u64::MAX), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::escape;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::{Out, Paint};
-use crate::render::spoken;
+use crate::render::{marked, spoken};
 use crate::session::Session;
 use crate::which;
 
@@ -24,6 +24,8 @@ struct Entry<'a> {
     reply_to: Option<hushwire_client::Id>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<Stage>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    from_removed: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     edited: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -45,6 +47,7 @@ impl<'a> From<&'a Message> for Entry<'a> {
             at_ms: message.at_ms,
             reply_to: message.reply_to,
             stage: message.stage,
+            from_removed: message.from_removed,
             edited: message.since.edit.is_some() && !message.since.removed,
             removed: message.since.removed,
             reactions: &message.since.reactions,
@@ -110,6 +113,7 @@ pub(crate) fn entry(message: &Message, paint: Paint) -> String {
     };
     let reactions: String =
         since.reactions.iter().map(|reaction| format!("  {}", reacted(reaction))).collect();
+    let words = marked(words, message.from_removed, paint);
     format!("{time} {words}{edited}{}{stage}", paint.aside(&reactions))
 }
 
@@ -118,7 +122,7 @@ fn reacted(reaction: &Reaction) -> String {
 }
 
 /// A time in UTC, like `2026-03-01 14:05Z`.
-fn moment(ms: u64) -> String {
+pub(crate) fn moment(ms: u64) -> String {
     let minutes = ms / 60_000;
     let (days, minute) = (minutes / 1_440, minutes % 1_440);
     let (year, month, day) = date(days);
@@ -228,6 +232,7 @@ mod tests {
             sent_ms: 0,
             at_ms: 0,
             position: 0,
+            from_removed: false,
             since: Since::default(),
         };
         let line = "1970-01-01 00:00Z alice: hi\\u{1b}  \u{2713}\u{2713}";
@@ -253,6 +258,7 @@ mod tests {
             sent_ms: 0,
             at_ms: 0,
             position: 0,
+            from_removed: false,
             since: Since {
                 edit: Some(Edit { rev: 1, by }),
                 reactions: vec![reaction],

@@ -214,6 +214,7 @@ mod tests {
             sent_ms: 0,
             at_ms: 0,
             position: 0,
+            from_removed: false,
             since: hushwire_client::Since::default(),
         };
         let last = [

@@ -10,11 +10,18 @@ use crate::home::Home;
 use crate::output::Out;
 use crate::session::runtime;
 
-/// Registers `name` at `server` with the store in `home`.
+/// Registers `name` at `server` with the store in `home`; `domain` is what the server must call
+/// itself, if not the host of its address.
 ///
 /// # Errors
 /// If the address is none, the store does not open, or the server refuses.
-pub(crate) fn run(home: &Home, name: &str, server: &str, out: &mut Out) -> Result<(), Failure> {
+pub(crate) fn run(
+    home: &Home,
+    name: &str,
+    server: &str,
+    domain: Option<&str>,
+    out: &mut Out,
+) -> Result<(), Failure> {
     // What can be judged without leaving a trace comes first.
     let transport = NetTransport::new(server).map_err(Failure::Address)?;
     let is_new = !home.store().exists();
@@ -36,7 +43,7 @@ pub(crate) fn run(home: &Home, name: &str, server: &str, out: &mut Out) -> Resul
         tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-            done = device.register(&outside, server, name) => Ok(done?),
+            done = device.register_at(&outside, server, name, domain) => Ok(done?),
         }
     })?;
     out.line(&format!("You are {name} at {}.", escape::line(server)))?;
@@ -80,7 +87,7 @@ mod tests {
     fn a_wrong_address_leaves_no_trace() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home { folder: dir.path().join("h"), unlock: Unlock::KeyFile(None) };
-        let done = run(&home, "alice", "chat.example.org", &mut Out::stdout());
+        let done = run(&home, "alice", "chat.example.org", None, &mut Out::stdout());
         assert!(matches!(done, Err(Failure::Address(_))));
         assert!(!home.folder.exists());
     }

@@ -37,6 +37,7 @@ pub(crate) const EVENTS: &[&str] = &[
     "contact_request",
     "contact_accepted",
     "alarm",
+    "trouble",
     "missed",
     "refused",
     "outbox",
@@ -59,6 +60,8 @@ pub(crate) enum Line<'a> {
         at_ms: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         reply_to: Option<Id>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        from_removed: bool,
     },
     Waiting {
         from: &'a str,
@@ -150,6 +153,12 @@ pub(crate) enum Line<'a> {
         code: &'a str,
         words: &'a str,
     },
+    Trouble {
+        trouble: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        contact: Option<&'a str>,
+        words: &'a str,
+    },
     Missed {
         count: u64,
     },
@@ -175,6 +184,7 @@ impl<'a> From<&'a Message> for Line<'a> {
             sent_ms: message.sent_ms,
             at_ms: message.at_ms,
             reply_to: message.reply_to,
+            from_removed: message.from_removed,
         }
     }
 }
@@ -215,6 +225,9 @@ impl<'a> From<&'a Event> for Line<'a> {
             Event::Failed { id, code, why } => Self::Failed { id: *id, code, why },
             Event::Resynced { again } => Self::Resynced { again: *again },
             Event::Alarm { code, words } => Self::Alarm { code: code.as_str(), words },
+            Event::Trouble { trouble, handle, words } => {
+                Self::Trouble { trouble: trouble.as_str(), contact: handle.as_deref(), words }
+            }
             Event::Missed(count) => Self::Missed { count: *count },
         }
     }
@@ -238,6 +251,15 @@ pub(crate) fn spoken(from: &str, text: &str, paint: Paint) -> String {
     format!("{} {}", paint.name(&format!("{from}:")), escape::lines(text, &indent))
 }
 
+/// A message with the mark of a device that its owner has removed since.
+pub(crate) fn marked(words: String, from_removed: bool, paint: Paint) -> String {
+    if from_removed {
+        format!("{words} {}", paint.loud("(from a device since removed)"))
+    } else {
+        words
+    }
+}
+
 impl Line<'_> {
     /// The line in words for people; `None` if it is not worth a line. The texts of own messages
     /// come from `progress`.
@@ -253,7 +275,9 @@ impl Line<'_> {
                 aside(format!("{} (trying again)", escape::line(why)))
             }
             Self::Disconnected { why, retry_in_ms: None } => loud(escape::line(why)),
-            Self::Message { from, text, .. } => Some(spoken(from, text, paint)),
+            Self::Message { from, text, from_removed, .. } => {
+                Some(marked(spoken(from, text, paint), *from_removed, paint))
+            }
             Self::Waiting { from } => {
                 let from = escape::line(from);
                 aside(format!("{from} wrote to you: `hush chat {from}` shows it"))
@@ -334,7 +358,7 @@ impl Line<'_> {
                 let with = escape::line(with);
                 aside(format!("{with} is a contact; compare: `hush contacts verify {with}`"))
             }
-            Self::Alarm { words, .. } => loud(escape::line(words)),
+            Self::Alarm { words, .. } | Self::Trouble { words, .. } => loud(escape::line(words)),
             Self::Missed { count } => loud(format!("{} left out", counted(*count, "event"))),
             Self::Refused { why } => loud(escape::line(why)),
             Self::Outbox { unaccepted } => {
@@ -350,7 +374,7 @@ impl Line<'_> {
 
 #[cfg(test)]
 mod tests {
-    use hushwire_client::{Code, UserId};
+    use hushwire_client::{Code, Trouble, UserId};
 
     use super::*;
 
@@ -369,6 +393,7 @@ mod tests {
             sent_ms: 1,
             at_ms: 2,
             position: 0,
+            from_removed: false,
             since: hushwire_client::Since::default(),
         }
     }
@@ -473,6 +498,22 @@ mod tests {
                 Event::Alarm { code: Code::Fork, words: "see".to_owned() },
                 r#"{"event":"alarm","code":"FORK","words":"see"}"#,
             ),
+            (
+                Event::Trouble {
+                    trouble: Trouble::Unreachable,
+                    handle: Some("bob".to_owned()),
+                    words: "away".to_owned(),
+                },
+                r#"{"event":"trouble","trouble":"unreachable","contact":"bob","words":"away"}"#,
+            ),
+            (
+                Event::Trouble {
+                    trouble: Trouble::RolledBack,
+                    handle: None,
+                    words: "old".to_owned(),
+                },
+                r#"{"event":"trouble","trouble":"rolled_back","words":"old"}"#,
+            ),
             (Event::Missed(3), r#"{"event":"missed","count":3}"#),
         ]
     }
@@ -527,6 +568,7 @@ mod tests {
                 sent_ms: 0,
                 at_ms: 0,
                 reply_to: None,
+                from_removed: true,
             },
             Line::Waiting { from: evil },
             Line::Edited { id: id(), from: evil, text: evil },
@@ -540,12 +582,23 @@ mod tests {
             Line::ContactRequest { from: evil },
             Line::ContactAccepted { with: evil },
             Line::Alarm { code: evil, words: evil },
+            Line::Trouble { trouble: evil, contact: Some(evil), words: evil },
             Line::Refused { why: evil },
         ];
         for line in lines {
             let words = line.words(&progress, Paint::NONE).unwrap();
             assert!(!words.contains(['\u{1b}', '\r', '\u{202e}']), "{words:?}");
         }
+    }
+
+    #[test]
+    fn a_message_of_a_removed_device_is_marked() {
+        let message = Message { from_removed: true, ..message("hi") };
+        let line = Line::from(&message);
+        let words = line.words(&Progress::default(), Paint::NONE).unwrap();
+        assert_eq!(words, "bob: hi (from a device since removed)");
+        let json = serde_json::to_value(&line).unwrap();
+        assert_eq!(json["from_removed"], true);
     }
 
     #[test]

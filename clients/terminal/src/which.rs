@@ -95,6 +95,7 @@ mod tests {
             sent_ms: 0,
             at_ms: 0,
             position: 0,
+            from_removed: false,
             since: Since::default(),
         }
     }

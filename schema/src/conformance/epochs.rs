@@ -12,6 +12,7 @@ pub(super) async fn all<S: Store, G>(open: &impl Fn() -> (S, G)) {
     a_self_pair_needs_no_request(&open().0).await;
     a_wrap_is_there_until_it_is_claimed(&open().0).await;
     named_prekeys_stay_and_others_go(&open().0).await;
+    a_device_is_told_what_waits_under_its_older_prekeys(&open().0).await;
     only_what_is_kept_no_longer_is_pruned(&open().0).await;
 }
 
@@ -101,6 +102,39 @@ async fn named_prekeys_stay_and_others_go(store: &impl Store) {
     let found = store.epoch(user(2), device(2), EpochId([0x10; 32])).await.unwrap();
     assert_eq!(found.prekeys, [prekey(1, 1), prekey(2, 1)], "the epoch still names the first");
     assert_eq!(store.prekeys(user(2), user(1)).await.unwrap(), [prekey(1, 4)]);
+}
+
+async fn a_device_is_told_what_waits_under_its_older_prekeys(store: &impl Store) {
+    for tag in 1..=3 {
+        store.register(account(tag)).await.unwrap();
+    }
+    befriend(store, 1, 2).await;
+    let waits = async |device: DeviceId, prekey, most| {
+        let rows = store.unclaimed(device, prekey, most).await.unwrap();
+        rows.iter().map(|row| (row.epoch.0[0], row.prekey)).collect::<Vec<_>>()
+    };
+    assert_eq!(waits(device(1), 1, 9).await, [], "nothing older than the first");
+    assert_eq!(waits(device(1), 2, 9).await, [(0x10, 1)]);
+    assert_eq!(waits(device(2), 9, 9).await, [], "a creator has no wrap");
+
+    let replaced = store.put_prekey(user(1), prekey(1, 2)).await.unwrap();
+    assert_eq!(replaced, Some(prekey(1, 1).record));
+    assert_eq!(store.put_prekey(user(1), prekey(1, 2)).await.unwrap(), None, "a repeat");
+    let keys = store.pair_keys(user(1), user(2), NOW).await.unwrap().unwrap();
+    let mut next = epoch(0x11, 1, 2, &[1], &[(1, 2), (2, 1)]);
+    next.now_ms = NOW + 1;
+    store.post_epoch(keys.stamp, next).await.unwrap();
+    assert_eq!(waits(device(1), 2, 9).await, [(0x10, 1)]);
+    assert_eq!(waits(device(1), 3, 9).await, [(0x10, 1), (0x11, 2)], "the oldest first");
+    assert_eq!(waits(device(1), 3, 1).await, [(0x10, 1)]);
+    store.claim(user(1), device(1), EpochId([0x10; 32])).await.unwrap();
+    assert_eq!(waits(device(1), 3, 9).await, [(0x11, 2)]);
+
+    let told = store.acquainted(user(1), 9).await.unwrap();
+    assert_eq!(told, [Told { user: user(2), v: store.contacts(user(2)).await.unwrap().v }]);
+    assert_eq!(store.acquainted(user(2), 9).await.unwrap()[0].user, user(1));
+    assert_eq!(store.acquainted(user(2), 0).await.unwrap(), []);
+    assert_eq!(store.acquainted(user(3), 9).await.unwrap(), [], "no contacts");
 }
 
 async fn only_what_is_kept_no_longer_is_pruned(store: &impl Store) {

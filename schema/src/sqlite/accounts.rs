@@ -137,7 +137,7 @@ pub(super) fn put_prekey(
     conn: &mut SqliteConnection,
     user: &UserId,
     prekey: &PrekeyRow,
-) -> Result<(), PutPrekeyError> {
+) -> Result<Option<Vec<u8>>, PutPrekeyError> {
     let device = prekey.device.as_ref();
     let current: Option<i64> = devices::table
         .find(device)
@@ -156,13 +156,18 @@ pub(super) fn put_prekey(
         ))
         .get_result(conn)?;
         if same {
-            return Ok(());
+            return Ok(None);
         }
     }
     if new != current + 1 {
         let next = current.saturating_add(1).min(i64::from(u32::MAX));
         return Err(PutPrekeyError::NotNext { next: column::n32(next, "prekey_id")? });
     }
+    let replaced = prekeys_table::table
+        .find((device, current))
+        .select(prekeys_table::record)
+        .first(conn)
+        .optional()?;
     insert_prekey(conn, prekey)?;
     diesel::update(devices::table.find(device)).set(devices::prekey_id.eq(new)).execute(conn)?;
     diesel::update(users::table.find(user.as_ref()))
@@ -174,7 +179,7 @@ pub(super) fn put_prekey(
     if !select(exists(named)).get_result::<bool>(conn)? {
         diesel::delete(prekeys_table::table.find((device, current))).execute(conn)?;
     }
-    Ok(())
+    Ok(replaced)
 }
 
 pub(super) fn ping(conn: &mut SqliteConnection) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use hushwire_wire::http::{ContactState, EpochRef};
 use hushwire_wire::{RequestId, UserId};
 
-use super::tables::{pairs, requests, users};
+use super::tables::{epochs as epochs_table, pairs, requests, users};
 use super::{column, epochs};
 use crate::account::ReadError;
 use crate::contact::{
@@ -235,6 +235,29 @@ pub(super) fn accept(
     epochs::insert(conn, stamp, epoch, Some((request, &bytes)))?;
     diesel::delete(requests::table.find(request.as_ref())).execute(conn)?;
     Ok(vec![bump(conn, answerer)?, bump(conn, &asker)?])
+}
+
+pub(super) fn acquainted(
+    conn: &mut SqliteConnection,
+    user: &UserId,
+    most: usize,
+) -> Result<Vec<Told>, Failure> {
+    let pairs: Vec<(Vec<u8>, Vec<u8>)> = pairs::table
+        .inner_join(epochs_table::table.on(epochs_table::epoch_id.eq(pairs::newest_epoch)))
+        .filter(pairs::a.eq(user.as_ref()).or(pairs::b.eq(user.as_ref())))
+        .filter(pairs::request_id.is_not_null())
+        .order((epochs_table::posted_ms.desc(), pairs::a, pairs::b))
+        .limit(i64::try_from(most).unwrap_or(i64::MAX))
+        .select((pairs::a, pairs::b))
+        .load(conn)?;
+    let mut told = Vec::with_capacity(pairs.len());
+    for (a, b) in pairs {
+        let (a, b) = (column::user(&a)?, column::user(&b)?);
+        let other = if a == *user { b } else { a };
+        let v = users::table.find(other.as_ref()).select(users::v).first(conn)?;
+        told.push(Told { user: other, v: column::n64(v, "v")? });
+    }
+    Ok(told)
 }
 
 /// Counts a change that the user's devices are told of.

@@ -11,7 +11,7 @@ use super::tables::{
     wraps,
 };
 use super::{accounts, column, contacts};
-use crate::account::ReadError;
+use crate::account::{ReadError, UnclaimedRow};
 use crate::contact::{RequestBounds, Told};
 use crate::epoch::{
     ClaimError, EpochFound, EpochRow, NewEpoch, PairKeys, PairNow, PairStamp, PostEpochError,
@@ -241,6 +241,31 @@ pub(super) fn claim(
     header_for(conn, user, epoch)?.ok_or(ClaimError::NotFound)?;
     diesel::delete(wraps::table.find((epoch.as_ref(), device.as_ref()))).execute(conn)?;
     Ok(())
+}
+
+pub(super) fn unclaimed(
+    conn: &mut SqliteConnection,
+    device: &DeviceId,
+    prekey: u32,
+    most: usize,
+) -> Result<Vec<UnclaimedRow>, Failure> {
+    let rows: Vec<(Vec<u8>, i64)> = wraps::table
+        .inner_join(
+            epoch_prekeys::table.on(epoch_prekeys::epoch_id
+                .eq(wraps::epoch_id)
+                .and(epoch_prekeys::device_id.eq(wraps::device_id))),
+        )
+        .filter(wraps::device_id.eq(device.as_ref()))
+        .filter(epoch_prekeys::prekey_id.lt(i64::from(prekey)))
+        .order((wraps::posted_ms, wraps::epoch_id))
+        .limit(i64::try_from(most).unwrap_or(i64::MAX))
+        .select((wraps::epoch_id, epoch_prekeys::prekey_id))
+        .load(conn)?;
+    let row = |(epoch, prekey): (Vec<u8>, i64)| {
+        let (epoch, prekey) = (column::epoch(&epoch)?, column::n32(prekey, "prekey_id")?);
+        Ok(UnclaimedRow { epoch, prekey })
+    };
+    rows.into_iter().map(row).collect()
 }
 
 /// The header of an epoch of one of the user's pairs.

@@ -23,6 +23,7 @@ use hushwire_wire::{DeviceId, EpochId, RequestId, UserId};
 use self::threads::{Connect, Threads};
 use crate::account::{
     DomainError, LoginKey, NewAccount, PrekeyRow, PutPrekeyError, ReadError, RegisterError,
+    UnclaimedRow,
 };
 use crate::contact::{AcceptError, Asked, ContactList, NewRequest, RequestError, Requested, Told};
 use crate::epoch::{
@@ -163,8 +164,25 @@ impl Store for SqliteStore {
         self.readers.run(move |conn| accounts::prekeys(conn, &reader, &user)).await
     }
 
-    async fn put_prekey(&self, user: UserId, prekey: PrekeyRow) -> Result<(), PutPrekeyError> {
+    async fn put_prekey(
+        &self,
+        user: UserId,
+        prekey: PrekeyRow,
+    ) -> Result<Option<Vec<u8>>, PutPrekeyError> {
         self.writer.run(move |conn| accounts::put_prekey(conn, &user, &prekey)).await
+    }
+
+    async fn unclaimed(
+        &self,
+        device: DeviceId,
+        prekey: u32,
+        most: usize,
+    ) -> Result<Vec<UnclaimedRow>, Failure> {
+        self.readers.run(move |conn| epochs::unclaimed(conn, &device, prekey, most)).await
+    }
+
+    async fn acquainted(&self, user: UserId, most: usize) -> Result<Vec<Told>, Failure> {
+        self.readers.run(move |conn| contacts::acquainted(conn, &user, most)).await
     }
 
     async fn request(&self, request: NewRequest) -> Result<Requested, RequestError> {

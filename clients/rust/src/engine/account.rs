@@ -1,24 +1,22 @@
-//! The account: registering, what is loaded at start, and the daily prekey.
+//! The account: registering, and what is loaded at start.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use hushwire_e2ee::{DeviceKey, PrekeySecret, RandomError, Zeroizing};
-use hushwire_identity::{DeviceKind, DeviceLog, Handle, Prekey, Suites, day_of};
+use hushwire_e2ee::{DeviceKey, PrekeySecret, Zeroizing};
+use hushwire_identity::{DeviceKind, DeviceLog, Handle, Suites};
 use hushwire_wire::Sealed;
 use hushwire_wire::http::{
-    AuthAnswer, AuthChallenge, AuthToken, PrekeyBundle, ProblemCode, Register, Registered,
-    ServerCard,
+    AuthAnswer, AuthChallenge, AuthToken, ProblemCode, Register, Registered, ServerCard,
 };
 
-use super::{Engine, call};
+use super::call;
+use super::prekey::{bundle, own_prekey};
 use crate::error::ClientError;
 use crate::ports::{Clock, Random};
 use crate::record::{Account, OwnPrekey, to_json};
 use crate::store::{Batch, Space, Store, StoreError};
 use crate::transport::{Method, Transport};
-
-/// A prekey's secret is kept so many days after a newer one came: for epochs that wait.
-const SECRET_KEPT_DAYS: u32 = 31;
 
 pub(super) struct Own {
     pub(super) key: DeviceKey,
@@ -38,7 +36,7 @@ pub(super) fn load(store: &mut Store, account: &Account) -> Result<Own, StoreErr
     Ok(Own { key: DeviceKey::from_seed(*seed), log, secrets, prekey })
 }
 
-fn secrets(store: &mut Store) -> Result<Vec<PrekeySecret>, StoreError> {
+pub(super) fn secrets(store: &mut Store) -> Result<Vec<PrekeySecret>, StoreError> {
     let rows = store.list(Space::Prekey)?;
     rows.iter()
         .map(|(_, bytes)| PrekeySecret::from_bytes(bytes).map_err(|_| StoreError::Damaged))
@@ -54,12 +52,16 @@ pub(crate) async fn register(
     random: &mut dyn Random,
     server: &str,
     handle: &Handle,
+    domain: Option<&str>,
 ) -> Result<(), ClientError> {
     let begun = store.record::<Account>(Space::Own, b"account")?;
     if begun.as_ref().is_some_and(|account| account.registered) {
         return Err(ClientError::HasAccount);
     }
     let card: ServerCard = call::open(transport, Method::Get, "/v1/server", None).await?;
+    if !is_own_domain(server, &card.domain, domain) {
+        return Err(ClientError::ForeignDomain { domain: card.domain });
+    }
     let (mut account, goes_on) = match begun {
         Some(account) if account.handle == handle.as_str() && account.domain == card.domain => {
             (account, true)
@@ -94,6 +96,24 @@ pub(crate) async fn register(
     Ok(())
 }
 
+/// Whether a server that is reached at `server` may call itself `domain`: the host of its address,
+/// with or without its port; anything on this machine's own addresses, where servers are tried
+/// out; or what the person `expects`. The domain is signed for ever, so a mistake cannot be undone.
+fn is_own_domain(server: &str, domain: &str, expects: Option<&str>) -> bool {
+    if let Some(expected) = expects {
+        return domain == expected;
+    }
+    let Ok(url) = reqwest::Url::parse(server) else { return false };
+    let Some(host) = url.host_str() else { return false };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_here = bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if is_here || host == "localhost" {
+        return true;
+    }
+    let port = url.port_or_known_default();
+    domain == bare || port.is_some_and(|port| domain == format!("{bare}:{port}"))
+}
+
 pub(super) fn begin(
     store: &mut Store,
     clock: &dyn Clock,
@@ -110,7 +130,7 @@ pub(super) fn begin(
         .map_err(|_| ClientError::Nonsense)?;
     let log = DeviceLog::genesis(&genesis).map_err(|_| ClientError::Nonsense)?;
     let secret = PrekeySecret::generate(NonZeroU32::MIN, &mut source)?;
-    let prekey = own_prekey(&secret, &key, &log, day_of(now));
+    let prekey = own_prekey(&secret, &key, &log, now);
     let account = Account {
         server: server.to_owned(),
         domain: card.domain.clone(),
@@ -128,21 +148,6 @@ pub(super) fn begin(
     batch.put(Space::Prekey, &secret.id().to_be_bytes(), secret.to_bytes());
     store.write(&batch)?;
     Ok(account)
-}
-
-fn own_prekey(secret: &PrekeySecret, key: &DeviceKey, log: &DeviceLog, day: u32) -> OwnPrekey {
-    let prekey = secret.publish(key, log, Suites::HERE, day);
-    OwnPrekey {
-        id: secret.id(),
-        day,
-        record: Sealed::new(prekey.record.to_bytes()),
-        xwing: prekey.xwing.map(Sealed::new),
-        published: false,
-    }
-}
-
-fn bundle(prekey: &OwnPrekey) -> PrekeyBundle {
-    PrekeyBundle { record: prekey.record.clone(), xwing: prekey.xwing.clone() }
 }
 
 async fn signs_in(transport: &dyn Transport, account: &Account, key: &DeviceKey) -> bool {
@@ -165,53 +170,29 @@ async fn signs_in(transport: &dyn Transport, account: &Account, key: &DeviceKey)
     call::open::<AuthToken>(transport, Method::Post, "/v1/auth/token", Some(body)).await.is_ok()
 }
 
-impl Engine {
-    /// Forgets what is past its day, old prekeys' secrets among it.
-    pub(super) fn forget_expired(&mut self) -> Result<(), StoreError> {
-        let today = self.today();
-        if self.store.expire(today)? > 0 {
-            self.secrets = secrets(&mut self.store)?;
-        }
-        Ok(())
-    }
+#[cfg(test)]
+mod tests {
+    use super::is_own_domain;
 
-    /// The own prekey as others see it.
-    pub(super) fn own_prekey(&self) -> Result<Prekey, StoreError> {
-        let xwing = self.prekey.xwing.as_ref().map(Sealed::as_bytes);
-        Prekey::parse(self.prekey.record.as_bytes(), xwing).map_err(|_| StoreError::Damaged)
-    }
-
-    /// Makes a new prekey if the newest is not today's, and publishes what the server lacks
-    /// (CRYPTO 4, "Rotation"). The secret is stored before the server hears of it.
-    pub(super) async fn rotate_prekey(&mut self) -> Result<(), ClientError> {
-        let today = self.today();
-        if self.prekey.day < today {
-            let id = NonZeroU32::MIN.saturating_add(self.prekey.id);
-            let random = &mut self.random;
-            let mut source = |out: &mut [u8]| -> Result<(), RandomError> { random.fill(out) };
-            let secret = PrekeySecret::generate(id, &mut source)?;
-            let prekey = own_prekey(&secret, &self.key, &self.log, today);
-            let mut batch = Batch::default();
-            for old in &self.secrets {
-                let until = today + SECRET_KEPT_DAYS;
-                let (key, bytes) = (old.id().to_be_bytes(), old.to_bytes());
-                if old.id() == self.prekey.id {
-                    batch.put_until(Space::Prekey, &key, until, bytes.to_vec());
-                }
-            }
-            batch.put(Space::Prekey, &secret.id().to_be_bytes(), secret.to_bytes());
-            batch.put(Space::Own, b"prekey", to_json(&prekey));
-            self.store.add(&batch)?;
-            self.secrets.push(secret);
-            self.prekey = prekey;
+    #[test]
+    fn a_server_is_called_by_its_address_or_by_what_the_person_expects() {
+        let plain = |server, domain| is_own_domain(server, domain, None);
+        assert!(plain("https://chat.example.org", "chat.example.org"));
+        assert!(plain("https://chat.example.org/", "chat.example.org:443"));
+        assert!(plain("https://chat.example.org:8443", "chat.example.org:8443"));
+        assert!(plain("https://chat.example.org:8443", "chat.example.org"));
+        for other in ["example.org", "evil.example", "chat.example.org.evil.example", ""] {
+            assert!(!plain("https://chat.example.org", other), "{other}");
         }
-        if !self.prekey.published {
-            self.send_body(Method::Put, "/v1/prekey", &bundle(&self.prekey)).await?;
-            self.prekey.published = true;
-            let mut batch = Batch::default();
-            batch.put(Space::Own, b"prekey", to_json(&self.prekey));
-            self.store.add(&batch)?;
+        assert!(!plain("https://chat.example.org", "chat.example.org:8443"));
+        for here in ["http://localhost:8080", "http://127.0.0.1:1", "http://[::1]:9"] {
+            assert!(plain(here, "chat.example.org"), "{here}");
         }
-        Ok(())
+        assert!(!plain("http://127.0.0.1.evil.example", "chat.example.org"));
+        assert!(!plain("http://192.0.2.1", "localhost"));
+        let expects =
+            |domain| is_own_domain("https://node7.internal", domain, Some("chat.example"));
+        assert!(expects("chat.example"));
+        assert!(!expects("node7.internal"), "not even the address itself");
     }
 }

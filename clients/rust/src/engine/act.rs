@@ -8,12 +8,13 @@ use hushwire_e2ee::content::{BATCH_MAX, EDIT_MAX, NAME_MAX, TEXT_MAX, is_reactio
 
 use super::Engine;
 use super::content::{Found, index, own};
+use super::peer::may_send;
 use crate::client::{Act, SentBatch};
 use crate::error::ClientError;
 use crate::message::{Change, Message, ProfileName, Since, Stage};
 use crate::outbox::Effect;
 use crate::ports::random_bytes;
-use crate::record::{OwnProfile, Peer, Standing, Timer, place, to_json};
+use crate::record::{OwnProfile, Peer, Timer, place, to_json};
 use crate::said::{Id, Item, Said};
 use crate::store::{Batch, Space, StoreError};
 
@@ -25,19 +26,13 @@ impl Engine {
         handle: &str,
         act: Act,
     ) -> Result<(Option<Id>, Vec<Effect>), ClientError> {
-        let peer = self.talkable(handle)?.clone();
+        let peer = self.recipient(handle)?.clone();
         match act {
             Act::Edit { id, text } => self.edit(&peer, id, text),
             Act::Remove { id } => self.remove(&peer, id),
             Act::React { id, symbol } => self.react(&peer, id, symbol),
             Act::Timer { seconds } => self.set_timer(peer, seconds),
         }
-    }
-
-    /// A contact that something can be sent to.
-    pub(super) fn talkable(&self, handle: &str) -> Result<&Peer, ClientError> {
-        let peer = self.contact(handle)?;
-        if peer.forked { Err(ClientError::Blocked) } else { Ok(peer) }
     }
 
     fn edit(
@@ -169,7 +164,7 @@ impl Engine {
         handle: &str,
         texts: Vec<(String, Option<Id>)>,
     ) -> Result<(SentBatch, Vec<Effect>), ClientError> {
-        let mut peer = self.talkable(handle)?.clone();
+        let mut peer = self.recipient(handle)?.clone();
         if !(1..=BATCH_MAX).contains(&texts.len()) {
             return Err(ClientError::BatchSize { max: BATCH_MAX });
         }
@@ -210,6 +205,7 @@ impl Engine {
                 sent_ms: wall,
                 at_ms: wall,
                 position: peer.messages,
+                from_removed: false,
                 since: Since { keep_s: peer.talk.timer.seconds, ..Since::default() },
             };
             let at = place(&peer.user, peer.messages);
@@ -250,7 +246,7 @@ impl Engine {
     pub(super) async fn tell_profile(&mut self) -> Result<(), StoreError> {
         let version = self.profile.version;
         let owes = |peer: &&Peer| {
-            let is_talkable = peer.standing == Standing::Active && !peer.forked;
+            let is_talkable = may_send(peer).is_ok() && !peer.unreachable;
             is_talkable && peer.newest().is_some() && peer.talk.told_profile != version
         };
         if version == 0 {

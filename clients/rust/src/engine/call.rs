@@ -109,6 +109,6 @@ fn judge(reply: Reply) -> Result<Reply, ClientError> {
     }
 }
 
-fn decode<T: DeserializeOwned>(reply: &Reply) -> Result<T, ClientError> {
+pub(super) fn decode<T: DeserializeOwned>(reply: &Reply) -> Result<T, ClientError> {
     serde_json::from_slice(&reply.body).map_err(|_| ClientError::Nonsense)
 }

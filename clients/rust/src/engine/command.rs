@@ -1,14 +1,15 @@
 //! What a program asks for, one command after the other.
 
-use hushwire_identity::{contact_link, safety_number};
+use hushwire_identity::{Reason, contact_link, safety_number};
 use tokio::sync::oneshot;
 
 use super::Engine;
-use crate::client::{Account, Command, ContactCard, OutboxStatus, Safety, Waiting};
+use super::peer::may_send;
+use crate::client::{Account, Command, ContactCard, ContactTrouble, OutboxStatus, Safety, Waiting};
 use crate::error::ClientError;
 use crate::message::Message;
 use crate::outbox::Effect;
-use crate::record::{Point, Standing, place, to_json};
+use crate::record::{Peer, Point, Standing, place, to_json};
 use crate::said::{Id, Said};
 use crate::store::{Batch, Space, StoreError};
 
@@ -31,12 +32,26 @@ impl Engine {
                 let done = self.sync_contacts().await.map(|()| self.contact_cards());
                 self.reply(reply, done);
             }
+            Command::Contact(handle, reply) => {
+                let answer = self.contact(&handle).map(card);
+                self.reply(reply, answer);
+            }
             Command::Safety(handle, reply) => {
                 let answer = self.safety(&handle);
                 self.reply(reply, answer);
             }
             Command::MarkVerified(handle, reply) => {
                 let answer = self.mark_verified(&handle);
+                self.reply(reply, answer);
+                self.try_again().await?;
+            }
+            Command::Acknowledge(handle, reply) => {
+                let answer = self.acknowledge_devices(&handle);
+                self.reply(reply, answer);
+                self.try_again().await?;
+            }
+            Command::RenewKey(handle, reply) => {
+                let answer = self.renew_key(&handle).await;
                 self.reply(reply, answer);
             }
             Command::Send(handle, said, reply) => {
@@ -98,7 +113,7 @@ impl Engine {
 
     /// Takes a content that is no message into the outbox.
     fn submit(&mut self, handle: &str, said: Said) -> Result<(Id, Vec<Effect>), ClientError> {
-        let peer = self.talkable(handle)?.clone();
+        let peer = self.recipient(handle)?.clone();
         let mut batch = Batch::default();
         let wall = self.clock.now_ms();
         let (id, rest) = self.say(&peer, said, wall, &mut batch)?;
@@ -118,26 +133,18 @@ impl Engine {
     }
 
     fn contact_cards(&self) -> Vec<ContactCard> {
-        let mut cards: Vec<_> = self
-            .peers
-            .values()
-            .filter(|peer| peer.standing != Standing::Asked)
-            .map(|peer| ContactCard {
-                handle: peer.handle.clone(),
-                user: Some(peer.user),
-                standing: peer.standing,
-                verified: peer.is_verified(),
-                blocked: peer.forked,
-                profile: peer.talk.profile.clone(),
-                timer_s: peer.talk.timer.seconds,
-            })
-            .collect();
+        let shown = |peer: &&Peer| matches!(peer.standing, Standing::AsksMe | Standing::Active);
+        let mut cards: Vec<_> = self.peers.values().filter(shown).map(card).collect();
         cards.extend(self.asked.keys().map(|handle| ContactCard {
             handle: handle.clone(),
             user: None,
             standing: Standing::Asked,
             verified: false,
             blocked: false,
+            trouble: None,
+            seq: 0,
+            verified_seq: None,
+            confirmed_ms: 0,
             profile: None,
             timer_s: 0,
         }));
@@ -160,7 +167,26 @@ impl Engine {
     fn mark_verified(&mut self, handle: &str) -> Result<(), ClientError> {
         let mut peer = self.contact(handle)?.clone();
         peer.verified = Some(Point::of(&peer.device_log()?));
-        self.put_peer(peer)
+        self.seen_by_person(peer)
+    }
+
+    /// A person knows of the contact's devices as they are.
+    fn acknowledge_devices(&mut self, handle: &str) -> Result<(), ClientError> {
+        let mut peer = self.contact(handle)?.clone();
+        peer.acknowledged = Some(peer.seq());
+        self.seen_by_person(peer)
+    }
+
+    fn seen_by_person(&mut self, peer: Peer) -> Result<(), ClientError> {
+        self.retries.push(peer.user);
+        Ok(self.put_peer(peer)?)
+    }
+
+    /// A person wishes a new key (R4).
+    async fn renew_key(&mut self, handle: &str) -> Result<(), ClientError> {
+        let user = self.recipient(handle)?.user;
+        self.sync_contacts().await?;
+        self.rotate(user, Reason::Heal).await
     }
 
     /// The last messages, oldest first. What was erased leaves no trace.
@@ -202,5 +228,21 @@ impl Engine {
             waiting.push(Waiting { id: entry.id, to, accepted: entry.accepted });
         }
         OutboxStatus { waiting }
+    }
+}
+
+fn card(peer: &Peer) -> ContactCard {
+    ContactCard {
+        handle: peer.handle.clone(),
+        user: Some(peer.user),
+        standing: peer.standing,
+        verified: peer.is_verified(),
+        blocked: peer.standing == Standing::Active && may_send(peer).is_err(),
+        trouble: ContactTrouble::of(peer),
+        seq: peer.seq(),
+        verified_seq: peer.verified.map(|point| point.seq),
+        confirmed_ms: peer.confirmed_ms,
+        profile: peer.talk.profile.clone(),
+        timer_s: peer.talk.timer.seconds,
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use hushwire_wire::frame::{
-    Challenge, ClientFrame, ClientOp, Hello, ServerFrame, ServerOp, Welcome,
+    self, Challenge, ClientFrame, ClientOp, EventKind, Hello, ServerFrame, ServerOp, Welcome,
 };
-use hushwire_wire::{Close, DecodeError, Reject, Sealed, limits};
+use hushwire_wire::{Close, DecodeError, Reject, Sealed, UserId, limits};
 
 use super::{Engine, Phase, Question, UPKEEP_EVERY_MS, Up};
 use crate::backoff::Ending;
@@ -163,6 +163,7 @@ impl Engine {
                     }
                 }
                 self.ask_sync();
+                self.heal_due().await?;
             }
             (ServerOp::Notice(notice), Phase::Up(up)) => {
                 if up.numbers.take(notice.n).is_err() {
@@ -172,10 +173,7 @@ impl Engine {
                 let effects = self.outbox.notice(&notice.what, now);
                 self.carry_out(effects).await?;
             }
-            (ServerOp::Event(_), Phase::Up(_)) => {
-                quiet(self.sync_contacts().await)?;
-                quiet(self.open_waiting().await)?;
-            }
+            (ServerOp::Event(event), Phase::Up(_)) => self.event(&event).await?,
             (ServerOp::Resync(resync), Phase::Up(_)) => {
                 let effects = self.outbox.resync(resync.r#gen, now);
                 self.carry_out(effects).await?;
@@ -226,9 +224,19 @@ impl Engine {
         self.backoff.reset();
         self.token = Some((welcome.token, welcome.token_until));
         self.tell(Event::Connected);
-        quiet(self.rotate_prekey().await)?;
-        quiet(self.sync_contacts().await)?;
+        self.put_here = false;
+        self.looked.clear();
+        // A rolled-back store shows here, before anything is sent under its chains.
+        quiet(self.renew_prekey().await)?;
+        match self.sync_contacts().await {
+            Ok(()) => self.forget_orphans()?,
+            other => quiet(other)?,
+        }
         self.upkeep().await?;
+        for user in self.unreachable() {
+            quiet(self.heard_of_prekey(user).await)?;
+        }
+        self.heal_due().await?;
         self.ask_sync();
         // A call above may have cost the connection.
         if matches!(self.phase, Phase::Up(_)) {
@@ -238,13 +246,29 @@ impl Engine {
         Ok(())
     }
 
+    fn unreachable(&self) -> Vec<UserId> {
+        self.peers.values().filter(|peer| peer.unreachable).map(|peer| peer.user).collect()
+    }
+
+    async fn event(&mut self, event: &frame::Event) -> Result<(), StoreError> {
+        if let (EventKind::Prekey, Some(peer)) = (event.kind, event.peer) {
+            quiet(self.heard_of_prekey(peer).await)?;
+            return self.try_again().await;
+        }
+        quiet(self.sync_contacts().await)?;
+        quiet(self.open_waiting().await)?;
+        self.heal_due().await
+    }
+
     /// What is due at a sign-in, and every hour of a connection that lasts: the day's prekey, lost
     /// calls, what waits for an epoch, and erasing what is past its time.
     pub(super) async fn upkeep(&mut self) -> Result<(), StoreError> {
         self.upkeep_at = self.clock.ticks_ms() + UPKEEP_EVERY_MS;
-        quiet(self.rotate_prekey().await)?;
+        quiet(self.renew_prekey().await)?;
         quiet(self.claim_again().await)?;
+        quiet(self.take_unclaimed().await)?;
         quiet(self.open_waiting().await)?;
+        quiet(self.look_after_silent().await)?;
         self.forget_old_epochs()?;
         self.forget_expired()
     }
@@ -253,7 +277,12 @@ impl Engine {
         let now = self.clock.ticks_ms();
         let effects =
             match id.and_then(|id| self.questions.remove(&id)).map(|(question, _)| question) {
-                Some(Question::Send(order)) => self.outbox.answered(order, answer, now),
+                Some(Question::Send(order)) => {
+                    if answer == Answer::Reject(Reject::CounterReuse {}) {
+                        self.is_reused(order)?;
+                    }
+                    self.outbox.answered(order, answer, now)
+                }
                 Some(Question::Resynced) => {
                     let after = match answer {
                         Answer::Reject(Reject::Unavailable { retry_after_ms }) => retry_after_ms,

@@ -94,6 +94,7 @@ impl Engine {
                             sent_ms: content.sent_ms,
                             at_ms: waiting.at,
                             position: 0,
+                            from_removed: false,
                             since: Since::default(),
                         });
                     }

@@ -1,20 +1,23 @@
 //! Receiving (DELIVERY, "Receiving"; CRYPTO 6, "Receive"): known ones are dropped, unknown epochs
 //! fetched, failures named; chains, plaintext and marks go into one transaction before the ack.
 
-use hushwire_e2ee::EpochState;
-use hushwire_identity::Code;
+use hushwire_e2ee::{EpochState, Opened, Received};
+use hushwire_identity::{Code, DeviceLog};
 use hushwire_wire::frame;
 use hushwire_wire::message::{Delivered, LANE_DURABLE};
-use hushwire_wire::{DeviceId, Mid, UserId};
+use hushwire_wire::{DeviceId, EpochId, Mid, UserId};
 
 use super::{Engine, REMEMBERED_DAYS};
 use crate::error::ClientError;
+use crate::inbox::Chain;
 use crate::message::Held;
-use crate::record::{WaitingMessage, to_json};
+use crate::record::{Peer, Standing, WaitingMessage, to_json};
 use crate::store::{Batch, Space, StoreError};
 
 /// Messages that wait for their epoch, at most; past it they fail as `EPOCH_UNKNOWN`.
 const WAITING_MAX: usize = 1_000;
+/// How exactly the time of evidence is stored, in milliseconds: an hour.
+const CONFIRMED_TO_MS: u64 = 3_600_000;
 /// How many days they wait (CRYPTO 6).
 const WAITING_DAYS: u32 = 7;
 
@@ -38,8 +41,16 @@ impl Engine {
             from_device: message.from_device,
             msg: message.msg,
         };
-        let knows =
-            |engine: &Self| engine.peers.get(&waiting.peer).is_some_and(|p| p.knows(&epoch));
+        let note = |engine: &Self| {
+            engine.peers.get(&waiting.peer).and_then(|peer| peer.note(&epoch).cloned())
+        };
+        let knows = |engine: &Self| note(engine).is_some();
+        let is_replaced = |peer: &Peer| peer.standing == Standing::Replaced;
+        if note(self).is_some_and(|note| note.dropped)
+            || self.peers.get(&waiting.peer).is_some_and(is_replaced)
+        {
+            return Ok(Err(Code::EpochUnknown));
+        }
         if !knows(self) {
             // The news of a contact may be behind its first message.
             let fetched = if self.peers.contains_key(&waiting.peer) {
@@ -124,7 +135,7 @@ impl Engine {
         };
         let (id, sender) = (parsed.header.epoch, parsed.header.sender);
         let Some(before) = self.epoch_state(&id)? else { return Ok(Err(Code::EpochUnknown)) };
-        if !self.is_of_pair(&before, &waiting.peer) {
+        if !self.is_pair(before.header(), &waiting.peer) {
             return Ok(Err(Code::BadTag));
         }
         let received = before.seen().get(usize::from(sender)).copied().unwrap_or(0);
@@ -147,13 +158,22 @@ impl Engine {
         }
         let chain = (id, sender);
         let counter = opened.counter;
+        self.heard_from(waiting.peer, &opened, &mut batch);
+        let from_removed = self.is_removed(waiting.peer, &opened)?;
+        let earlier = self.earlier(&state, &opened)?;
         let is_durable = opened.lane == LANE_DURABLE;
-        let meaning = self.content(waiting, opened, &mut batch)?;
+        let mut meaning = self.content(waiting, opened, &mut batch)?;
         if !is_durable {
             // Nothing of it is kept, and it fills no gap.
             self.store.add(&batch)?;
             self.epochs.insert(id, state);
             return Ok(Ok(()));
+        }
+        if let Some((before, received, sent)) = earlier {
+            self.gaps.follows(chain, before, received, sent);
+        }
+        for message in &mut meaning.messages {
+            message.from_removed = from_removed;
         }
         let order = (!meaning.messages.is_empty()).then(|| self.new_order());
         let verdict = self.gaps.take(chain, counter, received, order);
@@ -174,12 +194,63 @@ impl Engine {
         Ok(Ok(()))
     }
 
-    pub(super) fn is_of_pair(&self, state: &EpochState, peer: &UserId) -> bool {
-        let header = state.header();
-        let users = [Some(header.a.user), header.b.map(|b| b.user)];
-        *peer != self.account.user
-            && users.contains(&Some(*peer))
-            && users.contains(&Some(self.account.user))
+    /// An authentic message of the contact is evidence of the time that its sender wrote in it.
+    fn heard_from(&mut self, peer: UserId, opened: &Opened, batch: &mut Batch) {
+        let now = self.clock.now_ms();
+        let Received::Content(content) = &opened.content else { return };
+        if opened.user == peer
+            && let Some(peer) = self.peers.get_mut(&peer)
+        {
+            let before = peer.confirmed_ms;
+            peer.confirm(content.sent_ms, now);
+            // To the hour is enough, and what is shown is stored with it in any case.
+            if before / CONFIRMED_TO_MS != peer.confirmed_ms / CONFIRMED_TO_MS {
+                batch.put(Space::Peer, peer.user.as_bytes(), to_json(&*peer));
+            }
+        }
+    }
+
+    /// What the sender says to have sent in the epoch before: its chain there, what came of it
+    /// without a hole, and how many there were. Those that did not come are a gap before this
+    /// message (CRYPTO 6, `prev_sent`).
+    fn earlier(
+        &mut self,
+        state: &EpochState,
+        opened: &Opened,
+    ) -> Result<Option<(Chain, u32, u32)>, StoreError> {
+        let Received::Content(content) = &opened.content else { return Ok(None) };
+        if content.prev_sent == 0 {
+            return Ok(None);
+        }
+        let before = self.epoch_state(&EpochId(state.header().prev))?;
+        Ok(before.and_then(|before| {
+            let index = before.header().index_of(&opened.device)?;
+            let received = before.seen().get(usize::from(index)).copied().unwrap_or(0);
+            Some(((before.id(), index), received, content.prev_sent))
+        }))
+    }
+
+    /// Whether the sender's device was revoked after the epoch was made (CRYPTO 6,
+    /// `DEVICE_REVOKED`).
+    fn is_removed(&mut self, peer: UserId, opened: &Opened) -> Result<bool, StoreError> {
+        let is_revoked = |log: &DeviceLog| {
+            log.device(&opened.device).is_some_and(|device| device.revoked.is_some())
+        };
+        if opened.user == self.account.user {
+            return Ok(is_revoked(&self.log));
+        }
+        match self.log_of(&peer) {
+            Ok(log) => Ok(is_revoked(&log)),
+            Err(ClientError::Store(error)) => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// The epoch that a message waits for.
+    pub(super) fn waiting_epoch(&mut self, order: u64) -> Result<Option<EpochId>, StoreError> {
+        let waiting = self.store.record::<WaitingMessage>(Space::Waiting, &order.to_be_bytes())?;
+        let Some(waiting) = waiting else { return Ok(None) };
+        Ok(Delivered::parse(waiting.msg.as_bytes()).ok().map(|parsed| parsed.header.epoch))
     }
 
     /// Skipped keys in the pair's other epochs.

@@ -3,17 +3,25 @@
 
 use hushwire_e2ee::{Content, CreateError, EpochState};
 use hushwire_identity::{Code, Reason};
+use hushwire_wire::message::Class;
 use hushwire_wire::{Sealed, UserId};
 
 use super::Engine;
+use super::peer::may_send;
 use crate::error::ClientError;
 use crate::outbox::{Effect, NotSealed, Sent, Target};
 use crate::ports::random_bytes;
-use crate::record::Standing;
 use crate::store::{Batch, Space, StoreError};
 
 /// After something could not be fetched, in milliseconds.
 const AGAIN_MS: u64 = 5_000;
+/// While no device of the recipient is reachable, in milliseconds: 12 h. News of a prekey comes
+/// before.
+const STALE_AGAIN_MS: u64 = 12 * 3_600_000;
+/// While a person has to acknowledge something, in milliseconds. Doing so comes before.
+const UNSEEN_AGAIN_MS: u64 = 3_600_000;
+/// Epochs that are looked at for one message.
+const ATTEMPTS: usize = 3;
 
 impl Engine {
     /// Encrypts an entry: the chain's step, the counter and the bytes in one transaction. Gives
@@ -34,9 +42,12 @@ impl Engine {
         let Some(entry) = self.outbox.entry(order) else { return Ok(Vec::new()) };
         let body = entry.said.to_body();
         let (class, lane) = body.class_and_lane();
-        let prev_sent = self.peers.get(&to).map_or(0, |peer| peer.prev_sent);
-        let content =
-            Content { id: entry.id.0, sent_ms: entry.sent_ms, prev_sent, seen: state.seen(), body };
+        // Counts of what was received ride on what a person does: what a program answers by
+        // itself could be used to probe (CRYPTO 6).
+        let seen = if class == Class::Control { Vec::new() } else { state.seen() };
+        let note = self.peers.get(&to).and_then(|peer| peer.note(&state.id()));
+        let prev_sent = note.map_or(0, |note| note.prev_sent);
+        let content = Content { id: entry.id.0, sent_ms: entry.sent_ms, prev_sent, seen, body };
         let mut next = state;
         let sealed = random_bytes(self.random.as_mut())
             .map_err(StoreError::Random)
@@ -62,34 +73,49 @@ impl Engine {
         Ok(rest)
     }
 
-    /// The epoch to send under, after the triggers R1, R2 and R4 were looked at.
+    /// The epoch to send under, after the triggers R1 to R4 were looked at.
     async fn sending_state(&mut self, to: UserId, fresh: bool) -> Result<EpochState, ClientError> {
-        if fresh {
+        may_send(self.peers.get(&to).ok_or(ClientError::NoContact)?)?;
+        self.check_current().await?;
+        if fresh && self.wanted(&to).is_none() {
             self.refresh_pair(to).await?;
         }
-        for attempt in 0..3 {
+        match self.look_up(to).await {
+            // What is known already may do.
+            Err(error) if error.is_passing() => {}
+            done => done?,
+        }
+        for attempt in 0..ATTEMPTS {
             let peer = self.peers.get(&to).ok_or(ClientError::NoContact)?;
-            if peer.forked {
-                return Err(ClientError::Blocked);
-            }
-            if peer.standing != Standing::Active {
-                return Err(ClientError::NotAccepted);
-            }
+            may_send(peer)?;
             // A contact whose first epoch could not be fetched yet.
             let missing = ClientError::Unverified(Code::EpochUnknown);
             let note = peer.newest().ok_or(missing)?.clone();
-            let state = self.epoch_state(&note.id)?;
-            let now = self.clock.now_ms();
-            match state {
-                Some(state)
-                    if !note.stale && !state.is_worn(now) && !self.has_moved(&state, &to) =>
-                {
-                    return Ok(state);
-                }
-                // Whoever wins the race for the next one: nothing is sent under such an epoch.
-                _ if attempt == 2 => break,
-                Some(_) => self.rotate(to, Reason::Age).await?,
-                None => self.rotate(to, Reason::Heal).await?,
+            let state = if note.dropped { None } else { self.epoch_state(&note.id)? };
+            let usable = state.filter(|_| !note.stale && !self.ahead.contains_key(&to));
+            let due = match &usable {
+                Some(state) => self.due(state, &to)?,
+                None => None,
+            };
+            let reason = match (self.wanted(&to), &usable) {
+                (Some(wanted), _) => Some(wanted),
+                (None, Some(_)) => due,
+                // Its turn comes by itself: trying again at once is what the delay forbids.
+                (None, None) if self.is_delayed(&to) => break,
+                (None, None) => Some(Reason::Heal),
+            };
+            let Some(reason) = reason else {
+                return usable.ok_or(ClientError::Unverified(Code::EpochStale));
+            };
+            // Whoever wins the race for the next one: nothing is sent under a stale epoch.
+            if attempt + 1 == ATTEMPTS {
+                break;
+            }
+            match (self.rotate(to, reason).await, usable) {
+                (Ok(()), _) => {}
+                (Err(ClientError::Store(error)), _) => return Err(ClientError::Store(error)),
+                (Err(_), Some(state)) if self.still_serves(&state, &to) => return Ok(state),
+                (Err(error), _) => return Err(error),
             }
         }
         Err(ClientError::Unverified(Code::EpochStale))
@@ -97,9 +123,10 @@ impl Engine {
 
     fn not_sealed(&mut self, order: u64, error: &ClientError) -> Result<Vec<Effect>, StoreError> {
         let why = match error {
-            ClientError::Blocked => NotSealed::Never("changed"),
+            ClientError::Blocked | ClientError::Changed => NotSealed::Never("changed"),
             ClientError::NoContact | ClientError::NotAccepted => NotSealed::Never("not_contact"),
-            ClientError::Epoch(CreateError::PeerStale) => NotSealed::Never("recipient_stale"),
+            ClientError::Epoch(CreateError::PeerStale) => NotSealed::Later(STALE_AGAIN_MS),
+            ClientError::Unacknowledged => NotSealed::Later(UNSEEN_AGAIN_MS),
             ClientError::Refused(problem) => {
                 NotSealed::Later(problem.retry_after_ms.unwrap_or(0).max(AGAIN_MS))
             }

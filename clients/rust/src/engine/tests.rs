@@ -7,8 +7,12 @@ use crate::key::StoreKey;
 use crate::ports::{SystemClock, SystemRandom};
 use crate::transport::{Call, Reply};
 
+mod contacts;
 mod contents;
+mod epochs;
+mod friend;
 mod hostile;
+mod prekeys;
 
 /// A machine without a network.
 struct Nowhere;
@@ -112,7 +116,7 @@ async fn registering_twice_in_one_store_is_refused_before_the_server_is_asked() 
     let handle = Handle::parse("alice").unwrap();
     let clock = SystemClock::default();
     let refused =
-        register(&mut store, &Nowhere, &clock, &mut SystemRandom, "https://x", &handle).await;
+        register(&mut store, &Nowhere, &clock, &mut SystemRandom, "https://x", &handle, None).await;
     assert!(matches!(refused, Err(ClientError::HasAccount)), "{refused:?}");
 }
 

@@ -13,23 +13,31 @@ use hushwire_wire::{EpochId, RequestId, Sealed};
 
 use super::*;
 use crate::outbox::Answer;
-use crate::record::{EpochNote, Standing, Talk};
+use crate::record::{EpochNote, Standing};
 use crate::said::Said;
 
-/// Answers every call with the same, or says that nobody is there.
+type Answers = Box<dyn FnMut(&Call) -> Option<Reply> + Send>;
+
+/// Answers calls as it is told, or says that nobody is there; counts them.
 #[derive(Default)]
-struct Scripted(Mutex<Option<Reply>>, AtomicU64);
+pub(super) struct Scripted(Mutex<Option<Answers>>, pub(super) AtomicU64);
 
 impl Transport for Scripted {
-    fn call(&self, _: Call) -> BoxFuture<'static, Result<Reply, Unreachable>> {
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Reply, Unreachable>> {
         self.1.fetch_add(1, Ordering::Relaxed);
-        let reply = self.0.lock().unwrap().clone().ok_or(Unreachable { why: "no network" });
+        let mut script = self.0.lock().unwrap();
+        let reply = script.as_mut().and_then(|answers| answers(&call));
+        let reply = reply.ok_or(Unreachable { why: "no network" });
         Box::pin(async { reply })
     }
 
     fn open(&self, _: Encoding) -> BoxFuture<'static, Result<Link, Unreachable>> {
         Box::pin(async { Err(Unreachable { why: "no network" }) })
     }
+}
+
+pub(super) fn reply(status: u16, body: &impl serde::Serialize) -> Reply {
+    Reply { status, body: serde_json::to_vec(body).unwrap() }
 }
 
 pub(super) struct Moved(pub(super) AtomicU64);
@@ -46,7 +54,7 @@ impl Clock for Moved {
 
 pub(super) struct World {
     pub(super) engine: Engine,
-    script: Arc<Scripted>,
+    pub(super) script: Arc<Scripted>,
     pub(super) clock: Arc<Moved>,
     pub(super) told: mpsc::Receiver<Event>,
     pub(super) last_key: Option<DeviceKey>,
@@ -74,6 +82,8 @@ impl World {
             events,
         };
         let mut engine = Engine::load(parts).unwrap().unwrap();
+        engine.prekey.published = true;
+        engine.is_current = true;
         engine.token = Some((Token([0; 32]), u64::MAX));
         Self { engine, script, clock, told, last_key: None, last_secret: None, dir }
     }
@@ -87,9 +97,14 @@ impl World {
         Self { last_key, last_secret, ..Self::load(dir, opened, clock) }
     }
 
+    /// Every call is answered alike.
     fn answers(&self, status: u16, body: &impl serde::Serialize) {
-        let body = serde_json::to_vec(body).unwrap();
-        *self.script.0.lock().unwrap() = Some(Reply { status, body });
+        let reply = reply(status, body);
+        self.script(move |_| Some(reply.clone()));
+    }
+
+    pub(super) fn script(&self, answers: impl FnMut(&Call) -> Option<Reply> + Send + 'static) {
+        *self.script.0.lock().unwrap() = Some(Box::new(answers));
     }
 
     pub(super) fn now(&self) -> u64 {
@@ -113,19 +128,11 @@ impl World {
         let prekey = secret.publish(&key, &log, suites, day_of(self.now()));
         self.last_secret = Some(secret);
         let peer = Peer {
-            user: log.user(),
             handle: name.to_owned(),
-            standing,
-            accepted: false,
             log: vec![Sealed::new(wire)],
-            request: RequestId([7; 32]),
-            verified: None,
-            epochs: Vec::new(),
-            prev_sent: 0,
-            messages: 0,
-            prekeys: Vec::new(),
-            forked: false,
-            talk: Talk::default(),
+            records: vec![Sealed::new(prekey.record.to_bytes())],
+            confirmed_ms: self.now(),
+            ..Peer::new(log.user(), standing, RequestId([7; 32]))
         };
         self.engine.put_peer(peer).unwrap();
         (log.user(), log, prekey)
@@ -157,6 +164,15 @@ impl World {
         created
     }
 
+    /// The last contact's log goes on, as it is known here.
+    pub(super) fn add_device(&mut self, user: UserId) {
+        let key = self.last_key.clone().unwrap();
+        let mut peer = self.engine.peers[&user].clone();
+        let entry = second_device(&key, &peer.device_log().unwrap());
+        peer.log.push(Sealed::new(entry));
+        self.engine.put_peer(peer).unwrap();
+    }
+
     pub(super) fn note(&mut self, user: UserId, created: &Created, n: u32) {
         let note = EpochNote {
             n,
@@ -165,6 +181,9 @@ impl World {
             accepted_ms: self.now(),
             stale: false,
             unclaimed: true,
+            gap: false,
+            dropped: false,
+            prev_sent: 0,
         };
         self.engine.peers.get_mut(&user).unwrap().epochs.push(note);
     }
@@ -211,6 +230,21 @@ async fn the_server_does_not_accept_in_a_person_s_place_and_nobody_is_their_own_
     }
     world.engine.settle().unwrap();
     assert!(world.told.try_recv().is_err());
+}
+
+/// An entry by which `key` adds a device to its log.
+fn second_device(key: &DeviceKey, log: &DeviceLog) -> Vec<u8> {
+    let other = DeviceKey::generate(&mut |out: &mut [u8]| SystemRandom.fill(out)).unwrap();
+    let (kind, suites) = (DeviceKind::PHONE, Suites::HERE);
+    let draft = hushwire_identity::Draft {
+        seq: 1,
+        log: log.user(),
+        prev: log.head().0,
+        time_ms: log.time_ms(),
+        signer: key.device_id(),
+        payload: hushwire_identity::Payload::Add { ik: *other.public(), kind, suites },
+    };
+    key.sign_entry(&draft, Some(&other.claim(&log.user(), kind, suites)))
 }
 
 /// An epoch of a server's making that is not in the store, by another time in its header.
@@ -277,42 +311,13 @@ async fn nothing_is_sent_under_an_epoch_whose_heads_are_not_the_newest() {
     let effects = world.engine.outbox.submit(bob.0, id, said, 1, 1).unwrap();
     world.engine.carry_out(effects).await.unwrap();
     // The log goes on; a next epoch cannot be made, and the server offers nothing better.
-    world.engine.peers.get_mut(&bob.0).unwrap().log.push(Sealed::new(vec![1]));
+    let before = world.engine.peers[&bob.0].clone();
+    world.add_device(bob.0);
     world.engine.seal(1, false).await.unwrap();
     assert!(world.engine.outbox.entry(1).is_some_and(|entry| entry.sent.is_none()));
-    world.engine.peers.get_mut(&bob.0).unwrap().log.pop();
+    world.engine.put_peer(before).unwrap();
     world.engine.seal(1, false).await.unwrap();
     assert!(world.engine.outbox.entry(1).is_some_and(|entry| entry.sent.is_some()));
-}
-
-#[tokio::test]
-async fn a_lost_claim_is_made_again_until_it_is_answered() {
-    let mut world = World::new();
-    let bob = world.contact("bob", Standing::Active);
-    let made = world.epoch(&bob, 0);
-    world.note(bob.0, &made, 0);
-    world.engine.prekey.published = true;
-    world.engine.upkeep().await.unwrap();
-    assert!(world.engine.peers[&bob.0].epochs[0].unclaimed, "nobody was there");
-    world.answers(204, &());
-    world.engine.upkeep().await.unwrap();
-    assert!(!world.engine.peers[&bob.0].epochs[0].unclaimed);
-    let calls = world.script.1.load(Ordering::Relaxed);
-    world.engine.upkeep().await.unwrap();
-    assert_eq!(world.script.1.load(Ordering::Relaxed), calls);
-}
-
-#[tokio::test]
-async fn a_connection_that_lasts_renews_prekeys_and_erases_old_secrets() {
-    const DAY_MS: u64 = 86_400_000;
-    let mut world = World::new();
-    for day in 0..40u32 {
-        world.engine.upkeep().await.unwrap();
-        assert_eq!(world.engine.prekey.id, day + 1);
-        world.clock.0.fetch_add(DAY_MS, Ordering::Relaxed);
-    }
-    assert!(world.engine.secrets.len() <= 33, "{}", world.engine.secrets.len());
-    assert!(world.engine.secrets.iter().all(|secret| secret.id() > 1));
 }
 
 #[test]
@@ -336,24 +341,10 @@ async fn a_prekey_that_names_another_history_of_its_log_blocks_the_contact() {
     let mut world = World::new();
     let (user, log, _) = world.contact("bob", Standing::Active);
     let key = world.last_key.clone().unwrap();
-    let mut random = |out: &mut [u8]| SystemRandom.fill(out);
     // Two histories of one log: another second device in each.
-    let mut extended = || {
-        let other = DeviceKey::generate(&mut random).unwrap();
-        let (kind, suites) = (DeviceKind::PHONE, Suites::HERE);
-        let draft = hushwire_identity::Draft {
-            seq: 1,
-            log: user,
-            prev: log.head().0,
-            time_ms: log.time_ms(),
-            signer: key.device_id(),
-            payload: hushwire_identity::Payload::Add { ik: *other.public(), kind, suites },
-        };
-        let mut log = log.clone();
-        log.extend(&key.sign_entry(&draft, Some(&other.claim(&user, kind, suites)))).unwrap();
-        log
-    };
-    let (shown, signed) = (extended(), extended());
+    let shown_entry = second_device(&key, &log);
+    let mut signed = log.clone();
+    signed.extend(&second_device(&key, &log)).unwrap();
     let secret =
         PrekeySecret::generate(NonZeroU32::MIN, &mut |out: &mut [u8]| SystemRandom.fill(out))
             .unwrap();
@@ -363,8 +354,11 @@ async fn a_prekey_that_names_another_history_of_its_log_blocks_the_contact() {
         xwing: prekey.xwing.map(Sealed::new),
     };
     world.answers(200, &hushwire_wire::http::Prekeys { prekeys: vec![bundle] });
+    let entry = Sealed::new(shown_entry);
     let mut peer = world.engine.peers[&user].clone();
-    let refused = world.engine.peer_prekeys(&mut peer, &shown).await;
+    peer.log.push(entry);
+    world.engine.put_peer(peer).unwrap();
+    let refused = world.engine.fetch_prekeys(user, false).await;
     assert!(matches!(refused, Err(ClientError::Unverified(Code::LogFork))));
     assert!(world.engine.peers[&user].forked);
     world.engine.settle().unwrap();

@@ -1,0 +1,316 @@
+//! Taking an epoch that somebody else made: fetched with all before it, judged by E1 to E9 in the
+//! order of their numbers, persisted, then claimed (E10).
+//!
+//! Headers are believed only as a chain: each names the one before by its hash, down to one that is
+//! known here or to the request that made the contact.
+
+use hushwire_e2ee::{AcceptError, History, Offered, Party, Previous};
+use hushwire_identity::epoch::AHEAD_MAX_MS;
+use hushwire_identity::{Code, EpochHeader, Prekey, PrekeyRecord};
+use hushwire_wire::http::{EpochBundle, PrekeyBundle};
+use hushwire_wire::{EpochId, Sealed, UserId};
+
+use super::{Engine, Marks};
+use crate::engine::Ahead;
+use crate::error::ClientError;
+use crate::record::{Peer, Standing, Wanted};
+
+/// How many epochs back are fetched before the newest one: as many as may be open.
+const BACK_MAX: usize = OPEN_MAX;
+/// Attempts to judge an epoch, each after something that it names was fetched.
+const ATTEMPTS: usize = 4;
+/// Epochs of one pair with the same number that are kept, at most (CRYPTO 5).
+const SIBLINGS_MAX: usize = 4;
+/// Open epochs of one pair, at most: more than an honest server admits in 7 days.
+const OPEN_MAX: usize = 1_024;
+
+/// Epochs that are remembered as refused for good, at most; past it all are forgotten.
+const REFUSED_MAX: usize = 1_024;
+
+/// What the server shows of an epoch.
+struct Fetched {
+    header: EpochHeader,
+    bytes: Sealed,
+    wrap: Option<Sealed>,
+    prekeys: Vec<Prekey>,
+}
+
+/// Why an epoch is not used, and what it calls for if it is the newest.
+struct Refused {
+    error: ClientError,
+    calls_for: Option<Wanted>,
+}
+
+impl From<ClientError> for Refused {
+    fn from(error: ClientError) -> Self {
+        Self { error, calls_for: None }
+    }
+}
+
+impl From<Code> for Refused {
+    fn from(code: Code) -> Self {
+        ClientError::Unverified(code).into()
+    }
+}
+
+impl Fetched {
+    fn read(bundle: &EpochBundle, id: EpochId) -> Result<Self, ClientError> {
+        let header = EpochHeader::parse(bundle.header.as_bytes()).ok();
+        let header = header.filter(|header| header.id() == id);
+        let header = header.ok_or(ClientError::Unverified(Code::EpochRoster))?;
+        // A recipient needs no post-quantum keys.
+        let record = |b: &PrekeyBundle| PrekeyRecord::parse(b.record.as_bytes()).ok();
+        let prekey = |record| Prekey { record, xwing: None };
+        let prekeys = bundle.prekeys.iter().filter_map(record).map(prekey).collect();
+        let (bytes, wrap) = (bundle.header.clone(), bundle.wrap.clone());
+        Ok(Self { header, bytes, wrap, prekeys })
+    }
+}
+
+impl Engine {
+    /// Takes the epoch that the server calls the pair's newest, and all before it that are not
+    /// known yet. One that cannot be used, or is to be superseded, calls for the next (E5, R4).
+    pub(in crate::engine) async fn follow_epoch(
+        &mut self,
+        user: UserId,
+        id: EpochId,
+    ) -> Result<(), ClientError> {
+        self.take_up_to(user, id, true).await
+    }
+
+    /// Takes an epoch and all before it that are not known yet.
+    pub(in crate::engine) async fn ensure_epoch(
+        &mut self,
+        user: UserId,
+        id: EpochId,
+    ) -> Result<(), ClientError> {
+        self.take_up_to(user, id, false).await
+    }
+
+    async fn take_up_to(
+        &mut self,
+        user: UserId,
+        id: EpochId,
+        is_newest: bool,
+    ) -> Result<(), ClientError> {
+        let standing = self.peers.get(&user).map(|peer| peer.standing);
+        if standing.is_none_or(|standing| standing == Standing::Replaced) {
+            return Err(ClientError::NoContact);
+        }
+        let mut chain = self.fetch_back(user, id).await?;
+        if chain.is_empty() && is_newest {
+            // Taken before it was known to be the newest.
+            return self.judge_newest(user, id);
+        }
+        while let Some(fetched) = chain.pop() {
+            let is_last = chain.is_empty();
+            let Err(Refused { error, calls_for }) = self.take_epoch(user, &fetched).await else {
+                if is_last && is_newest {
+                    self.judge_newest(user, id)?;
+                }
+                continue;
+            };
+            // What may still be taken is not passed over: later ones would shut it out for ever.
+            if matches!(error, ClientError::Store(_)) || error.is_passing() {
+                return Err(error);
+            }
+            if is_last {
+                if let Some(wanted) = calls_for.filter(|_| is_newest) {
+                    self.goes_beyond(user, &fetched.header, wanted)?;
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The epoch and those before it that are not known, the newest first.
+    async fn fetch_back(&mut self, user: UserId, id: EpochId) -> Result<Vec<Fetched>, ClientError> {
+        let mut chain: Vec<Fetched> = Vec::new();
+        let mut next = id;
+        loop {
+            let peer = self.peers.get(&user).ok_or(ClientError::NoContact)?;
+            if self.refused.contains(&(user, next)) {
+                return Err(ClientError::Unverified(Code::EpochRoster));
+            }
+            if let Some(known) = peer.note(&next) {
+                let after = chain.last().map(|after| after.header.n);
+                if after.is_some_and(|after| after.checked_sub(1) != Some(known.n)) {
+                    return Err(self.refuse_chain(user, id));
+                }
+                return Ok(chain);
+            }
+            let (newest, request) = (peer.newest().map(|note| note.n), peer.request);
+            let path = format!("/v1/epochs/{}", next.to_base64url());
+            let bundle: EpochBundle = match self.get(path).await {
+                Ok(bundle) => bundle,
+                // What came before may be gone; the epoch itself may not.
+                Err(error) if chain.is_empty() || error.is_passing() => return Err(error),
+                Err(error @ ClientError::Store(_)) => return Err(error),
+                Err(_) => break,
+            };
+            let fetched = Fetched::read(&bundle, next)?;
+            let EpochHeader { n, prev, .. } = fetched.header;
+            let follows = chain.last().is_none_or(|after| after.header.n.checked_sub(1) == Some(n));
+            if !follows || !self.is_pair(&fetched.header, &user) {
+                return Err(self.refuse_chain(user, id));
+            }
+            chain.push(fetched);
+            if prev == request.0 || newest.is_some_and(|newest| n <= newest.saturating_add(1)) {
+                return Ok(chain);
+            }
+            if n == 0 {
+                return Err(self.refuse_chain(user, id));
+            }
+            if chain.len() >= BACK_MAX {
+                break;
+            }
+            next = EpochId(prev);
+        }
+        // There is a gap. Nothing would bind the first epoch of a contact to its request.
+        match self.peers.get(&user).and_then(Peer::newest) {
+            Some(_) => Ok(chain),
+            None => Err(ClientError::Unverified(Code::EpochUnknown)),
+        }
+    }
+
+    /// A chain of headers is none, whatever else the server shows: its newest is not looked at
+    /// again in this run.
+    fn refuse_chain(&mut self, user: UserId, newest: EpochId) -> ClientError {
+        if self.refused.len() >= REFUSED_MAX {
+            self.refused.clear();
+        }
+        self.refused.insert((user, newest));
+        ClientError::Unverified(Code::EpochRoster)
+    }
+
+    async fn take_epoch(&mut self, user: UserId, fetched: &Fetched) -> Result<(), Refused> {
+        let header = &fetched.header;
+        let id = header.id();
+        // Made here, stored, and the server's answer was lost.
+        if let Some(state) = self.epoch_state(&id).map_err(ClientError::Store)? {
+            let newest = self.peers.get(&user).and_then(Peer::newest).map(|note| note.n);
+            if newest.is_some_and(|n| header.n < n) {
+                return Err(Code::EpochStale.into());
+            }
+            let marks = Marks { stale: self.has_moved(&state, &user), ..Marks::default() };
+            return Ok(self.adopt(user, state, marks)?);
+        }
+        let known = self.peers.get(&user).map(|peer| peer.epochs.as_slice()).unwrap_or_default();
+        let siblings = known.iter().filter(|note| note.n == header.n).count();
+        if siblings >= SIBLINGS_MAX || known.len() >= OPEN_MAX {
+            return Err(Code::Limit.into());
+        }
+        let Some(wrap) = &fetched.wrap else {
+            // Claimed by a later state of this device, made by one, or never made for it.
+            let (error, calls_for) =
+                (ClientError::Unverified(Code::EpochUnknown), Some(self.left_out(header)));
+            return Err(Refused { error, calls_for });
+        };
+        let mut prekeys = fetched.prekeys.clone();
+        for _ in 0..ATTEMPTS {
+            let log = self.log_of(&user)?;
+            let peer = self.peers.get(&user).ok_or(ClientError::NoContact)?;
+            let previous = |note: &crate::record::EpochNote| Previous {
+                n: note.n,
+                id: note.id,
+                created_ms: note.created_ms,
+            };
+            let offered = Offered {
+                header: fetched.bytes.as_bytes(),
+                wrap: wrap.as_bytes(),
+                me: &self.key,
+                secrets: &self.secrets,
+                mine: Party { log: &self.log, prekeys: &prekeys },
+                peer: Some(Party { log: &log, prekeys: &prekeys }),
+                history: History {
+                    request: Some(peer.request),
+                    newest: peer.newest().map(previous),
+                },
+                now_ms: self.clock.now_ms(),
+            };
+            match hushwire_e2ee::open(&offered) {
+                Ok(accepted) => {
+                    let (gap, stale) = (accepted.gap, accepted.stale);
+                    if accepted.fork {
+                        self.forked(user, header.n)?;
+                    }
+                    self.adopt(user, accepted.state, Marks { stale, gap, unclaimed: true })?;
+                    if !accepted.fork {
+                        self.has_rotated(user)?;
+                    }
+                    // Repeated by the next upkeep if it is lost.
+                    return match self.claim(user, id).await {
+                        Err(error @ ClientError::Store(_)) => Err(error.into()),
+                        _ => Ok(()),
+                    };
+                }
+                Err(AcceptError::Behind(whose)) if whose == user => {
+                    self.renew_log(user).await?;
+                }
+                Err(AcceptError::PrekeyMissing) => {
+                    let known = prekeys.len();
+                    prekeys.extend(self.fetch_prekeys(user, false).await?);
+                    prekeys.push(self.own_prekey().map_err(ClientError::Store)?);
+                    if prekeys.len() > known + 64 {
+                        break;
+                    }
+                }
+                Err(error) => return Err(self.judge_refusal(user, header, error)),
+            }
+        }
+        Err(Code::EpochUnknown.into())
+    }
+
+    fn judge_refusal(&mut self, user: UserId, header: &EpochHeader, error: AcceptError) -> Refused {
+        let code = error.code();
+        let calls_for = match error {
+            AcceptError::Wrap | AcceptError::KcMismatch | AcceptError::Own => Some(Wanted::Heal),
+            AcceptError::NoSecret => Some(self.left_out(header)),
+            _ => None,
+        };
+        let error = if code == Code::LogFork {
+            self.contradicted(&user, code)
+        } else {
+            if code.is_alarm() {
+                self.alarm_once(&user, header.id(), code);
+            }
+            ClientError::Unverified(code)
+        };
+        Refused { error, calls_for }
+    }
+
+    /// What an epoch calls for whose wrap this device cannot have: R1 if it was marked stale.
+    fn left_out(&self, header: &EpochHeader) -> Wanted {
+        let mine = header.roster.iter().find(|slot| slot.device == self.key.device_id());
+        match mine {
+            Some(slot) if !slot.is_wrapped() => Wanted::Devices,
+            _ => Wanted::Heal,
+        }
+    }
+
+    /// The newest epoch of a pair is not usable: the next one is made on top of it.
+    fn goes_beyond(
+        &mut self,
+        user: UserId,
+        header: &EpochHeader,
+        wanted: Wanted,
+    ) -> Result<(), ClientError> {
+        let Some(peer) = self.peers.get(&user) else { return Ok(()) };
+        let is_past = peer.newest().is_some_and(|newest| header.n > newest.n);
+        let latest = self.clock.now_ms().saturating_add(AHEAD_MAX_MS);
+        if peer.standing != Standing::Active || !is_past || header.created_ms > latest {
+            return Ok(());
+        }
+        let (n, created_ms) = (header.n, header.created_ms);
+        self.ahead.insert(user, Ahead { n, id: header.id(), created_ms });
+        self.want_epoch(user, wanted)
+    }
+
+    pub(in crate::engine) fn is_pair(&self, header: &EpochHeader, peer: &UserId) -> bool {
+        let users = [Some(header.a.user), header.b.map(|b| b.user)];
+        *peer != self.account.user
+            && users.contains(&Some(*peer))
+            && users.contains(&Some(self.account.user))
+    }
+}

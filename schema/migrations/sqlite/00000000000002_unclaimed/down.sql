@@ -1,0 +1,1 @@
+DROP INDEX wraps_of_device;

@@ -19,6 +19,8 @@ use hushwire_wire::{RequestId, Sealed};
 /// Now, in milliseconds since 1970.
 pub(crate) const NOW: u64 = 20_000 * 86_400_000;
 pub(crate) const REQUEST: RequestId = RequestId([0x7e; 32]);
+/// The server's key for stamps.
+pub(crate) const K_SRV: [u8; 32] = [0x5e; 32];
 /// Messages that Alice's first device has sent.
 pub(crate) const MESSAGES: usize = 16;
 
@@ -60,7 +62,7 @@ pub(crate) fn sign(seed: u8, label: Label, parts: &[&[u8]]) -> [u8; 64] {
 }
 
 /// Random bytes that are the same in every run.
-fn random(seed: u8) -> impl FnMut(&mut [u8]) -> Result<(), RandomError> {
+pub(crate) fn random(seed: u8) -> impl FnMut(&mut [u8]) -> Result<(), RandomError> {
     let mut count = 0_u64;
     move |out: &mut [u8]| {
         for chunk in out.chunks_mut(32) {

@@ -15,7 +15,7 @@ use hushwire_wire::message::{
     Class, Delivered, Header, MAX_TAGS, PADDED, SEAL_OVERHEAD, TAG_LEN, Upload, write_upload,
 };
 
-use crate::fixture::{NOW, REQUEST, sign, world};
+use crate::fixture::{K_SRV, NOW, REQUEST, sign, world};
 
 pub(crate) fn entry(bytes: &[u8]) -> bool {
     let Ok(entry) = Entry::parse(bytes) else { return false };
@@ -180,7 +180,11 @@ pub(crate) fn evidence(bytes: &[u8]) -> bool {
     let (from, to) = (world().alice.log.user(), world().bob.log.user());
     let device = world().alice.keys[0].device_id();
     let judge = |key| evidence.check(key, Suite::NaCl, from, device, to);
-    // Nobody without the server's key makes a stamp.
+    // Nobody without the server's key makes a stamp, and that proves only what Alice sent.
     assert!(matches!(judge(&[7; 32]), Err(ReportError::Commit | ReportError::Stamp)));
-    true
+    let begins = [&evidence.header[..], &evidence.commit].concat();
+    let sent = world().delivered.iter().any(|message| message.starts_with(&begins));
+    let proven = judge(&K_SRV).is_ok();
+    assert!(!proven || (sent && evidence.time_ms == NOW));
+    proven
 }

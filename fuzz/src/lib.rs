@@ -9,6 +9,7 @@
 mod chain;
 mod device_log;
 mod epoch;
+mod file;
 mod fixture;
 mod frame;
 mod layout;
@@ -50,6 +51,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "device_log", run: device_log::run },
     Target { name: "chain", run: chain::run },
     Target { name: "epoch_open", run: epoch::run },
+    Target { name: "file", run: file::run },
     // Frames, bodies and texts.
     Target { name: "client_json", run: frame::client_json },
     Target { name: "client_cbor", run: frame::client_cbor },

@@ -4,20 +4,21 @@
 use hushwire_e2ee::content::{Call, CallKind, FileContent, Item, SyncKind};
 use hushwire_e2ee::file::FileKey;
 use hushwire_e2ee::{Body, Content, ContentId, ReceiptKind, RecoveryWords};
+use hushwire_identity::report::{Delivery, envelope};
 use hushwire_identity::{ContactRequest, Handle, QrPayload, contact_link};
 use hushwire_wire::frame::{
     Accepted, Ack, Challenge, ClientFrame, ClientOp, Event, EventKind, Failed, Hello, Message,
     News, Notice, Resync, Resynced, Send, ServerFrame, ServerOp, SkipReason, Skipped, Welcome,
     Window,
 };
-use hushwire_wire::message::HEADER_LEN;
+use hushwire_wire::message::{Delivered, HEADER_LEN};
 use hushwire_wire::{
     Close, Conn, DeviceId, Encoding, EpochId, Gen, Mid, Nonce, Reject, RequestId, Rule, Sealed,
     Token, UserId, http,
 };
 use serde::Serialize;
 
-use crate::fixture::{NOW, World, world};
+use crate::fixture::{K_SRV, NOW, World, world};
 
 /// An input and the target that it is for.
 #[derive(Clone, Debug)]
@@ -77,12 +78,26 @@ fn layouts(seeds: &mut Seeds, world: &World) {
     seeds.numbered("upload", world.uploads.iter().take(2));
     seeds.numbered("delivered", world.delivered.iter().take(2));
     seeds.add("qr", "newest", QrPayload::of(&world.alice.log, &world.bob.log).to_bytes());
-    let message = &world.delivered[0];
-    let stamp = [0; 32];
-    if let Ok(evidence) = world.bob_state.evidence(message, stamp, NOW) {
-        seeds.add("evidence", "text", evidence.to_bytes());
+    if let Some(evidence) = evidence(world) {
+        seeds.add("evidence", "text", evidence);
     }
     seeds.numbered("message_header", world.uploads.iter().take(1).map(|u| &u[..HEADER_LEN]));
+}
+
+/// What Bob shows the server of Alice's first message, as the server stamped it.
+fn evidence(world: &World) -> Option<Vec<u8>> {
+    let message = &world.delivered[0];
+    let parsed = Delivered::parse(message).ok()?;
+    let envelope = envelope(&parsed.header.to_bytes(), parsed.commit, parsed.ct);
+    let delivery = Delivery {
+        from_user: world.alice.log.user(),
+        from_device: world.alice.keys[0].device_id(),
+        to_user: world.bob.log.user(),
+        time_ms: NOW,
+    };
+    let stamp = delivery.stamp(&K_SRV, &envelope);
+    let evidence = world.bob_state.evidence(message, stamp, NOW).ok()?;
+    Some(evidence.to_bytes().to_vec())
 }
 
 fn records(seeds: &mut Seeds, world: &World) {
@@ -157,6 +172,10 @@ fn scripts(seeds: &mut Seeds) {
     seeds.add("chain", "reordered", [3, 1, 0xf0, 9, 2, 0, 9, 0xf1, 8, 15, 4]);
     seeds.add("chain", "damaged", [0x81, 1, 0, 9, 1, 0x82, 0x10, 7, 0x83, 0x08, 3]);
     seeds.add("epoch_open", "untouched", [0, 0]);
+    for size in [1, 4, 6, 8] {
+        seeds.add("file", &format!("size-{size}"), [size, 0, 0, 0, 0, 0, 9, 9]);
+    }
+    seeds.add("file", "one-piece", [2]);
 }
 
 fn client_ops() -> Vec<ClientOp> {

@@ -15,9 +15,11 @@ use std::fmt::Debug;
 use canary::Canary;
 use hushwire_client::transport::{Arrival, Call, Method, Reply};
 use hushwire_client::{Device, KdfCost, Message, StoreKey};
-use hushwire_e2ee::content::{FileContent, Item};
-use hushwire_e2ee::file::{Check, Encryptor};
-use hushwire_e2ee::{Body, Content, ContentId, Received, RecoveryWords};
+use hushwire_e2ee::content::{CallKind, FileContent, Item, SyncKind};
+use hushwire_e2ee::file::{Check, Encryptor, FileKey};
+use hushwire_e2ee::{Body, Content, ContentId, Received, RecoveryWords, Zeroizing, content};
+use hushwire_identity::Evidence;
+use hushwire_identity::hash::{Label, kdf};
 use hushwire_wire::frame::{ServerFrame, ServerOp, Welcome, Window};
 use hushwire_wire::message::Class;
 use hushwire_wire::{Conn, Encoding, Gen, Sealed, Token, http};
@@ -25,21 +27,17 @@ use people::{NOW, Pair};
 
 /// Types that hold secrets and are printed here.
 const PRINTED: &[&str] = &[
+    "Accepted",
     "Arrival",
     "AuthToken",
-    "Call",
-    "Device",
-    "Reply",
-    "ServerFrame",
-    "ServerOp",
-    "Welcome",
-    "Accepted",
     "Body",
+    "Call",
     "Check",
     "Checked",
     "Content",
     "Created",
     "Decryptor",
+    "Device",
     "DeviceKey",
     "Encryptor",
     "EpochState",
@@ -55,9 +53,13 @@ const PRINTED: &[&str] = &[
     "Received",
     "RecoveryKey",
     "RecoveryWords",
+    "Reply",
     "SealedMessage",
+    "ServerFrame",
+    "ServerOp",
     "StoreKey",
     "Token",
+    "Welcome",
 ];
 /// Public types that hold secrets and cannot be printed, or print a fixed text: each with the
 /// reason.
@@ -122,56 +124,100 @@ fn keys_and_states_print_nothing_of_themselves() {
 }
 
 #[test]
-fn files_reports_and_recovery_keys_print_nothing_of_themselves() {
-    let words = Canary::text("the words", people::WORDS);
-    let plain = Canary::random("the plaintext", 21);
-    let mut random = people::random(22);
-    let id = ContentId([1; 16]);
-    let mut encryptor = Encryptor::new(id, 32, &mut random).unwrap();
-    let mut ct = encryptor.push(plain.bytes()).unwrap();
-    hides("Encryptor", &encryptor, &[&plain]);
-    let (rest, key) = encryptor.finish().unwrap();
-    ct.extend_from_slice(&rest);
-    let secret = Canary::new("the file's key", key.key());
-    let hash = Canary::new("the file's hash", &key.ct_hash);
-    let all = [&words, &plain, &secret, &hash];
+fn files_and_their_keys_print_nothing() {
+    let (canary, words) =
+        (Canary::random("a file's key", 7), Canary::text("a name", people::WORDS));
+    let key = FileKey::new(canary.bytes().try_into().unwrap(), [3; 24], [4; 32]);
+    let all = [&canary, &words];
     hides("FileKey", &key, &all);
     let file = FileContent {
         mime: people::WORDS.to_owned(),
         name: people::WORDS.to_owned(),
-        size: 32,
+        size: 0,
         blob: [1; 16],
-        key,
-        thumbnail: plain.bytes().to_vec(),
+        key: key.clone(),
+        thumbnail: people::WORDS.as_bytes().to_vec(),
     };
     hides("FileContent", &file, &all);
+    hides("Body", &Body::File(Box::new(file.clone())), &all);
+    // A file of its own, since only what was checked whole is decrypted.
+    let id = ContentId([1; 16]);
+    let mut random = |out: &mut [u8]| {
+        out.copy_from_slice(&canary.bytes()[..out.len()]);
+        Ok(())
+    };
+    let mut encryptor = Encryptor::new(id, words.bytes().len() as u64, &mut random).unwrap();
+    let mut ct = encryptor.push(words.bytes()).unwrap();
+    hides("Encryptor", &encryptor, &all);
+    let (rest, key) = encryptor.finish().unwrap();
+    ct.extend_from_slice(&rest);
+    let file = FileContent { size: words.bytes().len() as u64, key, ..file };
     let mut check = Check::new(id, &file).unwrap();
-    hides("Check", &check, &all);
     check.push(&ct).unwrap();
+    hides("Check", &check, &all);
     let checked = check.finish().unwrap();
     hides("Checked", &checked, &all);
-    let decryptor = checked.decrypt().unwrap();
+    let mut decryptor = checked.decrypt().unwrap();
+    let mut plain = decryptor.push(&ct).unwrap();
     hides("Decryptor", &decryptor, &all);
-    hides("Body", &Body::File(Box::new(file)), &all);
-    let text = Body::Text { reply_to: None, text: people::WORDS.to_owned() };
-    hides("Item", &Item { id, body: text }, &all);
+    plain.extend_from_slice(&decryptor.finish().unwrap());
+    assert_eq!(&plain[..], words.bytes());
+}
 
-    let pair = Pair::new();
-    let sealed = pair.sealed(1);
-    let evidence = pair.accepted().state.evidence(&sealed[0].1, [7; 32], NOW).unwrap();
-    let key = Canary::new("the message key", &evidence.message_key[..]);
+#[test]
+fn recovery_words_print_nothing() {
+    let entropy = Canary::random("the entropy", 8);
+    let words = RecoveryWords::from_entropy(entropy.bytes().try_into().unwrap());
+    let seed = Canary::new("the seed", &kdf(&words.entropy(), Label::Recovery, &[]));
+    let text = words.to_words();
+    let spoken = Canary::text("the words", &text);
+    let all = [&entropy, &seed, &spoken];
+    hides("RecoveryWords", &words, &all);
+    hides("RecoveryKey", &words.key(), &all);
+    let wrong = RecoveryWords::parse(&text[1..]).unwrap_err();
+    for shown in [format!("{wrong:?}"), wrong.to_string()] {
+        assert_eq!(spoken.found_in(&shown), None, "an error repeats no word");
+    }
+}
+
+#[test]
+fn contents_of_every_type_print_no_words() {
+    let words = Canary::text("the words", people::WORDS);
+    let (id, text) = (ContentId([1; 16]), || people::WORDS.to_owned());
+    let payload = || people::WORDS.as_bytes().to_vec();
+    let call = content::Call {
+        call_id: [1; 16],
+        kind: CallKind::Offer,
+        expires_ms: 1,
+        payload: payload(),
+    };
+    let item = Item { id, body: Body::Text { reply_to: None, text: text() } };
+    hides("Item", &item, &[&words]);
+    for body in [
+        Body::Edit { target: id, rev: 1, text: text() },
+        Body::Call(call),
+        Body::SelfSync { kind: SyncKind::Drafts, payload: payload() },
+        Body::Reaction { target: id, symbol: text() },
+        Body::Batch(vec![item]),
+        Body::Profile { name: text() },
+    ] {
+        hides("Body", &body, &[&words]);
+    }
+}
+
+#[test]
+fn a_report_prints_nothing() {
+    let (key, words) =
+        (Canary::random("a message's key", 6), Canary::text("the words", people::WORDS));
+    let evidence = Evidence {
+        header: [1; 56],
+        commit: [2; 32],
+        message_key: Zeroizing::new(key.bytes().try_into().unwrap()),
+        padded: Zeroizing::new(people::WORDS.as_bytes().to_vec()),
+        stamp: [3; 32],
+        time_ms: 4,
+    };
     hides("Evidence", &evidence, &[&key, &words]);
-
-    let recovery = RecoveryWords::generate(&mut random).unwrap();
-    let entropy = Canary::new("the entropy", &recovery.entropy()[..]);
-    let spelled = Canary::text("the recovery words", &recovery.to_words());
-    hides("RecoveryWords", &recovery, &[&entropy, &spelled]);
-    let key = recovery.key();
-    let public = Canary::new("the recovery key", key.public());
-    hides("RecoveryKey", &key, &[&entropy, &spelled, &public]);
-    // Errors name a place and no word.
-    let wrong = recovery.to_words().replacen(' ', "x ", 1);
-    hides("RecoveryWords", &RecoveryWords::parse(&wrong).unwrap_err(), &[&spelled]);
 }
 
 #[test]

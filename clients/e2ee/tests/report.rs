@@ -86,26 +86,32 @@ fn opened(suite: Suite, message_key: &[u8; 32], ct: &[u8]) -> Zeroizing<Vec<u8>>
 
 #[test]
 fn a_ciphertext_that_opens_under_two_keys_proves_one_content_only() {
-    let vectors: Value = serde_json::from_str(include_str!(concat!(
+    let cases: Vec<Value> = serde_json::from_str(include_str!(concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../../tests/vectors/hw1-salamander.json"
+        "/../../tests/vectors/edges/salamander.json"
     )))
     .unwrap();
+    assert_eq!(cases.len(), 2);
     let bytes = |value: &Value| hex::decode(value.as_str().unwrap()).unwrap();
-    let inputs = &vectors["inputs"];
-    let header: [u8; 56] = bytes(&inputs["header"]).try_into().unwrap();
-    let keys: [[u8; 32]; 2] = std::array::from_fn(|i| bytes(&inputs["mk"][i]).try_into().unwrap());
-    let commits = keys.map(|key| kdf(&key, Label::Commit, &[&header]));
     let delivery = Delivery {
         from_user: UserId([1; 32]),
         from_device: DeviceId([2; 16]),
         to_user: UserId([3; 32]),
         time_ms: NOW,
     };
-    for (suite, name) in [(Suite::NaCl, "suite_1"), (Suite::Aes, "suite_2")] {
-        let ct = bytes(&vectors[name]["ct"]);
+    for case in cases {
+        let number = u8::try_from(case["suite"].as_u64().unwrap()).unwrap();
+        let suite = Suite::from_number(number).unwrap();
+        let header: [u8; 56] = bytes(&case["header"]).try_into().unwrap();
+        let keys: [[u8; 32]; 2] =
+            std::array::from_fn(|i| bytes(&case["mk"][i]).try_into().unwrap());
+        let commits = keys.map(|key| kdf(&key, Label::Commit, &[&header]));
+        let ct = bytes(&case["sealed"]);
         let contents = keys.map(|key| opened(suite, &key, &ct));
         assert_ne!(contents[0], contents[1], "the ciphertext opens under both");
+        for (i, content) in contents.iter().enumerate() {
+            assert_eq!(content[..], bytes(&case["opened"][i]));
+        }
 
         // It is delivered with the commitment to the first key.
         let stamp = delivery.stamp(&K_SRV, &envelope(&header, &commits[0], &ct));

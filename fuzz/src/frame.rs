@@ -57,7 +57,7 @@ fn decoded<T>(result: Result<T, DecodeError>) -> Option<T> {
 /// The first byte says which body the rest is.
 pub(crate) fn http_body(bytes: &[u8]) -> bool {
     let Some((which, json)) = bytes.split_first() else { return false };
-    match which % 22 {
+    match which % 24 {
         0 => body::<http::ServerCard>(json),
         1 => body::<http::Register>(json),
         2 => body::<http::Registered>(json),
@@ -79,6 +79,8 @@ pub(crate) fn http_body(bytes: &[u8]) -> bool {
         18 => body::<http::EpochRef>(json),
         19 => body::<http::Problem>(json),
         20 => body::<http::ContactState>(json),
+        21 => body::<http::PrekeyPut>(json),
+        22 => body::<http::Unclaimed>(json),
         _ => body::<http::ProblemCode>(json),
     }
 }

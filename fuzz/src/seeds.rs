@@ -292,6 +292,8 @@ fn bodies(seeds: &mut Seeds, world: &World) {
         newest: Some(http::EpochRef { n: 3, epoch: EpochId([2; 32]) }),
     };
     add(16, "contacts", json(&http::Contacts { v: 5, contacts: vec![contact] }));
+    let unclaimed = vec![http::Unclaimed { epoch: EpochId([2; 32]), prekey: 7 }];
+    add(21, "unclaimed", json(&http::PrekeyPut { unclaimed, more: true }));
     add(6, "token", json(&http::AuthToken { token: Token([1; 32]), until: NOW }));
 }
 

@@ -64,3 +64,18 @@ fn every_corpus_has_a_target_and_every_seed_is_there() {
     let committed: BTreeSet<_> = committed.collect();
     assert_eq!(committed, written, "run `cargo run -p hushwire-fuzz` and remove what is left over");
 }
+
+/// Bodies come and go: each has its place in the target.
+#[test]
+fn every_http_body_is_fuzzed() {
+    let bodies = include_str!("../../wire/src/http.rs");
+    let target = include_str!("../src/frame.rs");
+    let mut counted = 0;
+    for line in bodies.lines() {
+        let rest = line.strip_prefix("pub struct ").or(line.strip_prefix("pub enum "));
+        let Some(name) = rest.and_then(|rest| rest.split_whitespace().next()) else { continue };
+        assert!(target.contains(&format!("body::<http::{name}>")), "{name} is not fuzzed");
+        counted += 1;
+    }
+    assert!(counted > 20, "the bodies are found");
+}

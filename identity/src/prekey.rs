@@ -23,6 +23,11 @@ pub const DAYS_BACK: u32 = 30;
 /// How many days ahead a prekey is usable, for clocks that differ.
 pub const DAYS_AHEAD: u32 = 1;
 
+/// The bytes of an X-Wing key that hold the coefficients of its ML-KEM-768 part; a seed of 32 bytes
+/// and the X25519 key follow.
+const MLKEM_COEFFICIENTS: usize = 1152;
+/// What the coefficients are reduced by.
+const MLKEM_Q: u16 = 3329;
 const SIGNED_LEN: usize = PREKEY_LEN - 64;
 
 /// The day, in days since 1970 (UTC), of a time in milliseconds since 1970.
@@ -52,8 +57,9 @@ pub enum PrekeyError {
     /// The X25519 key is of small order.
     #[error("the prekey's X25519 key is of small order")]
     Point,
-    /// The X-Wing key is missing, superfluous, or not the one that the record names.
-    #[error("the X-Wing key is not the one that the prekey names")]
+    /// The X-Wing key is missing, superfluous, not the one that the record names, or one that
+    /// nobody can seal to.
+    #[error("the X-Wing key is not the one that the prekey names, or nobody can seal to it")]
     Xwing,
     /// The record names an entry that is not here yet: fetch the log, then look again.
     #[error("the prekey names a newer entry of its log")]
@@ -184,7 +190,8 @@ impl PrekeyRecord {
         check_point(&self.x25519)
     }
 
-    /// Whether `key` is the X-Wing key that the record names: present exactly with suite 3.
+    /// Whether `key` is the X-Wing key that the record names, present exactly with suite 3, and can
+    /// be sealed to: whoever makes an epoch must not be stopped by one device's key.
     ///
     /// # Errors
     /// [`PrekeyError::Xwing`].
@@ -195,6 +202,7 @@ impl PrekeyRecord {
                 self.suites.has(Suite::XWing)
                     && key.len() == XWING_KEY_LEN
                     && pq_hash(key) == self.pq_hash
+                    && is_sealable(key)
             }
         };
         if matches { Ok(()) } else { Err(PrekeyError::Xwing) }
@@ -294,6 +302,18 @@ const fn with_ends(first: u8, between: u8, last: u8) -> [u8; 32] {
     out[0] = first;
     out[31] = last;
     out
+}
+
+/// Whether an X-Wing key can be encapsulated to: the coefficients of its ML-KEM part, two in three
+/// bytes, are reduced (FIPS 203, 7.2), and its X25519 part is not of small order.
+fn is_sealable(key: &[u8]) -> bool {
+    let Some((coefficients, rest)) = key.split_at_checked(MLKEM_COEFFICIENTS) else { return false };
+    let reduced = coefficients.as_chunks::<3>().0.iter().all(|[a, b, c]| {
+        let low = u16::from(*a) | u16::from(b & 0x0f) << 8;
+        let high = u16::from(b >> 4) | u16::from(*c) << 4;
+        low < MLKEM_Q && high < MLKEM_Q
+    });
+    reduced && rest.last_chunk().is_some_and(|x25519| check_point(x25519).is_ok())
 }
 
 /// Refuses X25519 keys of small order. The key is public: the comparison may take any time.

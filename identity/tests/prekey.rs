@@ -5,7 +5,7 @@ mod common;
 
 use common::{key, log_of, revoke};
 use hushwire_identity::hash::Label;
-use hushwire_identity::prekey::PREKEY_LEN;
+use hushwire_identity::prekey::{PREKEY_LEN, pq_hash};
 use hushwire_identity::{
     Code, Head, LoginError, Prekey, PrekeyError, PrekeyRecord, Suites, day_of, login_message,
     verify_login,
@@ -77,6 +77,43 @@ fn every_refusal_has_its_reason() {
     assert_eq!(check(Some(&XWING[1..])), PrekeyError::Xwing);
     let classic = one.prekey(&log, 1, 100, Suites::NACL).to_bytes();
     assert_eq!(Prekey::parse(&classic, Some(&XWING)), Err(PrekeyError::Xwing));
+    assert_eq!(PrekeyError::Xwing.code(), Code::PrekeyInvalid);
+}
+
+#[test]
+fn x_wing_keys_that_nobody_can_seal_to_are_refused() {
+    let one = key(1);
+    let log = log_of("alice", &[&one]);
+    let check = |change: &dyn Fn(&mut [u8; 1216])| {
+        let mut xwing = XWING;
+        change(&mut xwing);
+        let mut record = one.prekey(&log, 1, 100, Suites::HERE);
+        record.pq_hash = pq_hash(&xwing);
+        one.sign_prekey(&mut record);
+        Prekey::verified(&record.to_bytes(), Some(&xwing), &log).map(|_| ())
+    };
+    // 3329 is 0xd01. The first, the second and the last coefficient, each at both sides of it.
+    let set = |at: usize, with: [u8; 3]| {
+        move |key: &mut [u8; 1216]| key[at..at + 3].copy_from_slice(&with)
+    };
+    for (at, reduced, unreduced) in [
+        (0, [0x00, 0x0d, 0x00], [0x01, 0x0d, 0x00]),
+        (0, [0x00, 0x00, 0xd0], [0x00, 0x10, 0xd0]),
+        (1149, [0x00, 0x00, 0xd0], [0x00, 0x10, 0xd0]),
+        (600, [0x00, 0x0d, 0xd0], [0xff, 0xff, 0xff]),
+    ] {
+        assert_eq!(check(&set(at, reduced)), Ok(()), "at {at}");
+        assert_eq!(check(&set(at, unreduced)), Err(PrekeyError::Xwing), "at {at}");
+    }
+    // The seed after them may be anything.
+    assert_eq!(check(&|key| key[1152..1184].fill(0xff)), Ok(()));
+    for (first, between, last) in [(0, 0, 0), (1, 0, 0), (1, 0, 0x80), (0xec, 0xff, 0x7f)] {
+        let small = |key: &mut [u8; 1216]| {
+            key[1184..].fill(between);
+            (key[1184], key[1215]) = (first, last);
+        };
+        assert_eq!(check(&small), Err(PrekeyError::Xwing));
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@
 //! `tests/vectors/check_edges.py`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Nonce};
 use dryoc::classic::crypto_box::crypto_box_beforenm;
@@ -14,7 +16,8 @@ use dryoc::classic::crypto_kem_xwing::{
 };
 use dryoc::classic::crypto_secretbox::crypto_secretbox_open_easy;
 use hushwire_identity::hash::{Label, hash};
-use hushwire_identity::{Suite, aead};
+use hushwire_identity::prekey::pq_hash;
+use hushwire_identity::{Suite, Suites, aead};
 use proptest::prelude::*;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -161,6 +164,14 @@ proptest! {
     }
 }
 
+/// Whether a prekey may have this X-Wing key: exactly those that can be sealed to.
+fn is_taken(key: &[u8; 1216]) -> bool {
+    let alice = common::user("alice", 10, 1, Suites::HERE);
+    let mut record = alice.prekeys[0].record.clone();
+    record.pq_hash = pq_hash(key);
+    record.check_xwing(Some(key)).is_ok()
+}
+
 /// The 12-bit coefficients of an ML-KEM key, two in three bytes (FIPS 203, ByteEncode).
 fn set_coefficient(key: &mut [u8; 1216], i: usize, value: u16) {
     let at = i / 2 * 3;
@@ -184,6 +195,7 @@ fn unreduced_x_wing_keys_are_refused_by_both() {
             set_coefficient(&mut key, i, value);
             let ours = encapsulate(&key, &block(1));
             assert_eq!(ours.is_some(), value < 3329, "coefficient {i} = {value}");
+            assert_eq!(is_taken(&key), value < 3329, "coefficient {i} = {value}");
             let theirs = encapsulation_key(&key);
             let theirs = theirs.map(|key| key.encapsulate_deterministic(&block(1).into()));
             let theirs = theirs.map(|(ct, shared)| (<[u8; 1120]>::from(ct), shared.into()));
@@ -252,6 +264,7 @@ fn x_wing_is_that_of_libsodium() {
             patch(&mut key);
         }
         let sealed = encapsulate(&key, &random);
+        assert_eq!(is_taken(&key), sealed.is_some(), "{name}");
         let ct = sealed.map(|(ct, _)| sha256(&ct));
         assert_eq!(ct.as_deref(), case["ct_sha256"].as_str(), "{name}");
         let shared = if seals {

@@ -99,6 +99,7 @@ def _check_keys(prekey: Prekey, xwing_key: bytes | None) -> None:
     require(has_3 == (xwing_key is not None), INVALID, "X-Wing key goes with suite 3")
     require(xwing_key is None or len(xwing_key) == xwing.PUBLIC, INVALID, "X-Wing key's size")
     require(prekey.pq_hash == pq_hash(xwing_key), INVALID, "X-Wing key is not the record's")
+    require(xwing_key is None or xwing.is_sealable(xwing_key), INVALID, "X-Wing key that nobody can seal to")
 
 
 def check_newest(prekey: Prekey, seen_id: int) -> None:

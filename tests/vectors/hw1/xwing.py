@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from kyber_py.ml_kem import ML_KEM_768  # type: ignore[import-untyped]
 from nacl import bindings as sodium
-from nacl.exceptions import CryptoError
 
+from hw1.keys import is_exchange_key
 from hw1.refused import MALFORMED, Refused
 
 PUBLIC = 1216
@@ -18,11 +18,8 @@ LABEL = b"\\.//^\\"
 
 
 def _x25519(secret: bytes, public: bytes) -> bytes:
-    """Raw X25519. libsodium raises where the output would be zero: the draft hashes zeros."""
-    try:
-        shared: bytes = sodium.crypto_scalarmult(secret, public)
-    except CryptoError:
-        return bytes(32)
+    """Raw X25519. Raises CryptoError where the output would be zero, as libsodium's X-Wing does."""
+    shared: bytes = sodium.crypto_scalarmult(secret, public)
     return shared
 
 
@@ -45,6 +42,13 @@ def public_of_seed(seed: bytes) -> bytes:
     return pk_m + pk_x
 
 
+def is_sealable(public: bytes) -> bool:
+    """The ML-KEM coefficients, 12 bits each, are reduced, and the X25519 part is not of small order."""
+    bits = int.from_bytes(public[:1152], "little")
+    reduced = all((bits >> 12 * i) & 0xFFF < 3329 for i in range(768))
+    return reduced and is_exchange_key(public[1184:])
+
+
 @lru_cache(maxsize=256)
 def encapsulate(public: bytes, eseed: bytes) -> tuple[bytes, bytes]:
     """(ct of 1,120 bytes, ss of 32 bytes) from 64 bytes."""
@@ -63,7 +67,8 @@ def ml_kem_secret(seed: bytes, ct_m: bytes) -> bytes:
 
 @lru_cache(maxsize=1024)
 def decapsulate(seed: bytes, ct: bytes) -> bytes:
-    """The 32 bytes that were encapsulated. A forged ct of the right length gives other bytes."""
+    """The 32 bytes that were encapsulated. A forged ct of the right length gives other bytes, or
+    raises CryptoError if its X25519 part is of small order."""
     if len(ct) != SEALED:
         raise Refused(MALFORMED, "an X-Wing ciphertext has 1,120 bytes")
     _, _, pk_x, sk_x = _expand(seed)

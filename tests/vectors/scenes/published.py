@@ -129,6 +129,15 @@ def prekey_rules(tape: Tape) -> list[Case]:
         rule(f"X25519 key of small order {index + 1}", altered(x25519=point), "PREKEY_INVALID")
         high = point[:31] + bytes([point[31] | 0x80])
         rule(f"X25519 key of small order {index + 1}, high bit", altered(x25519=high), "PREKEY_INVALID")
+    sound = bytes.fromhex(good["xwing"])
+    unsealable = {
+        "an X-Wing key with an unreduced coefficient": b"\x01\x0d" + sound[2:],
+        "an X-Wing key whose last coefficient is unreduced": sound[:1151] + b"\xff" + sound[1152:],
+        "an X-Wing key with an X25519 part of small order": sound[:1184] + SMALL[0],
+    }
+    for name, key in unsealable.items():
+        record = altered(pq_hash=prekey.pq_hash(key))
+        rule(name, record, "PREKEY_INVALID", xwing=key.hex())
     top = prekey.parse(raw)[0].x25519
     rule("X25519 key with the high bit", altered(x25519=top[:31] + bytes([top[31] | 0x80])), None)
     plain = Book(tape, suites=1)

@@ -42,3 +42,5 @@ mod common;
 mod insider;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod vectors;

@@ -310,17 +310,36 @@ pub fn create(new: &NewEpoch<'_>, random: &mut dyn Random) -> Result<Created, Cr
     Ok(Created { header: bytes, id, wraps, state })
 }
 
-/// Judges an epoch by E1 to E9 and opens this device's wrap.
+/// Judges an epoch by E1 to E9 and opens this device's wrap. Of what was accepted before the
+/// newest epoch it knows nothing: see [`open_after`].
 ///
 /// # Errors
 /// The first [`AcceptError`] that holds; the epoch is then not used.
 pub fn open(offered: &Offered<'_>) -> Result<Accepted, AcceptError> {
+    judge(offered, None)
+}
+
+/// As [`open`], with the `others` of the pair that were accepted, as far as they are kept. `prev`
+/// may name one of them, and an epoch is not older than the one that it names: for a sibling of
+/// the newest, that is one of these, or there is a gap before it.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_after(offered: &Offered<'_>, others: &[Previous]) -> Result<Accepted, AcceptError> {
+    judge(offered, Some(others))
+}
+
+fn judge(offered: &Offered<'_>, others: Option<&[Previous]>) -> Result<Accepted, AcceptError> {
     let header = EpochHeader::parse(offered.header).map_err(AcceptError::Layout)?;
     let (a, b) = sides(&offered.mine, offered.peer.as_ref()).ok_or(AcceptError::Pair)?;
     if header.a.user != a.log.user() || header.b.map(|b| b.user) != b.map(|b| b.log.user()) {
         return Err(AcceptError::Pair);
     }
-    let (gap, fork) = offered.history.judge(&header)?;
+    let mut known = offered.history.newest.iter().chain(others.unwrap_or_default());
+    let before = known.find(|known| known.id.0 == header.prev);
+    let (gap, fork) = offered.history.judge(&header, before)?;
+    // Whether the sibling's parent is known is only known with the others.
+    let gap = gap && (others.is_some() || !fork);
     let mut stale = false;
     let parties = [(Side::A, Some(a), Some(header.a)), (Side::B, b, header.b)];
     for (_, party, point) in parties {
@@ -332,8 +351,9 @@ pub fn open(offered: &Offered<'_>) -> Result<Accepted, AcceptError> {
         }
     }
     let ahead = offered.now_ms.saturating_add(AHEAD_MAX_MS);
-    let before = offered.history.newest.filter(|newest| newest.n < header.n);
-    if header.created_ms > ahead || before.is_some_and(|p| header.created_ms < p.created_ms) {
+    let newest = offered.history.newest.filter(|newest| newest.n < header.n);
+    let early = |p: &Previous| header.created_ms < p.created_ms;
+    if header.created_ms > ahead || newest.iter().chain(before).any(early) {
         return Err(AcceptError::Time);
     }
     let chosen = judge_roster(&header, &parties)?;
@@ -400,8 +420,13 @@ impl<'a> Party<'a> {
 }
 
 impl History {
-    /// E3: whether there is a gap before the epoch, and whether it is a sibling.
-    fn judge(&self, header: &EpochHeader) -> Result<(bool, bool), AcceptError> {
+    /// E3: whether there is a gap before the epoch, and whether it is a sibling. `before` is the
+    /// accepted epoch that it names.
+    fn judge(
+        &self,
+        header: &EpochHeader,
+        before: Option<&Previous>,
+    ) -> Result<(bool, bool), AcceptError> {
         let request = self.request.map_or([0; 32], |request| request.0);
         let Some(newest) = self.newest else {
             if header.n > 0 {
@@ -416,12 +441,11 @@ impl History {
         if header.n < newest.n || header.id() == newest.id {
             return Err(AcceptError::Old);
         }
-        if header.n == newest.n {
-            return Ok((false, true));
-        }
-        let follows = header.n - newest.n == 1
-            && (header.prev == newest.id.0 || self.request.is_some_and(|r| header.prev == r.0));
-        Ok((!follows, false))
+        let fork = header.n == newest.n;
+        let follows = before.is_some_and(|before| header.n.checked_sub(1) == Some(before.n))
+            || (header.n <= newest.n.saturating_add(1)
+                && self.request.is_some_and(|request| header.prev == request.0));
+        Ok((!follows, fork))
     }
 }
 

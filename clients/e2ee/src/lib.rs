@@ -23,7 +23,7 @@ pub mod state;
 pub use content::{Body, Content, ContentError, ContentId, ReceiptKind};
 pub use epoch::{
     AcceptError, Accepted, CreateError, Created, History, NewEpoch, Offered, Party, Previous,
-    create, open,
+    create, open, open_after,
 };
 pub use key::DeviceKey;
 pub use message::{OpenError, Opened, Received, SealError, SealedMessage};
@@ -42,3 +42,5 @@ mod common;
 mod insider;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod vectors;

@@ -171,24 +171,25 @@ impl EpochState {
 
     /// Opens a delivered message (`header | commit | v32 ct | tag`) and moves the sender's chain
     /// on. Persist the state before acting on it; a typing sign alone may wait for the next
-    /// write. `now_ms` dates the keys that are skipped. The same as [`Self::open_beside`] with 0.
+    /// write. `now_ms` dates the keys that are skipped. The same as [`Self::open_beside`] with no others.
     ///
     /// # Errors
     /// [`OpenError`]; the state is then unchanged.
     pub fn open(&mut self, delivered: &[u8], now_ms: u64) -> Result<Opened, OpenError> {
-        self.open_beside(delivered, now_ms, 0)
+        self.open_beside(delivered, now_ms, &mut [])
     }
 
-    /// As [`Self::open`], while `held` skipped keys are kept in other epochs of the pair: 2,048
-    /// in all (CRYPTO 6).
+    /// As [`Self::open`], beside the `others` that are kept of the pair: skipped keys are bounded
+    /// over all of them, and the oldest go (CRYPTO 6). Those of which [`Self::skipped`] falls have
+    /// changed: persist them in the same transaction.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// As [`Self::open`]; the others are then unchanged, too.
     pub fn open_beside(
         &mut self,
         delivered: &[u8],
         now_ms: u64,
-        held: usize,
+        others: &mut [Self],
     ) -> Result<Opened, OpenError> {
         let message = Delivered::parse(delivered).map_err(OpenError::Layout)?;
         let Header { class, sender, lane, counter, epoch, mid } = message.header;
@@ -208,7 +209,7 @@ impl EpochState {
         let device = slot.device;
         let step = self.step(sender, lane, counter)?;
         let content = self.read(step.key(), header, &message)?;
-        self.take(step, now_ms, held);
+        self.take(step, now_ms, others);
         Ok(Opened { content, user, device, mid, class, lane, counter })
     }
 

@@ -29,13 +29,7 @@ struct Lane {
 struct Model(BTreeMap<(u8, u8), Lane>);
 
 impl Model {
-    fn deliver(
-        &mut self,
-        from: (u8, u8),
-        counter: u32,
-        now: u64,
-        held: usize,
-    ) -> Option<OpenError> {
+    fn deliver(&mut self, from: (u8, u8), counter: u32, now: u64) -> Option<OpenError> {
         let lane = self.0.entry(from).or_default();
         if counter < lane.next {
             return lane.skipped.remove(&counter).is_none().then_some(OpenError::Replay);
@@ -46,7 +40,7 @@ impl Model {
         }
         lane.skipped.extend((lane.next..counter).map(|skipped| (skipped, now)));
         lane.next = counter + 1;
-        while self.skipped() > SKIPPED_MAX.saturating_sub(held) {
+        while self.skipped() > SKIPPED_MAX {
             self.give_up_one();
         }
         None
@@ -94,9 +88,8 @@ impl Model {
 enum Act {
     /// A sender seals so many on a lane.
     Seal { sender: usize, lane: u8, count: usize },
-    /// The receiver gets one: this far back from the newest, while so many skipped keys are held
-    /// in other epochs.
-    Deliver { sender: usize, lane: u8, back: usize, held: usize },
+    /// The receiver gets one: this far back from the newest.
+    Deliver { sender: usize, lane: u8, back: usize },
     /// The same, damaged in one byte.
     Damage { sender: usize, lane: u8, back: usize, at: usize },
     /// The receiver starts again from its store.
@@ -114,14 +107,10 @@ fn act() -> impl Strategy<Value = Act> {
         1 => prop::sample::select(vec![4096, 4097, 4098]),
     ];
     let back = prop_oneof![4 => Just(0_usize), 4 => 0..8_usize, 1 => 0..5000_usize];
-    let held = prop_oneof![
-        8 => Just(0_usize),
-        1 => prop::sample::select(vec![1, 1000, 2040, SKIPPED_MAX, SKIPPED_MAX + 1]),
-    ];
     prop_oneof![
         3 => (place(), count).prop_map(|((sender, lane), count)| Act::Seal { sender, lane, count }),
-        6 => (place(), back.clone(), held)
-            .prop_map(|((sender, lane), back, held)| Act::Deliver { sender, lane, back, held }),
+        6 => (place(), back.clone())
+            .prop_map(|((sender, lane), back)| Act::Deliver { sender, lane, back }),
         1 => (place(), back, any::<usize>())
             .prop_map(|((sender, lane), back, at)| Act::Damage { sender, lane, back, at }),
         1 => Just(Act::Restart),
@@ -179,12 +168,12 @@ impl Scene {
     fn run(&mut self, act: Act) {
         match act {
             Act::Seal { sender, lane, count } => self.seal(sender, lane, count),
-            Act::Deliver { sender, lane, back, held } => {
+            Act::Deliver { sender, lane, back } => {
                 let Some((from, counter, bytes)) = self.pick(sender, lane, back) else { return };
-                match self.model.deliver(from, counter, self.now, held) {
+                match self.model.deliver(from, counter, self.now) {
                     Some(error) => self.refuses(&bytes, Some(error)),
                     None => {
-                        let opened = self.receiver.open_beside(&bytes, self.now, held).unwrap();
+                        let opened = self.receiver.open(&bytes, self.now).unwrap();
                         assert_eq!((opened.lane, opened.counter), (lane, counter));
                     }
                 }
@@ -234,7 +223,7 @@ proptest! {
 #[test]
 fn windows_and_cap_are_reached() {
     let mut scene = Scene::new();
-    let deliver = |sender, lane, back| Act::Deliver { sender, lane, back, held: 0 };
+    let deliver = |sender, lane, back| Act::Deliver { sender, lane, back };
     for (lane, window) in [(0, SKIP_DURABLE as usize), (1, SKIP_EPHEMERAL as usize)] {
         let mut fresh = Scene::new();
         fresh.run(Act::Seal { sender: 0, lane, count: window + 2 });

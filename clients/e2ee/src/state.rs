@@ -271,7 +271,7 @@ impl EpochState {
     }
 
     /// Takes a step whose message was opened.
-    pub(crate) fn take(&mut self, step: Step, now_ms: u64, held: usize) {
+    pub(crate) fn take(&mut self, step: Step, now_ms: u64, others: &mut [Self]) {
         match step {
             Step::Late { sender, lane, counter, .. } => {
                 self.skipped.remove(&(sender, lane, counter));
@@ -284,23 +284,30 @@ impl EpochState {
                 for (counter, key) in passed {
                     self.skipped.insert((sender, lane, counter), (key, now_ms));
                 }
-                self.keep_at_most(SKIPPED_MAX.saturating_sub(held));
+                self.bound_skipped(others);
             }
         }
     }
 
-    fn keep_at_most(&mut self, room: usize) {
-        let excess = self.skipped.len().saturating_sub(room);
+    /// Past the bound the oldest go, wherever they are kept, those of lane 1 first.
+    fn bound_skipped(&mut self, others: &mut [Self]) {
+        let kept = self.skipped() + others.iter().map(Self::skipped).sum::<usize>();
+        let excess = kept.saturating_sub(SKIPPED_MAX);
         if excess == 0 {
             return;
         }
-        let mut order: Vec<_> =
-            self.skipped.iter().map(|(key, (_, at))| (key.1 == LANE_DURABLE, *at, *key)).collect();
-        order.sort_unstable_by_key(|(durable, at, (sender, _, counter))| {
-            (*durable, *at, *counter, *sender)
-        });
-        for (_, _, key) in order.into_iter().take(excess) {
-            self.give_up(key);
+        let mut order = Vec::with_capacity(kept);
+        for (i, state) in std::iter::once(&*self).chain(&*others).enumerate() {
+            let ages =
+                state.skipped.iter().map(|(key, (_, at))| (key.1 == LANE_DURABLE, *at, *key));
+            order.extend(ages.map(|(durable, at, key)| (durable, at, key.2, key.0, i, key)));
+        }
+        order.sort_unstable();
+        for (.., i, key) in order.into_iter().take(excess) {
+            match i.checked_sub(1).and_then(|i| others.get_mut(i)) {
+                Some(other) => other.give_up(key),
+                None => self.give_up(key),
+            }
         }
     }
 

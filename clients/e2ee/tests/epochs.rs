@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use common::*;
 use hushwire_e2ee::{
     AcceptError, CreateError, History, NewEpoch, Offered, PrekeySecret, Previous, RandomError,
-    create, open,
+    create, open, open_after,
 };
 use hushwire_identity::{
     Code, Current, EpochHeader, Head, Posting, Prekey, PrekeyError, Side, Slot, Suite, Suites,
@@ -324,6 +324,22 @@ fn epochs_follow_one_another() {
     let newest = Previous { n: 1, id: one.id, created_ms: NOW };
     assert_eq!(judge(&sibling, Some(newest)).unwrap(), (false, true));
     assert_eq!(judge(&zero, Some(newest)).unwrap_err(), AcceptError::Old);
+    // What is kept beside the newest: a sibling of it, which the next may follow, and the one
+    // before, than which no sibling is older.
+    let beside = |created: &hushwire_e2ee::Created| {
+        let zero = Previous { n: 0, id: zero.id, created_ms: NOW };
+        let sibling = Previous { n: 1, id: sibling.id, created_ms: NOW + 1 };
+        let history = History { request: Some(REQUEST), newest: Some(newest) };
+        let offer = offered(created, &bob.devices[0], &bob, Some(&alice));
+        let accepted = open_after(&Offered { history, ..offer }, &[zero, sibling]);
+        accepted.map(|accepted| (accepted.gap, accepted.fork))
+    };
+    assert_eq!(beside(&next(2, sibling.id, NOW + 1)).unwrap(), (false, false));
+    assert_eq!(beside(&next(2, sibling.id, NOW)).unwrap_err(), AcceptError::Time);
+    assert_eq!(beside(&next(2, zero.id, NOW + 1)).unwrap(), (true, false));
+    assert_eq!(beside(&next(1, zero.id, NOW + 2)).unwrap(), (false, true));
+    assert_eq!(beside(&next(1, EpochId([5; 32]), NOW)).unwrap(), (true, true));
+    assert_eq!(beside(&next(1, zero.id, NOW - 1)).unwrap_err(), AcceptError::Time);
     let early = next(2, one.id, NOW - 1);
     assert_eq!(judge(&early, Some(newest)).unwrap_err(), AcceptError::Time);
     // Epoch 0 must name the request; without one there is no pair of two.

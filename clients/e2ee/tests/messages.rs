@@ -203,7 +203,6 @@ fn the_windows_are_1024_and_4096() {
 #[test]
 fn skipped_keys_are_bounded_and_age() {
     let (mut alice, bob) = one_and_one();
-    let at_alice = usize::from(alice.me());
     let mut bytes = Vec::new();
     for _ in 0..2 * 1025 + 1 {
         let sealed = seal_text(&mut alice, "x");
@@ -215,23 +214,42 @@ fn skipped_keys_are_bounded_and_age() {
     assert_eq!(full.skipped(), SKIPPED_MAX);
     full.open(&bytes[2050], NOW + 1).unwrap();
     assert_eq!(full.skipped(), SKIPPED_MAX);
-    // Other epochs of the pair take part of the room: the oldest are given up.
-    let mut shared = bob.clone();
-    shared.open_beside(&bytes[1024], NOW, 2_000).unwrap();
-    assert_eq!(shared.skipped(), 48);
-    refuses(&mut shared, &bytes[0], OpenError::Replay);
-    shared.open(&bytes[1023], NOW).unwrap();
-    assert_eq!(shared.seen()[at_alice], 0, "what was given up is never counted as received");
-    let shared = EpochState::from_bytes(&shared.to_bytes()).unwrap();
-    assert_eq!(shared.seen()[at_alice], 0, "after a restart too");
-    let mut none = bob;
-    none.open_beside(&bytes[3], NOW, SKIPPED_MAX + 7).unwrap();
-    assert_eq!(none.skipped(), 0);
-
     assert_eq!(full.expire(NOW + SKIPPED_KEPT_MS - 1), 0);
     assert_eq!(full.expire(NOW + SKIPPED_KEPT_MS), 1024);
     refuses(&mut full, &bytes[0], OpenError::Replay);
     full.open(&bytes[2048], NOW).unwrap();
+}
+
+#[test]
+fn skipped_keys_are_bounded_over_all_epochs_of_a_pair() {
+    let (mut alice, old) = one_and_one();
+    let at_alice = usize::from(alice.me());
+    let bytes: Vec<_> = (0..1025)
+        .map(|_| {
+            let sealed = seal_text(&mut alice, "x");
+            deliver(&alice, &sealed, &old)
+        })
+        .collect();
+    // The state stands for three epochs: what they share is the bound.
+    let (mut older, mut newer, mut newest) = (old.clone(), old.clone(), old);
+    older.open(&bytes[1024], NOW).unwrap();
+    newer.open(&bytes[1000], NOW + 1).unwrap();
+    let mut others = [newer, older];
+    newest.open_beside(&bytes[100], NOW + 2, &mut others).unwrap();
+    assert_eq!(newest.skipped(), 100, "the newest are kept");
+    assert_eq!(others.each_ref().map(EpochState::skipped), [1_000, 948], "the oldest went");
+    let [newer, mut older] = others;
+    refuses(&mut older, &bytes[75], OpenError::Replay);
+    older.open(&bytes[76], NOW).unwrap();
+    assert_eq!(older.seen()[at_alice], 0, "what was given up is never counted as received");
+    let older = EpochState::from_bytes(&older.to_bytes()).unwrap();
+    assert_eq!(older.seen()[at_alice], 0, "after a restart too");
+    // A refused message changes none of them.
+    let before = (newest.to_bytes(), older.to_bytes(), newer.to_bytes());
+    let mut others = [newer, older];
+    assert_eq!(newest.open_beside(&bytes[100], NOW, &mut others), Err(OpenError::Replay));
+    let [newer, older] = others;
+    assert_eq!((newest.to_bytes(), older.to_bytes(), newer.to_bytes()), before);
 }
 
 #[test]

@@ -111,13 +111,18 @@ impl Content {
     /// [`ContentError::Size`] for a body past one of its limits or its type's, a reaction that is
     /// not one grapheme, and for more than 16 counts in `seen`; [`ContentError::Layout`] for a body that no reader would take.
     pub fn to_padded(&self) -> Result<Zeroizing<Vec<u8>>, ContentError> {
+        self.body.check_sent()?;
+        self.lay_out()
+    }
+
+    /// As [`Self::to_padded`], for all that a reader takes.
+    pub(crate) fn lay_out(&self) -> Result<Zeroizing<Vec<u8>>, ContentError> {
         let body = self.body.to_bytes()?;
         let m = u8::try_from(self.seen.len()).map_err(|_| ContentError::Size)?;
         if self.seen.len() > ROSTER_MAX {
             return Err(ContentError::Size);
         }
         self.body.check(self.sent_ms)?;
-        self.body.check_sent()?;
         let len = CONTENT_OVERHEAD + 4 * self.seen.len() + body.len();
         let size = PADDED.into_iter().find(|size| *size >= len).ok_or(ContentError::Size)?;
         if size > self.body.padded_max() {

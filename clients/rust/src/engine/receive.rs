@@ -135,10 +135,11 @@ impl Engine {
             return Ok(Err(Code::BadTag));
         }
         let received = before.seen().get(usize::from(sender)).copied().unwrap_or(0);
-        let beside = self.skipped_beside(&before, &waiting.peer)?;
+        let mut others = self.states_beside(&before, &waiting.peer)?;
+        let kept: Vec<_> = others.iter().map(EpochState::skipped).collect();
         let mut state = before;
         let now = self.clock.now_ms();
-        let opened = match state.open_beside(waiting.msg.as_bytes(), now, beside) {
+        let opened = match state.open_beside(waiting.msg.as_bytes(), now, &mut others) {
             Ok(opened) => opened,
             Err(error) => return Ok(Err(error.code())),
         };
@@ -147,6 +148,13 @@ impl Engine {
         }
         let mut batch = Batch::default();
         batch.put(Space::Epoch, id.as_bytes(), state.to_bytes());
+        let mut changed = Vec::new();
+        for (other, kept) in others.into_iter().zip(kept) {
+            if other.skipped() != kept {
+                batch.put(Space::Epoch, other.id().as_bytes(), other.to_bytes());
+                changed.push(other);
+            }
+        }
         let key = mark(&opened.device, &opened.mid);
         batch.put_until(Space::Mid, &key, self.today() + REMEMBERED_DAYS, Vec::new());
         if let Some(order) = waited_at {
@@ -157,12 +165,13 @@ impl Engine {
         self.heard_from(waiting.peer, &opened, &mut batch);
         let from_removed = self.is_removed(waiting.peer, &opened)?;
         let earlier = self.earlier(&state, &opened)?;
+        changed.push(state);
         let is_durable = opened.lane == LANE_DURABLE;
         let mut meaning = self.content(waiting, opened, &mut batch)?;
         if !is_durable {
             // Nothing of it is kept, and it fills no gap.
             self.store.add(&batch)?;
-            self.epochs.insert(id, state);
+            self.keep(changed);
             return Ok(Ok(()));
         }
         if let Some((before, received, sent)) = earlier {
@@ -182,7 +191,7 @@ impl Engine {
             }
         }
         self.store.add(&batch)?;
-        self.epochs.insert(id, state);
+        self.keep(changed);
         for (target, change) in meaning.changes {
             self.take_change(&waiting.peer, target, change)?;
         }
@@ -249,14 +258,23 @@ impl Engine {
         Ok(Delivered::parse(waiting.msg.as_bytes()).ok().map(|parsed| parsed.header.epoch))
     }
 
-    /// Skipped keys in the pair's other epochs.
-    fn skipped_beside(&mut self, state: &EpochState, peer: &UserId) -> Result<usize, StoreError> {
+    /// Takes states over that are stored.
+    fn keep(&mut self, states: Vec<EpochState>) {
+        self.epochs.extend(states.into_iter().map(|state| (state.id(), state)));
+    }
+
+    /// The states of the pair's other epochs.
+    fn states_beside(
+        &mut self,
+        state: &EpochState,
+        peer: &UserId,
+    ) -> Result<Vec<EpochState>, StoreError> {
         let notes = self.peers.get(peer).map(|peer| peer.epochs.clone()).unwrap_or_default();
-        let mut sum = 0;
+        let mut states = Vec::new();
         for note in notes.iter().filter(|note| note.id != state.id()) {
-            sum += self.epoch_state(&note.id)?.map_or(0, |state| state.skipped());
+            states.extend(self.epoch_state(&note.id)?);
         }
-        Ok(sum)
+        Ok(states)
     }
 }
 

@@ -231,7 +231,8 @@ impl Engine {
                 },
                 now_ms: self.clock.now_ms(),
             };
-            match hushwire_e2ee::open(&offered) {
+            let others: Vec<_> = peer.epochs.iter().map(previous).collect();
+            match hushwire_e2ee::open_after(&offered, &others) {
                 Ok(accepted) => {
                     let (gap, stale) = (accepted.gap, accepted.stale);
                     if accepted.fork {

@@ -181,7 +181,7 @@ async fn a_stale_and_an_unknown_epoch() {
         id: old,
         created_ms: scene.pair.bob_state.header().created_ms,
     });
-    let history = History { request: None, newest };
+    let history = History { request: None, known: newest.as_slice() };
     scene.pair.alice_state = scene.pair.alice.open_epoch(&bob, &made.id, history).await;
     scene.pair.bob_state = made.state;
     scene.still_works(1).await;

@@ -227,7 +227,7 @@ impl Pair {
             secrets: std::slice::from_ref(secret),
             mine: self.1.party(),
             peer: Some(self.0.party()),
-            history: History { request: Some(REQUEST), newest: None },
+            history: History { request: Some(REQUEST), known: &[] },
             now_ms: NOW_MS,
         };
         Ok(open(&offered)?.state)

@@ -180,7 +180,7 @@ fn offered<'a>(
         secrets: &bob.secrets,
         mine: bob.party(),
         peer: Some(alice.party()),
-        history: History { request: Some(REQUEST), newest: None },
+        history: History { request: Some(REQUEST), known: &[] },
         now_ms: NOW,
     }
 }

@@ -162,7 +162,7 @@ async fn prekeys_are_used_for_thirty_days() {
         if usable {
             accepted.unwrap();
         } else {
-            let stale = matches!(accepted, Err(ClientError::Epoch(CreateError::PeerStale)));
+            let stale = matches!(accepted, Err(ClientError::PeerStale));
             assert!(stale, "{accepted:?}");
             assert_eq!(bob.evil.count("Post /v1/contacts/accept"), 0);
             // A newer one of today.

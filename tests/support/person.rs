@@ -219,7 +219,12 @@ impl Person {
     }
 
     /// Opens this device's wrap of an epoch.
-    pub async fn open_epoch(&self, peer: &UserId, epoch: &EpochId, history: History) -> EpochState {
+    pub async fn open_epoch(
+        &self,
+        peer: &UserId,
+        epoch: &EpochId,
+        history: History<'_>,
+    ) -> EpochState {
         let path = format!("/v1/epochs/{}", epoch.to_base64url());
         let bundle: EpochBundle = self.http.get(&path, self.token()).await.ok();
         let (log, prekeys) = self.look_up(peer).await;
@@ -272,7 +277,7 @@ impl Pair {
         let body = ContactAccept { request_id: request.id(), epoch: post(&made) };
         let reply = bob.http.post("/v1/contacts/accept", bob.token(), &body).await;
         assert!(reply.status.is_success(), "{}", reply.text());
-        let history = History { request: Some(request.id()), newest: None };
+        let history = History { request: Some(request.id()), known: &[] };
         let alice_state = alice.open_epoch(&bob.user(), &made.id, history).await;
         Self { alice, bob, alice_state, bob_state: made.state }
     }

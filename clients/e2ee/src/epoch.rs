@@ -95,11 +95,11 @@ pub enum CreateError {
 
 /// What a recipient knows of the pair before an epoch comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct History {
+pub struct History<'a> {
     /// The request that made the contact: epoch 0 must name it. `None` for the self-pair.
     pub request: Option<RequestId>,
-    /// The newest epoch that was accepted.
-    pub newest: Option<Previous>,
+    /// The epochs that were accepted, in any order, as far as they are kept; the newest among them.
+    pub known: &'a [Previous],
 }
 
 /// An epoch that was accepted before.
@@ -130,7 +130,7 @@ pub struct Offered<'a> {
     /// The other user; `None` for the self-pair.
     pub peer: Option<Party<'a>>,
     /// What was accepted before.
-    pub history: History,
+    pub history: History<'a>,
     /// Now, in milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -310,36 +310,18 @@ pub fn create(new: &NewEpoch<'_>, random: &mut dyn Random) -> Result<Created, Cr
     Ok(Created { header: bytes, id, wraps, state })
 }
 
-/// Judges an epoch by E1 to E9 and opens this device's wrap. Of what was accepted before the
-/// newest epoch it knows nothing: see [`open_after`].
+/// Judges an epoch by E1 to E9 and opens this device's wrap.
 ///
 /// # Errors
 /// The first [`AcceptError`] that holds; the epoch is then not used.
 pub fn open(offered: &Offered<'_>) -> Result<Accepted, AcceptError> {
-    judge(offered, None)
-}
-
-/// As [`open`], with the `others` of the pair that were accepted, as far as they are kept. `prev`
-/// may name one of them, and an epoch is not older than the one that it names: for a sibling of
-/// the newest, that is one of these, or there is a gap before it.
-///
-/// # Errors
-/// As [`open`].
-pub fn open_after(offered: &Offered<'_>, others: &[Previous]) -> Result<Accepted, AcceptError> {
-    judge(offered, Some(others))
-}
-
-fn judge(offered: &Offered<'_>, others: Option<&[Previous]>) -> Result<Accepted, AcceptError> {
     let header = EpochHeader::parse(offered.header).map_err(AcceptError::Layout)?;
     let (a, b) = sides(&offered.mine, offered.peer.as_ref()).ok_or(AcceptError::Pair)?;
     if header.a.user != a.log.user() || header.b.map(|b| b.user) != b.map(|b| b.log.user()) {
         return Err(AcceptError::Pair);
     }
-    let mut known = offered.history.newest.iter().chain(others.unwrap_or_default());
-    let before = known.find(|known| known.id.0 == header.prev);
+    let before = offered.history.known.iter().find(|known| known.id.0 == header.prev);
     let (gap, fork) = offered.history.judge(&header, before)?;
-    // Whether the sibling's parent is known is only known with the others.
-    let gap = gap && (others.is_some() || !fork);
     let mut stale = false;
     let parties = [(Side::A, Some(a), Some(header.a)), (Side::B, b, header.b)];
     for (_, party, point) in parties {
@@ -351,9 +333,9 @@ fn judge(offered: &Offered<'_>, others: Option<&[Previous]>) -> Result<Accepted,
         }
     }
     let ahead = offered.now_ms.saturating_add(AHEAD_MAX_MS);
-    let newest = offered.history.newest.filter(|newest| newest.n < header.n);
+    let newest = offered.history.newest().filter(|newest| newest.n < header.n);
     let early = |p: &Previous| header.created_ms < p.created_ms;
-    if header.created_ms > ahead || newest.iter().chain(before).any(early) {
+    if header.created_ms > ahead || newest.into_iter().chain(before).any(early) {
         return Err(AcceptError::Time);
     }
     let chosen = judge_roster(&header, &parties)?;
@@ -419,7 +401,12 @@ impl<'a> Party<'a> {
     }
 }
 
-impl History {
+impl History<'_> {
+    /// The newest epoch: the highest number; of siblings the lower id.
+    fn newest(&self) -> Option<&Previous> {
+        self.known.iter().max_by(|a, b| a.n.cmp(&b.n).then(b.id.cmp(&a.id)))
+    }
+
     /// E3: whether there is a gap before the epoch, and whether it is a sibling. `before` is the
     /// accepted epoch that it names.
     fn judge(
@@ -428,7 +415,7 @@ impl History {
         before: Option<&Previous>,
     ) -> Result<(bool, bool), AcceptError> {
         let request = self.request.map_or([0; 32], |request| request.0);
-        let Some(newest) = self.newest else {
+        let Some(newest) = self.newest() else {
             if header.n > 0 {
                 return Ok((true, false));
             }
@@ -438,7 +425,7 @@ impl History {
                 Err(AcceptError::Request)
             };
         };
-        if header.n < newest.n || header.id() == newest.id {
+        if header.n < newest.n || self.known.iter().any(|known| known.id == header.id()) {
             return Err(AcceptError::Old);
         }
         let fork = header.n == newest.n;

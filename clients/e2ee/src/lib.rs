@@ -23,7 +23,7 @@ pub mod state;
 pub use content::{Body, Content, ContentError, ContentId, ReceiptKind};
 pub use epoch::{
     AcceptError, Accepted, CreateError, Created, History, NewEpoch, Offered, Party, Previous,
-    create, open, open_after,
+    create, open,
 };
 pub use key::DeviceKey;
 pub use message::{OpenError, Opened, Received, SealError, SealedMessage};

@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use common::*;
 use hushwire_e2ee::{
     AcceptError, CreateError, History, NewEpoch, Offered, PrekeySecret, Previous, RandomError,
-    create, open, open_after,
+    create, open,
 };
 use hushwire_identity::{
     Code, Current, EpochHeader, Head, Posting, Prekey, PrekeyError, Side, Slot, Suite, Suites,
@@ -305,9 +305,10 @@ fn epochs_follow_one_another() {
         let new = NewEpoch { n, prev: prev.0, created_ms, ..new };
         create(&new, &mut random(u64::from(n) + created_ms)).unwrap()
     };
-    let judge = |created: &hushwire_e2ee::Created, newest| {
+    let judge = |created: &hushwire_e2ee::Created, newest: Option<Previous>| {
         let offer = offered(created, &bob.devices[0], &bob, Some(&alice));
-        let history = History { request: Some(REQUEST), newest };
+        let known = newest.as_slice();
+        let history = History { request: Some(REQUEST), known };
         open(&Offered { history, ..offer }).map(|accepted| (accepted.gap, accepted.fork))
     };
     assert_eq!(judge(&zero, None).unwrap(), (false, false));
@@ -322,16 +323,16 @@ fn epochs_follow_one_another() {
     assert_eq!(judge(&next(3, one.id, NOW), Some(newest)).unwrap(), (true, false));
     let sibling = next(1, zero.id, NOW + 1);
     let newest = Previous { n: 1, id: one.id, created_ms: NOW };
-    assert_eq!(judge(&sibling, Some(newest)).unwrap(), (false, true));
+    assert_eq!(judge(&sibling, Some(newest)).unwrap(), (true, true), "its parent is not kept");
     assert_eq!(judge(&zero, Some(newest)).unwrap_err(), AcceptError::Old);
     // What is kept beside the newest: a sibling of it, which the next may follow, and the one
     // before, than which no sibling is older.
     let beside = |created: &hushwire_e2ee::Created| {
         let zero = Previous { n: 0, id: zero.id, created_ms: NOW };
         let sibling = Previous { n: 1, id: sibling.id, created_ms: NOW + 1 };
-        let history = History { request: Some(REQUEST), newest: Some(newest) };
+        let history = History { request: Some(REQUEST), known: &[zero, newest, sibling] };
         let offer = offered(created, &bob.devices[0], &bob, Some(&alice));
-        let accepted = open_after(&Offered { history, ..offer }, &[zero, sibling]);
+        let accepted = open(&Offered { history, ..offer });
         accepted.map(|accepted| (accepted.gap, accepted.fork))
     };
     assert_eq!(beside(&next(2, sibling.id, NOW + 1)).unwrap(), (false, false));
@@ -346,7 +347,7 @@ fn epochs_follow_one_another() {
     let offer = offered(&zero, &bob.devices[0], &bob, Some(&alice));
     for request in [None, Some(RequestId([1; 32]))] {
         refused(
-            &Offered { history: History { request, newest: None }, ..offer },
+            &Offered { history: History { request, known: &[] }, ..offer },
             AcceptError::Request,
         );
     }

@@ -225,7 +225,7 @@ fn offered<'a>(
         secrets: std::slice::from_ref(&device.secret),
         mine: mine.party(),
         peer: Some(peer.party()),
-        history: History { request: Some(REQUEST), newest: None },
+        history: History { request: Some(REQUEST), known: &[] },
         now_ms: NOW,
     })
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hushwire_identity::{ContactLink, Handle};
+use hushwire_identity::{ContactLink, Handle, Suites};
 use hushwire_wire::{DeviceId, Encoding, UserId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -246,6 +246,22 @@ impl Outside {
     }
 }
 
+/// What a person may ask for when an account is registered.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes<'a> {
+    /// What the server must call itself, if that is not the host of its address.
+    pub domain: Option<&'a str>,
+    /// The suites that the device offers, for good. A pair uses the best that all devices share:
+    /// 3, then 1, then 2 (CRYPTO 1).
+    pub suites: Suites,
+}
+
+impl Default for Wishes<'_> {
+    fn default() -> Self {
+        Self { domain: None, suites: Suites::HERE }
+    }
+}
+
 /// A device that is closed: its store is open, nothing runs.
 #[derive(Debug)]
 pub struct Device {
@@ -282,24 +298,24 @@ impl Device {
         server: &str,
         handle: &str,
     ) -> Result<(), ClientError> {
-        self.register_at(outside, server, handle, None).await
+        self.register_with(outside, server, handle, Wishes::default()).await
     }
 
-    /// As [`Self::register`], at a server that must call itself `domain`, whatever its address is.
+    /// As [`Self::register`], with wishes.
     ///
     /// # Errors
     /// As [`Self::register`].
-    pub async fn register_at(
+    pub async fn register_with(
         &mut self,
         outside: &Outside,
         server: &str,
         handle: &str,
-        domain: Option<&str>,
+        wishes: Wishes<'_>,
     ) -> Result<(), ClientError> {
         let handle = Handle::parse(handle).map_err(|_| ClientError::Handle)?;
         let (transport, clock) = (&*outside.transport, &*outside.clock);
         let random: &mut dyn Random = &mut SystemRandom;
-        engine::register(&mut self.store, transport, clock, random, server, &handle, domain).await
+        engine::register(&mut self.store, transport, clock, random, server, &handle, wishes).await
     }
 
     /// Starts the device: it connects, and stays connected, until the client is dropped. Must be

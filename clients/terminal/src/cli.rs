@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hushwire_client::ContactLink;
+use hushwire_client::{ContactLink, Suite, Suites, Wishes};
 
 use crate::failure::Failure;
 use crate::home::{self, Home, Unlock};
@@ -183,6 +183,11 @@ enum Command {
         /// What the server must call itself, if that is not the host of its address.
         #[arg(long, value_name = "DOMAIN")]
         domain: Option<String>,
+        /// The cipher suites that this device offers, for good: 3 is X-Wing, which holds against
+        /// quantum computers too; 1 is X25519; 2 is X25519 with AES-256-GCM. A conversation
+        /// takes the best that all its devices share: 3, then 1, then 2.
+        #[arg(long, value_name = "NUMBERS", default_value = "1,2,3", value_parser = suites)]
+        suites: Suites,
     },
     /// Who you talk with: add, accept, list, verify.
     #[command(subcommand)]
@@ -351,6 +356,18 @@ pub(crate) fn username(text: &str) -> Result<String, String> {
     }
 }
 
+/// `1,3`: numbers of suites.
+fn suites(text: &str) -> Result<Suites, String> {
+    let bit = |word: &str| {
+        let suite = word.trim().parse().ok().and_then(Suite::from_number)?;
+        Some(1 << (suite.number() - 1))
+    };
+    text.split(',')
+        .try_fold(0, |bits, word| Some(bits | bit(word)?))
+        .and_then(Suites::from_bits)
+        .ok_or_else(|| "expected numbers of suites with commas between them, like 1,3".to_owned())
+}
+
 fn username_or_link(text: &str) -> Result<String, String> {
     match ContactLink::parse(text) {
         Some(_) => Ok(text.to_owned()),
@@ -373,8 +390,9 @@ pub(crate) fn run() -> ExitCode {
 fn act(command: Command, home: &Home) -> Result<(), Failure> {
     let mut out = Out::stdout();
     match command {
-        Command::Register { name, server, domain } => {
-            register::run(home, &name, &server, domain.as_deref(), &mut out)
+        Command::Register { name, server, domain, suites } => {
+            let wishes = Wishes { domain: domain.as_deref(), suites };
+            register::run(home, &name, &server, wishes, &mut out)
         }
         Command::Contacts(Contacts::Add { name }) => {
             in_runtime(home, async |session| contacts::add(session, &name, &mut out).await)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hushwire_client::{ClientError, Device, NetTransport, Outside};
+use hushwire_client::{ClientError, Device, NetTransport, Outside, Wishes};
 
 use crate::escape;
 use crate::failure::Failure;
@@ -10,8 +10,7 @@ use crate::home::Home;
 use crate::output::Out;
 use crate::session::runtime;
 
-/// Registers `name` at `server` with the store in `home`; `domain` is what the server must call
-/// itself, if not the host of its address.
+/// Registers `name` at `server` with the store in `home`, as `wishes` say.
 ///
 /// # Errors
 /// If the address is none, the store does not open, or the server refuses.
@@ -19,7 +18,7 @@ pub(crate) fn run(
     home: &Home,
     name: &str,
     server: &str,
-    domain: Option<&str>,
+    wishes: Wishes<'_>,
     out: &mut Out,
 ) -> Result<(), Failure> {
     // What can be judged without leaving a trace comes first.
@@ -43,7 +42,7 @@ pub(crate) fn run(
         tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-            done = device.register_at(&outside, server, name, domain) => Ok(done?),
+            done = device.register_with(&outside, server, name, wishes) => Ok(done?),
         }
     })?;
     out.line(&format!("You are {name} at {}.", escape::line(server)))?;
@@ -87,7 +86,7 @@ mod tests {
     fn a_wrong_address_leaves_no_trace() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home { folder: dir.path().join("h"), unlock: Unlock::KeyFile(None) };
-        let done = run(&home, "alice", "chat.example.org", None, &mut Out::stdout());
+        let done = run(&home, "alice", "chat.example.org", Wishes::default(), &mut Out::stdout());
         assert!(matches!(done, Err(Failure::Address(_))));
         assert!(!home.folder.exists());
     }

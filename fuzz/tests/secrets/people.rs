@@ -81,7 +81,7 @@ impl Pair {
             secrets: std::slice::from_ref(&self.bob.secret),
             mine: self.bob.party(),
             peer: Some(self.alice.party()),
-            history: History { request: Some(REQUEST), newest: None },
+            history: History { request: Some(REQUEST), known: &[] },
             now_ms: NOW,
         }
     }

@@ -140,7 +140,7 @@ pub fn offered<'a>(
         secrets: std::slice::from_ref(&device.secret),
         mine: mine.party(),
         peer: peer.map(User::party),
-        history: History { request: peer.map(|_| REQUEST), newest: None },
+        history: History { request: peer.map(|_| REQUEST), known: &[] },
         now_ms: NOW,
     }
 }

@@ -12,6 +12,7 @@ use hushwire_wire::http::{
 
 use super::call;
 use super::prekey::{bundle, own_prekey};
+use crate::client::Wishes;
 use crate::error::ClientError;
 use crate::ports::{Clock, Random};
 use crate::record::{Account, OwnPrekey, to_json};
@@ -52,21 +53,21 @@ pub(crate) async fn register(
     random: &mut dyn Random,
     server: &str,
     handle: &Handle,
-    domain: Option<&str>,
+    wishes: Wishes<'_>,
 ) -> Result<(), ClientError> {
     let begun = store.record::<Account>(Space::Own, b"account")?;
     if begun.as_ref().is_some_and(|account| account.registered) {
         return Err(ClientError::HasAccount);
     }
     let card: ServerCard = call::open(transport, Method::Get, "/v1/server", None).await?;
-    if !is_own_domain(server, &card.domain, domain) {
+    if !is_own_domain(server, &card.domain, wishes.domain) {
         return Err(ClientError::ForeignDomain { domain: card.domain });
     }
     let (mut account, goes_on) = match begun {
         Some(account) if account.handle == handle.as_str() && account.domain == card.domain => {
             (account, true)
         }
-        _ => (begin(store, clock, random, server, handle, &card)?, false),
+        _ => (begin(store, clock, random, server, handle, &card, wishes.suites)?, false),
     };
     let own = load(store, &account)?;
     let genesis = account.log.first().cloned().ok_or(StoreError::Damaged)?;
@@ -121,12 +122,13 @@ pub(super) fn begin(
     server: &str,
     handle: &Handle,
     card: &ServerCard,
+    suites: Suites,
 ) -> Result<Account, ClientError> {
     let now = clock.now_ms();
     let mut source = |out: &mut [u8]| random.fill(out);
     let key = DeviceKey::generate(&mut source)?;
     let genesis = key
-        .genesis(&card.domain, handle, DeviceKind::TERMINAL, Suites::HERE, now)
+        .genesis(&card.domain, handle, DeviceKind::TERMINAL, suites, now)
         .map_err(|_| ClientError::Nonsense)?;
     let log = DeviceLog::genesis(&genesis).map_err(|_| ClientError::Nonsense)?;
     let secret = PrekeySecret::generate(NonZeroU32::MIN, &mut source)?;

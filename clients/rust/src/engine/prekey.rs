@@ -8,7 +8,7 @@
 use std::num::NonZeroU32;
 
 use hushwire_e2ee::{DeviceKey, PrekeySecret, RandomError};
-use hushwire_identity::{Code, DeviceLog, EpochHeader, Prekey, Suites, day_of};
+use hushwire_identity::{Code, DeviceLog, EpochHeader, Prekey, PrekeyRecord, Suites, day_of};
 use hushwire_wire::http::{EpochBundle, PrekeyBundle, PrekeyPut, Prekeys, ProblemCode, Unclaimed};
 use hushwire_wire::{EpochId, Sealed, UserId};
 
@@ -38,7 +38,9 @@ pub(super) fn own_prekey(
     now_ms: u64,
 ) -> OwnPrekey {
     let day = day_of(now_ms);
-    let prekey = secret.publish(key, log, Suites::HERE, day);
+    // What the log entry says: more would let others choose what this person did not.
+    let suites = log.device(&key.device_id()).map_or(Suites::HERE, |device| device.suites);
+    let prekey = secret.publish(key, log, suites, day);
     OwnPrekey {
         id: secret.id(),
         day,
@@ -58,6 +60,12 @@ impl Engine {
     pub(super) fn own_prekey(&self) -> Result<Prekey, StoreError> {
         let xwing = self.prekey.xwing.as_ref().map(Sealed::as_bytes);
         Prekey::parse(self.prekey.record.as_bytes(), xwing).map_err(|_| StoreError::Damaged)
+    }
+
+    /// The record of the own prekey, without the post-quantum key: for what only compares.
+    pub(super) fn own_record(&self) -> Result<Prekey, StoreError> {
+        let record = PrekeyRecord::parse(self.prekey.record.as_bytes());
+        Ok(Prekey { record: record.map_err(|_| StoreError::Damaged)?, xwing: None })
     }
 
     pub(super) fn newest_secret(&self) -> Result<PrekeySecret, StoreError> {
@@ -103,7 +111,7 @@ impl Engine {
     pub(super) fn is_prekey_due(&self) -> Result<bool, StoreError> {
         let now = self.clock.now_ms();
         let age = now.saturating_sub(self.prekey.made_ms);
-        let knows = self.own_prekey()?.record.log_seq;
+        let knows = self.own_record()?.record.log_seq;
         Ok(!self.renewed
             || age >= RENEWED_AFTER_MS
             || self.prekey.day < day_of(now)

@@ -1,7 +1,7 @@
 //! Encrypting, just before a message leaves: the rotation triggers, then the chain's next step
 //! (CRYPTO 5 and 6).
 
-use hushwire_e2ee::{Content, CreateError, EpochState};
+use hushwire_e2ee::{Content, EpochState};
 use hushwire_identity::{Code, Reason};
 use hushwire_wire::message::Class;
 use hushwire_wire::{Sealed, UserId};
@@ -125,7 +125,7 @@ impl Engine {
         let why = match error {
             ClientError::Blocked | ClientError::Changed => NotSealed::Never("changed"),
             ClientError::NoContact | ClientError::NotAccepted => NotSealed::Never("not_contact"),
-            ClientError::Epoch(CreateError::PeerStale) => NotSealed::Later(STALE_AGAIN_MS),
+            ClientError::PeerStale => NotSealed::Later(STALE_AGAIN_MS),
             ClientError::Unacknowledged => NotSealed::Later(UNSEEN_AGAIN_MS),
             ClientError::Refused(problem) => {
                 NotSealed::Later(problem.retry_after_ms.unwrap_or(0).max(AGAIN_MS))

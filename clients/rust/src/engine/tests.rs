@@ -45,7 +45,16 @@ fn begun(dir: &tempfile::TempDir, registered: bool) -> Store {
     let handle = Handle::parse("alice").unwrap();
     let (clock, random) = (SystemClock::default(), &mut SystemRandom);
     let server = "https://example.org";
-    let begun = account::begin(&mut store, &clock, random, server, &handle, &card).unwrap();
+    let begun = account::begin(
+        &mut store,
+        &clock,
+        random,
+        server,
+        &handle,
+        &card,
+        hushwire_identity::Suites::HERE,
+    )
+    .unwrap();
     let mut batch = Batch::default();
     batch.put(Space::Own, b"account", to_json(&Account { registered, ..begun }));
     store.write(&batch).unwrap();
@@ -115,8 +124,16 @@ async fn registering_twice_in_one_store_is_refused_before_the_server_is_asked() 
     let mut store = begun(&dir, true);
     let handle = Handle::parse("alice").unwrap();
     let clock = SystemClock::default();
-    let refused =
-        register(&mut store, &Nowhere, &clock, &mut SystemRandom, "https://x", &handle, None).await;
+    let refused = register(
+        &mut store,
+        &Nowhere,
+        &clock,
+        &mut SystemRandom,
+        "https://x",
+        &handle,
+        crate::client::Wishes::default(),
+    )
+    .await;
     assert!(matches!(refused, Err(ClientError::HasAccount)), "{refused:?}");
 }
 

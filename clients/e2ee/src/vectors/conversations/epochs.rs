@@ -7,7 +7,7 @@ use hushwire_identity::{DeviceLog, EpochHeader, Prekey, Suite, day_of};
 use super::step::{Chains, Epoch, Pair, Take, Wrap};
 use super::world::{Device, Held, Made, World};
 use crate::epoch::{
-    AcceptError, Accepted, History, NewEpoch, Offered, Party, Previous, create, open_after,
+    AcceptError, Accepted, History, NewEpoch, Offered, Party, Previous, create, open,
 };
 use crate::key::DeviceKey;
 use crate::prekey::PrekeySecret;
@@ -190,11 +190,8 @@ impl World {
         let mut requests = self.requests.iter().filter(|(pair, _)| *pair == take.pair);
         let named = |id: &[u8; 32]| parsed.as_ref().is_ok_and(|parsed| parsed.prev == *id);
         let request = requests.clone().find(|(_, id)| named(&id.0)).or(requests.next_back());
-        let history = History {
-            request: request.map(|(_, id)| *id),
-            newest: device.current(&take.pair).map(previous),
-        };
-        let others: Vec<_> = held.iter().map(previous).collect();
+        let known: Vec<_> = held.iter().map(previous).collect();
+        let history = History { request: request.map(|(_, id)| *id), known: &known };
         let offered = Offered {
             header,
             wrap,
@@ -205,7 +202,7 @@ impl World {
             history,
             now_ms: take.now_ms,
         };
-        Ok(open_after(&offered, &others).map_err(refusal))
+        Ok(open(&offered).map_err(refusal))
     }
 
     fn hold(&mut self, device: &str, pair: &Pair, held: Held) -> Result<(), Fault> {

@@ -46,7 +46,7 @@ impl Engine {
         user: &UserId,
     ) -> Result<Option<Reason>, ClientError> {
         let log = self.log_of(user)?;
-        let own = [self.own_prekey()?];
+        let own = [self.own_record()?];
         let theirs = self.peers.get(user).map(Peer::prekeys).unwrap_or_default();
         let mine = Party { log: &self.log, prekeys: &own };
         let peer = Party { log: &log, prekeys: &theirs };

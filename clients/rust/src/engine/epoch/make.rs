@@ -49,13 +49,11 @@ impl Engine {
         let random = &mut self.random;
         let created = hushwire_e2ee::create(&new, &mut |out: &mut [u8]| random.fill(out));
         let created = match created {
-            Err(error) => {
-                if error == CreateError::PeerStale {
-                    self.judge_reach(user)?;
-                }
-                return Err(ClientError::Epoch(error));
+            Err(CreateError::PeerStale) => {
+                self.judge_reach(user)?;
+                return Err(ClientError::PeerStale);
             }
-            Ok(created) => created,
+            created => created.map_err(ClientError::Epoch)?,
         };
         let mut batch = Batch::default();
         batch.put(Space::Epoch, created.id.as_bytes(), created.state.to_bytes());

@@ -181,6 +181,7 @@ impl Engine {
             self.refused.clear();
         }
         self.refused.insert((user, newest));
+        self.alarm_once(&user, newest, Code::EpochRoster);
         ClientError::Unverified(Code::EpochRoster)
     }
 
@@ -213,11 +214,11 @@ impl Engine {
         for _ in 0..ATTEMPTS {
             let log = self.log_of(&user)?;
             let peer = self.peers.get(&user).ok_or(ClientError::NoContact)?;
-            let previous = |note: &crate::record::EpochNote| Previous {
-                n: note.n,
-                id: note.id,
-                created_ms: note.created_ms,
-            };
+            let known: Vec<_> = peer
+                .epochs
+                .iter()
+                .map(|note| Previous { n: note.n, id: note.id, created_ms: note.created_ms })
+                .collect();
             let offered = Offered {
                 header: fetched.bytes.as_bytes(),
                 wrap: wrap.as_bytes(),
@@ -225,14 +226,10 @@ impl Engine {
                 secrets: &self.secrets,
                 mine: Party { log: &self.log, prekeys: &prekeys },
                 peer: Some(Party { log: &log, prekeys: &prekeys }),
-                history: History {
-                    request: Some(peer.request),
-                    newest: peer.newest().map(previous),
-                },
+                history: History { request: Some(peer.request), known: &known },
                 now_ms: self.clock.now_ms(),
             };
-            let others: Vec<_> = peer.epochs.iter().map(previous).collect();
-            match hushwire_e2ee::open_after(&offered, &others) {
+            match hushwire_e2ee::open(&offered) {
                 Ok(accepted) => {
                     let (gap, stale) = (accepted.gap, accepted.stale);
                     if accepted.fork {
@@ -254,7 +251,7 @@ impl Engine {
                 Err(AcceptError::PrekeyMissing) => {
                     let known = prekeys.len();
                     prekeys.extend(self.fetch_prekeys(user, false).await?);
-                    prekeys.push(self.own_prekey().map_err(ClientError::Store)?);
+                    prekeys.push(self.own_record().map_err(ClientError::Store)?);
                     if prekeys.len() > known + 64 {
                         break;
                     }

@@ -40,7 +40,7 @@ impl Talk {
             secrets: &secrets,
             mine: Party { log: &contact.1, prekeys: &mine },
             peer: Some(Party { log: &world.engine.log, prekeys: &theirs }),
-            history: History { request: Some(hushwire_wire::RequestId([7; 32])), newest: None },
+            history: History { request: Some(hushwire_wire::RequestId([7; 32])), known: &[] },
             now_ms: world.now(),
         };
         let state = hushwire_e2ee::open(&offered).unwrap().state;

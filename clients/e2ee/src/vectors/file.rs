@@ -117,3 +117,55 @@ fn short(value: &Value) -> String {
         None => text,
     }
 }
+
+/// The check itself can fail: by every rule that is common to all files.
+#[test]
+fn what_is_not_as_it_should_be_is_noticed() {
+    use super::files::Padme;
+    use super::people::RecoveryRefused;
+    let padme = |case: &str| {
+        let head = r#""format": "hw1-vectors/1", "kind": "padme", "made_by": "nobody""#;
+        check::<Padme>(&format!(r#"{{{head}, "cases": [{case}]}}"#))
+    };
+    let good = r#"{"name": "9", "size": 9, "padded": 10}"#;
+    assert_eq!(padme(good), Ok(1));
+    for bad in [
+        r#"{"name": "9", "size": 9, "padded": 11}"#,
+        r#"{"name": "9", "size": 9, "padded": 10, "more": 1}"#,
+        r#"{"name": "9", "size": 9}"#,
+        r#"{"name": "9", "size": 9, "padded": 10, "padded": 10}"#,
+        r#"{"name": "9", "size": 9.0, "padded": 10}"#,
+        r#"{"name": "9", "size": "9", "padded": 10}"#,
+        r#"{"name": "9", "size": 9007199254740992, "padded": 9007199254740992}"#,
+        &format!("{good}, {good}"),
+    ] {
+        assert!(padme(bad).is_err(), "{bad}");
+    }
+    for (from, to) in [("vectors/1", "vectors/2"), ("padme", "paddings"), ("nobody", "")] {
+        let text =
+            r#"{"format": "hw1-vectors/1", "kind": "padme", "made_by": "nobody", "cases": []}"#;
+        assert_eq!(check::<Padme>(text), Ok(0));
+        assert!(check::<Padme>(&text.replace(from, to)).is_err(), "{to}");
+    }
+    assert!(
+        super::check(
+            r#"{"format": "hw1-vectors/1", "kind": "poems", "made_by": "x", "cases": []}"#
+        )
+        .is_err()
+    );
+    // An absent value is null, and hex is lower case.
+    let exchange = |shared: &str| {
+        let (public, secret) = ("00".repeat(32), "01".repeat(32));
+        let case =
+            format!(r#"{{"name": "a", "public": "{public}", "secret": "{secret}"{shared}}}"#);
+        let head = r#""format": "hw1-vectors/1", "kind": "exchanges", "made_by": "nobody""#;
+        check::<super::edges::Exchange>(&format!(r#"{{{head}, "cases": [{case}]}}"#))
+    };
+    assert_eq!(exchange(r#", "shared": null"#), Ok(1));
+    assert!(exchange("").is_err());
+    let recovery = r#"{"format": "hw1-vectors/1", "kind": "recovery-refused", "made_by": "nobody", "cases": [{"name": "a", "words": "no words", "code": "MALFORMED"}]}"#;
+    assert_eq!(check::<RecoveryRefused>(recovery), Ok(1));
+    assert!(check::<RecoveryRefused>(&recovery.replace("MALFORMED", "BAD_TAG")).is_err());
+    let hex: Result<super::bytes::B16, _> = parse(&format!("\"{}\"", "AB".repeat(16)));
+    assert!(hex.is_err());
+}

@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 
 use hushwire_client::{ClientError, Code, Event};
-use hushwire_e2ee::{CreateError, DeviceKey, PrekeySecret};
+use hushwire_e2ee::{DeviceKey, PrekeySecret};
 use hushwire_identity::hash::Label;
 use hushwire_identity::{Head, Prekey, PrekeyRecord, Suite, day_of};
 use hushwire_wire::DeviceId;

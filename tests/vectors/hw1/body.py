@@ -14,6 +14,10 @@ BAD = "BAD_CONTENT"
 THUMBNAIL = 16 * 1024
 REACTION = 64
 CALL_MS = 60_000
+ANSWER = 2
+OFFER_HASH = 32
+RECEIPT_IDS = range(1, 26)
+PARTS = range(1, 17)
 Fields = dict[str, Any]
 
 
@@ -70,12 +74,12 @@ def check(type_: int, data: bytes, sent_ms: int) -> None:
             _check_file(reader)
         case 5:
             reader.b(16)
-            require(1 <= reader.u8() <= 4, BAD, "sub")
-            require(reader.u64() <= sent_ms + CALL_MS, BAD, "expires more than 60 s after it was sent")
-            reader.v16()
+            _check_call(reader, sent_ms)
         case 6:
             require(1 <= reader.u8() <= 2, BAD, "kind of receipt")
-            reader.b(16 * reader.u16())
+            count = reader.u16()
+            require(count in RECEIPT_IDS, BAD, "1 to 25 ids in a receipt")
+            reader.b(16 * count)
         case 7:
             reader.u8()
             reader.v32()
@@ -103,9 +107,17 @@ def _check_file(reader: Reader) -> None:
     require(len(reader.v16()) <= THUMBNAIL, BAD, "thumbnail")
 
 
+def _check_call(reader: Reader, sent_ms: int) -> None:
+    sub = reader.u8()
+    require(1 <= sub <= 4, BAD, "sub")
+    require(reader.u64() <= sent_ms + CALL_MS, BAD, "expires more than 60 s after it was sent")
+    payload = reader.v16()
+    require(sub != ANSWER or len(payload) >= OFFER_HASH, BAD, "an answer without the hash of its offer")
+
+
 def _check_batch(reader: Reader, sent_ms: int) -> None:
     count = reader.u8()
-    require(count <= 16, BAD, "at most 16 in a batch")
+    require(count in PARTS, BAD, "1 to 16 in a batch")
     for _ in range(count):
         reader.b(16)
         type_ = reader.u8()
@@ -119,6 +131,11 @@ def file_size(data: bytes) -> int:
     reader.v8()
     reader.v16()
     return reader.u64()
+
+
+def sync_sub(data: bytes) -> int:
+    """The sub that the body of a self-sync names."""
+    return data[0]
 
 
 def target(type_: int, data: bytes) -> bytes | None:

@@ -12,6 +12,9 @@ from hw1.refused import require
 
 BAD = "BAD_CONTENT"
 SELF_SYNC = 7
+SUBS = range(1, 8)
+# Bytes of padded content, at most; MAX_PADDED for the other types.
+MOST = {3: 512, 5: 16 * 1024, 6: 512, 8: 256, 9: 512, 10: 512, 12: 512}
 # type: (classes, lane)
 PLACES: dict[int, tuple[frozenset[int], int]] = {
     1: (frozenset([1]), 0),
@@ -30,9 +33,9 @@ PLACES: dict[int, tuple[frozenset[int], int]] = {
 
 
 class Dropped(Exception):
-    """Authentic and well-formed, but in the wrong place, or of an unknown type, whose body nobody looks at.
+    """Authentic and well-formed, but in the wrong place, a self-sync of an unknown sub, or of an unknown type.
 
-    Dropped silently, and counted.
+    Nobody looks at the body of an unknown type. Dropped silently, and counted.
     """
 
 
@@ -81,10 +84,13 @@ def open_(padded: bytes, cls: int, lane: int, roster: int) -> Content:
     require(not any(reader.rest()), BAD, "padding is not zero")
     if type_ not in PLACES:
         raise Dropped("unknown type")
+    require(len(padded) <= MOST.get(type_, MAX_PADDED), BAD, "too long for its type")
     body.check(type_, data, sent_ms)
     classes, own_lane = PLACES[type_]
     if cls not in classes or lane != own_lane:
         raise Dropped("type does not fit class and lane")
+    if type_ == SELF_SYNC and body.sync_sub(data) not in SUBS:
+        raise Dropped("unknown sub of a self-sync")
     if type_ == 4 and cls != file.class_of(body.file_size(data)):
         raise Dropped("size does not fit class")
     return Content(type_, content_id, sent_ms, prev_sent, seen, data)

@@ -260,6 +260,28 @@ def falling_times(tape: Tape) -> Case:
     return talk.case()
 
 
+def predecessors(tape: Tape) -> list[Case]:
+    """Only the epoch of n - 1, or a request, leaves no gap before it. Nobody holds more than 4 epochs."""
+    names = ("an older prev", "prev of siblings", "re-accepted")
+    talks = [Epochs(tape, f"E3: {name}").start(1) for name in names]
+    older, siblings, again = talks
+    for talk in (older, siblings):
+        talk.epoch("e1", "b1", PAIR)
+        talk.take("a1", "e1", PAIR)
+    ids = [older.held("b1", label).epoch_id for label in ("e0", "e1")]
+    older.fine(("GAP",), n=2, prev=ids[0])
+    older.fine(("GAP",), n=3, prev=ids[1])
+    ids = [siblings.held("b1", label).epoch_id for label in ("e0", "e1")]
+    siblings.fine(("FORK",), n=1, prev=ids[0])
+    siblings.fine(("FORK", "GAP"), n=1, prev=ids[1])
+    # After remove and re-accept the number goes on, from the one that the acceptor knew.
+    for number in (1, 2):
+        request = again.request("a1", PAIR, "bob", again.device("b1").user)
+        again.fine(n=number, prev=bytes.fromhex(request))
+    again.fine(("GAP",), n=3, prev=bytes(32))
+    return [talk.case() for talk in talks]
+
+
 def wraps(tape: Tape, chosen: int) -> Case:
     """What a server, another member or the creator itself may do to a wrap."""
     talk = Epochs(tape, f"E9: wraps in suite {chosen}").start(chosen)
@@ -291,4 +313,5 @@ def wraps(tape: Tape, chosen: int) -> Case:
 def epochs(tape: Tape) -> list[Case]:
     makers = [suites, best_of_two, pairs, numbers, self_pairs, heads, rosters]
     makers += [named_prekeys, times, falling_times]
-    return [*(maker(tape) for maker in makers), *(wraps(tape, chosen) for chosen in (1, 2, 3))]
+    by_suite = [wraps(tape, chosen) for chosen in (1, 2, 3)]
+    return [*(maker(tape) for maker in makers), *predecessors(tape), *by_suite]

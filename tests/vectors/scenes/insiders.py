@@ -6,6 +6,7 @@ from formats.shape import Case
 from hw1 import content, message
 from hw1.content import Content
 from hw1.hash import kdf
+from hw1.layout import v32
 from hw1.message import Header
 from hw1.suite import seal
 from scenes.talk import Talk
@@ -32,15 +33,17 @@ class Messages(Talk):
         cls: int = 1,
         lane: int = 0,
         ahead: int = 0,
-        sender: str = "b1",
+        sender: str | None = None,
         commit: bytes | None = None,
         ct_key: bytes | None = None,
+        maker: str = "b1",
+        label: str = "e0",
     ) -> bytes:
-        """What b1 delivers to a1: the next message of its chain, or one that is `ahead` of it."""
-        member, held = self.device("b1"), self.held("b1", "e0")
+        """What the maker delivers to a1: the next message of its chain, or one that is `ahead` of it."""
+        member, held = self.device(maker), self.held(maker, label)
         chain = held.chains[member.id, lane].advance(ahead)
         salt = message.salt(chain.ck, self.tape.b(16), padded)
-        index = held.header.index(self.device(sender).id) or 0
+        index = held.header.index(self.device(sender or maker).id) or 0
         header = Header(cls, index, lane, chain.next, held.epoch_id, salt)
         made = message.seal(held.header.suite, chain.ck, header, padded)
         commit = made.commit if commit is None else commit
@@ -140,6 +143,40 @@ def dropped(tape: Tape, chosen: int) -> Case:
     talk.receive_bytes("a1", talk.craft(talk.padded(13, b"new")), "drop")
     talk.skip("b1", "e0", 1)
     talk.receive(["a1", "a2", "b2"], talk.send("b1", "e0"))
+    return talk.case()
+
+
+def batches(tape: Tape) -> Case:
+    """The id of the batch decides whether it is known; its parts are the client's to tell apart."""
+    talk = Messages(tape, "batches and their parts").start(1)
+    text: dict[str, Any] = {"reply_to": bytes(16).hex(), "text": "once"}
+    readers, part, batch, single = ["a1", "a2", "b2"], tape.hex(16), tape.hex(16), tape.hex(16)
+
+    def items(*ids: str) -> list[Case]:
+        return [{"content_id": content_id, "type": 1, "fields": text} for content_id in ids]
+
+    talk.receive(readers, talk.send("b1", "e0", content_id=single, **text))
+    talk.receive(readers, talk.send("b1", "e0", 11, content_id=batch, items=items(part)))
+    talk.receive(readers, talk.send("b1", "e0", 11, content_id=batch, items=items(tape.hex(16))), "duplicate")
+    talk.receive(readers, talk.send("b1", "e0", 11, items=items(part, single)))
+    talk.receive(readers, talk.send("b1", "e0", content_id=batch, **text), "duplicate")
+    talk.receive_bytes("a1", talk.craft(talk.padded(11, b"\0")), "BAD_CONTENT")
+    talk.receive(readers, talk.send("b1", "e0"))
+    return talk.case()
+
+
+def unknown_subs(tape: Tape) -> Case:
+    """A later version's self-sync: dropped, and its counter is used up."""
+    talk = Messages(tape, "unknown subs of a self-sync").start(1)
+    talk.epoch("own", "a2", ["a"])
+    talk.take("a1", "own", ["a"])
+    for sub in (0, 8, 255):
+        padded = talk.padded(7, bytes([sub]) + v32(tape.b(20)))
+        data = talk.craft(padded, cls=17, maker="a2", label="own")
+        talk.receive_bytes("a1", data, "drop")
+        talk.receive_bytes("a1", data, "REPLAY")
+        talk.skip("a2", "own", 1)
+    talk.receive(["a1"], talk.send("a2", "own", 7, sub=1, data=tape.hex(20)))
     return talk.case()
 
 
@@ -249,6 +286,6 @@ def bounds(tape: Tape) -> Case:
 
 def messages(tape: Tape) -> list[Case]:
     makers = (network, member, dropped)
-    alone = (given_up, oldest, oldest_of_the_other, bounds)
+    alone = (batches, unknown_subs, given_up, oldest, oldest_of_the_other, bounds)
     by_suite = [maker(tape, chosen) for chosen in (1, 2, 3) for maker in makers]
     return [*by_suite, skipping(tape, 1), *(maker(tape) for maker in alone)]

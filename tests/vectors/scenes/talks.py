@@ -223,6 +223,7 @@ def alone(tape: Tape, chosen: int) -> Case:
     talk.take("a2", "e0", ["a"])
     for sender, reader in (("a1", "a2"), ("a2", "a1"), ("a2", "a1")):
         talk.receive([reader], talk.send(sender, "e0", 7, seen=True, sub=1, data=tape.hex(30)))
+    talk.receive(["a1"], talk.send("a2", "e0", 7, sub=7, data=tape.hex(30)))
     rotate(talk, "e1", "a2", ["a1", "a2"], ["a"])
     talk.receive(["a2"], talk.send("a1", "e1", 7, seen=True, sub=2, data=""))
     return talk.case()

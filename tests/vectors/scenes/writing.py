@@ -8,7 +8,8 @@ from formats.contents import CONTENTS, CONTENTS_REFUSED, PADDINGS
 from formats.files import FILES, PADME, REPORTS
 from formats.shape import Case
 from hw1 import content, file, message, report
-from hw1.content import Content
+from hw1.content import MOST, Content
+from hw1.hash import h
 from hw1.layout import u8, u16, u32, u64, v8, v16, v32
 from hw1.report import Route
 from scenes.talk import CLASSES, START_MS
@@ -47,8 +48,11 @@ def contents(tape: Tape) -> list[Case]:
         sized = {**file_fields, **_sizes(size), **fields}
         return _case(tape, name, 4, sized, **{"class": file.class_of(size)})
 
-    def calls(sub: int, expires: int) -> dict[str, Any]:
-        return {"call_id": call, "sub": sub, "expires_ms": START_MS + expires, "payload": tape.hex(40)}
+    def calls(sub: int, expires: int, payload: bytes | None = None) -> dict[str, Any]:
+        data = tape.b(40) if payload is None else payload
+        return {"call_id": call, "sub": sub, "expires_ms": START_MS + expires, "payload": data.hex()}
+
+    offer, all_seen = tape.b(200), {"seen": list(range(16))}
 
     return [
         _case(tape, "text", 1, {"reply_to": nobody, "text": "Hello Bob"}),
@@ -80,9 +84,24 @@ def contents(tape: Tape) -> list[Case]:
         a_file("the largest file", file.MAX_SIZE),
         _case(tape, "call offer", 5, calls(1, 60_000), content_id=call),
         _case(tape, "call end, whose content has another id", 5, calls(4, 0)),
+        _case(tape, "call answer", 5, calls(2, 60_000, h("env", offer) + tape.b(100))),
+        _case(tape, "call answer of 32 bytes", 5, calls(2, 60_000, h("env", offer))),
+        _case(tape, "call of sub 3 with 31 bytes", 5, calls(3, 60_000, tape.b(31))),
+        _case(tape, "call end without payload", 5, calls(4, 0, b"")),
+        _case(tape, "call of 16 KiB", 5, calls(1, 60_000, tape.b(16_320))),
         _case(tape, "delivered", 6, {"receipt": 1, "ids": [tape.hex(16)]}),
         _case(tape, "read", 6, {"receipt": 2, "ids": [tape.hex(16) for _ in range(12)]}),
-        _case(tape, "self-sync", 7, {"sub": 1, "data": tape.hex(50)}),
+        _case(
+            tape,
+            "read, 25 with the seen of 16",
+            6,
+            {"receipt": 2, "ids": [tape.hex(16) for _ in range(25)]},
+            **all_seen,
+        ),
+        *(
+            _case(tape, f"self-sync of sub {sub}", 7, {"sub": sub, "data": tape.hex(50)})
+            for sub in range(1, 8)
+        ),
         _case(tape, "typing", 8, {"on": 1}),
         _case(tape, "no longer typing", 8, {"on": 0}),
         _case(tape, "reaction", 9, {"target": target, "reaction": "\U0001f44d"}),
@@ -95,6 +114,7 @@ def contents(tape: Tape) -> list[Case]:
         _case(tape, "batch", 11, {"items": [*items, reacted]}),
         _case(tape, "batch of one", 11, {"items": items[:1]}),
         _case(tape, "profile", 12, {"display_name": "Alice Ang\u00e9lique"}),
+        _case(tape, "profile of 255 bytes, with the seen of 16", 12, {"display_name": "a" * 255}, **all_seen),
     ]
 
 
@@ -146,6 +166,7 @@ def contents_refused(tape: Tape) -> list[Case]:
         ("receipt in class 1", 6, receipt, 1, 0),
         ("receipt in lane 1", 6, receipt, 17, 1),
         ("self-sync in class 1", 7, u8(1) + v32(b"x"), 1, 0),
+        *((f"self-sync of sub {sub}", 7, u8(sub) + v32(b"x"), 17, 0) for sub in (0, 8, 255)),
         ("typing in lane 0", 8, u8(1), 17, 0),
         ("typing in class 16", 8, u8(1), 16, 1),
         ("reaction in class 1", 9, target + v8(b"!"), 1, 0),
@@ -180,25 +201,36 @@ def contents_refused(tape: Tape) -> list[Case]:
     refused("file of more than 100 MiB", too_large, "BAD_CONTENT", 6)
     bad("call of sub 0", 5, cid + u8(0) + soon + v16(b"x"))
     bad("call of sub 5", 5, cid + u8(5) + soon + v16(b"x"))
+    bad("answer without payload", 5, cid + u8(2) + soon + v16(b""))
+    bad("answer with 31 bytes", 5, cid + u8(2) + soon + v16(tape.b(31)))
+    bad("call of more than 16 KiB", 5, cid + u8(1) + soon + v16(tape.b(16_321)))
     bad("receipt of kind 0", 6, u8(0) + u16(1) + target)
     bad("receipt of kind 3", 6, u8(3) + u16(1) + target)
     bad("receipt with fewer ids than said", 6, u8(1) + u16(2) + target)
     bad("receipt with more ids than said", 6, u8(1) + u16(1) + target + target)
+    bad("receipt of nothing", 6, u8(1) + u16(0))
+    bad("receipt of 26", 6, u8(2) + u16(26) + tape.b(16 * 26))
     bad("self-sync cut short", 7, u8(1) + u32(5) + b"1234")
     bad("typing without on", 8, b"")
     bad("typing with on = 2", 8, u8(2))
     bad("reaction of 65 bytes", 9, target + v8("\u00e9".encode() * 32 + b"a"))
     bad("reaction that is not UTF-8", 9, target + v8(b"\xff"))
     bad("timer of three bytes", 10, bytes(3))
+    bad("batch of none", 11, u8(0))
     bad("batch of 17", 11, u8(17) + item * 17)
     bad("batch with an edit", 11, u8(1) + cid + u8(2) + v32(target + u16(1)))
-    bad("batch with a batch", 11, u8(1) + cid + u8(11) + v32(u8(0)))
+    bad("batch with a batch", 11, u8(1) + cid + u8(11) + v32(u8(1) + item))
     bad("batch with a bad text", 11, u8(1) + cid + u8(1) + v32(bytes(16) + b"\xff"))
     long_reaction = v32(target + v8(b"a" * 65))
     bad("batch with a reaction of 65 bytes", 11, u8(1) + cid + u8(9) + long_reaction)
     bad("batch with fewer than said", 11, u8(2) + item)
     bad("batch with more than said", 11, u8(1) + item + item)
     bad("profile that is not UTF-8", 12, v8(b"\xff"))
+    well_formed = {3: target, 6: receipt, 8: u8(1), 9: target + v8(b"!"), 10: u32(60), 12: v8(b"Alice")}
+    for type_, body in well_formed.items():
+        padded, size = made(type_, body), 2 * MOST[type_]
+        name = f"type {type_} in {size} bytes"
+        refused(name, padded.ljust(size, b"\0"), "BAD_CONTENT", CLASSES[type_], 1 if type_ == 8 else 0)
     return cases
 
 

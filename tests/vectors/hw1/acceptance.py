@@ -123,7 +123,7 @@ def _check_number(view: View, header: Header, epoch_id: bytes) -> list[str]:
         require(header.prev == ZERO, "EPOCH_GAP", "the first of a self-pair has no prev")
     elif header.n == 0:
         require(header.prev in view.requests, "EPOCH_GAP", "prev is no request of this pair")
-    elif header.prev not in view.requests:
+    elif header.prev not in view.requests or header.n > highest + 1:
         before = view.known.get(header.prev)
         if before is None or before.n != header.n - 1:
             flags.append("GAP")

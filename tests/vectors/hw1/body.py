@@ -17,6 +17,7 @@ CALL_MS = 60_000
 ANSWER = 2
 OFFER_HASH = 32
 RECEIPT_IDS = range(1, 26)
+BATCH = 11
 PARTS = range(1, 17)
 Fields = dict[str, Any]
 
@@ -131,6 +132,19 @@ def file_size(data: bytes) -> int:
     reader.v8()
     reader.v16()
     return reader.u64()
+
+
+def part_ids(type_: int, data: bytes) -> list[bytes]:
+    """The content ids of a batch's parts; none for other types."""
+    if type_ != BATCH:
+        return []
+    reader = Reader(data, BAD)
+    ids = []
+    for _ in range(reader.u8()):
+        ids.append(reader.b(16))
+        reader.u8()
+        reader.v32()
+    return ids
 
 
 def sync_sub(data: bytes) -> int:

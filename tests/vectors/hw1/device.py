@@ -167,6 +167,8 @@ class Device:
         if author in self.authors.get(found.content_id, set()):
             return Received("duplicate", found)
         self._know(author, found.content_id)
+        for part in body.part_ids(found.type, found.body):
+            self._know(author, part)
         return Received("ok", found)
 
     def _know(self, author: bytes, content_id: bytes) -> None:

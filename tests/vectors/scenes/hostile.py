@@ -279,6 +279,9 @@ def predecessors(tape: Tape) -> list[Case]:
         request = again.request("a1", PAIR, "bob", again.device("b1").user)
         again.fine(n=number, prev=bytes.fromhex(request))
     again.fine(("GAP",), n=3, prev=bytes(32))
+    # A request is no way past the numbers in between.
+    request = again.request("a1", PAIR, "bob", again.device("b1").user)
+    again.fine(("GAP",), n=5, prev=bytes.fromhex(request))
     return [talk.case() for talk in talks]
 
 

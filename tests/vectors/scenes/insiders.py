@@ -160,6 +160,7 @@ def batches(tape: Tape) -> Case:
     talk.receive(readers, talk.send("b1", "e0", 11, content_id=batch, items=items(tape.hex(16))), "duplicate")
     talk.receive(readers, talk.send("b1", "e0", 11, items=items(part, single)))
     talk.receive(readers, talk.send("b1", "e0", content_id=batch, **text), "duplicate")
+    talk.receive(readers, talk.send("b1", "e0", content_id=part, **text), "duplicate")
     talk.receive_bytes("a1", talk.craft(talk.padded(11, b"\0")), "BAD_CONTENT")
     talk.receive(readers, talk.send("b1", "e0"))
     return talk.case()

@@ -189,6 +189,12 @@ fn bodies(dice: &mut Dice) -> Vec<ContentRefused> {
         bad,
     );
     refuse("no body", 1, text, &[], 256, bad);
+    refuse("a batch of nothing", 11, text, &[0], 256, bad);
+    refuse("a receipt of nothing", 6, control, &[1, 0, 0], 256, bad);
+    let ids = [7; 26 * 16];
+    refuse("a receipt of 26", 6, control, &[&[2, 0, 26][..], &ids].concat(), 512, bad);
+    refuse("self-sync of kind 0", 7, control, &[0, 0, 0, 0, 0], 256, "DROP");
+    refuse("self-sync of kind 200", 7, control, &[200, 0, 0, 0, 1, 5], 256, "DROP");
     refuse("a timer of 1024 bytes", 10, reaction, &[0; 4], 1024, bad);
     refuse("a removal of 1024 bytes", 3, (3, 0), &[1; 16], 1024, bad);
     refuse("a typing sign of 512 bytes", 8, (17, 1), &[1], 512, bad);
@@ -206,6 +212,9 @@ fn bodies(dice: &mut Dice) -> Vec<ContentRefused> {
         [&[9; 16][..], &[sub], &expires_ms.to_be_bytes(), &len, payload].concat()
     };
     refuse("a call that lasts too long", 5, (16, 1), &call(1, START_MS + 60_001, b"v=0"), 256, bad);
+    refuse("an answer without a hash", 5, (16, 1), &call(2, START_MS, &[1; 31]), 256, bad);
+    let long = call(3, START_MS, &[1; 16_384]);
+    refuse("a call of 32 KiB", 5, (16, 1), &long, 32_768, bad);
     let file = |size: u64, ct_size: u64| {
         [
             &[0, 0, 0][..],

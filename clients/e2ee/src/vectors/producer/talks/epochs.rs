@@ -91,9 +91,14 @@ pub(super) fn hostile(dice: &mut Dice, suite: u8, masks: &[u16]) -> Conversation
     talk.revoke("b2");
     talk.learn("a1", "b");
     talk.forged("a1", late.to_bytes(), wrap, "DEVICE_REVOKED");
-    // Created as late as may be, and a millisecond later.
+    // A known epoch before it, but not of the number before; then some created as late as may be,
+    // and a millisecond later.
     talk.learn("b1", "b");
     let forger = Forger { by: "b1", to: "a1" };
+    let (jump, wrap) = forger.forge(&mut talk, |header, _| header.n += 4);
+    let (header, wrap) = (Some(jump.to_bytes().into()), Some(wrap.into()));
+    let take = Take { header, wrap, ..talk.offer("a1") };
+    talk.judged(take, "ok", &["GAP"]);
     let now_ms = talk.now_ms;
     for (later, code, flags) in [(0, "ok", &["GAP"][..]), (1, "EPOCH_STALE", &[])] {
         let (latest, wrap) = forger.forge(&mut talk, |header, dice| {

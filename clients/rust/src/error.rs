@@ -111,10 +111,10 @@ pub enum ClientError {
          `contacts verify`, or say that you know with `contacts acknowledge`"
     )]
     Unacknowledged,
-    /// The server names a domain that is not the one of its address.
+    /// The server names a domain that is neither the one of its address nor the one asked for.
     #[error(
-        "the server calls itself {domain}, which is not its address: your identity would name \
-         that for ever. Register with `--domain {domain}` if that is right"
+        "the server calls itself {domain}, which is not the domain that was expected: your \
+         identity would name it for ever. Register with `--domain {domain}` if that is right"
     )]
     ForeignDomain {
         /// What it calls itself.

@@ -88,7 +88,7 @@ pub(crate) struct Profile {
     #[arg(long, conflicts_with = "name")]
     off: bool,
     /// How long to wait until the server has it for every contact.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=31_536_000))]
     timeout: u64,
     /// JSON instead of prose.
     #[arg(long)]
@@ -105,13 +105,14 @@ pub(crate) async fn edit(
     text: &str,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    chat::known(session, &what.name).await?;
+    let last = chat::known(session, &what.name).await?;
     let id = which::find(&session.client, &what.name, &what.which, true).await?.id;
     let act = Act::Edit { id, text: text.to_owned() };
     let told = session.client.act(&what.name, act).await?;
     let from = session.me.handle.clone();
     let line = Line::Edited { id, from: &from, text };
-    done(session, told, &line, &what.way, out).await
+    let done = Done { told, line, called: text };
+    follow_up(session, done, Progress::with_earlier(&last), &what.way, out).await
 }
 
 /// Removes, and follows the removal as far as asked for.
@@ -123,14 +124,15 @@ pub(crate) async fn remove(
     what: &Remove,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    chat::known(session, &what.name).await?;
+    let last = chat::known(session, &what.name).await?;
     let id = which::find(&session.client, &what.name, &what.which, true).await?.id;
     let told = session.client.act(&what.name, Act::Remove { id }).await?;
     let line = match told {
         Some(_) => Line::Removed { id, with: &what.name },
         None => Line::Withdrawn { id },
     };
-    done(session, told, &line, &what.way, out).await
+    let done = Done { told, line, called: "the removal" };
+    follow_up(session, done, Progress::with_earlier(&last), &what.way, out).await
 }
 
 /// Reacts, and follows the reaction as far as asked for.
@@ -142,14 +144,18 @@ pub(crate) async fn react(
     what: &React,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    chat::known(session, &what.name).await?;
-    let id = which::find(&session.client, &what.name, &what.which, false).await?.id;
+    let last = chat::known(session, &what.name).await?;
+    let message = which::find(&session.client, &what.name, &what.which, false).await?;
+    let id = message.id;
     let symbol = what.symbol.clone().unwrap_or_default();
     let act = Act::React { id, symbol: symbol.clone() };
     let told = session.client.act(&what.name, act).await?;
     let by = session.me.handle.clone();
     let line = Line::Reacted { id, with: &what.name, by: &by, symbol: &symbol };
-    done(session, told, &line, &what.way, out).await
+    let mut progress = Progress::with_earlier(&last);
+    progress.knows(&message);
+    let done = Done { told, line, called: "the reaction" };
+    follow_up(session, done, progress, &what.way, out).await
 }
 
 /// Sets or shows the timer.
@@ -161,7 +167,7 @@ pub(crate) async fn timer(
     what: &Timer,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    chat::known(session, &what.name).await?;
+    let last = chat::known(session, &what.name).await?;
     let Some(seconds) = what.seconds else {
         let seconds = session.client.timer(&what.name).await?;
         let line = Line::Timer { with: &what.name, by: None, seconds };
@@ -170,26 +176,33 @@ pub(crate) async fn timer(
     let told = session.client.act(&what.name, Act::Timer { seconds }).await?;
     let by = session.me.handle.clone();
     let line = Line::Timer { with: &what.name, by: Some(&by), seconds };
-    done(session, told, &line, &what.way, out).await
+    let done = Done { told, line, called: "the timer" };
+    follow_up(session, done, Progress::with_earlier(&last), &what.way, out).await
+}
+
+/// What was done here.
+struct Done<'a> {
+    /// What tells the other side of it; `None` if nothing does.
+    told: Option<Id>,
+    line: Line<'a>,
+    /// How that which tells it is called on its way.
+    called: &'a str,
 }
 
 /// Says what was done here, then how far it comes.
-async fn done(
+async fn follow_up(
     session: &mut Session,
-    told: Option<Id>,
-    line: &Line<'_>,
+    done: Done<'_>,
+    mut progress: Progress,
     way: &Way,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let mut progress = Progress::default();
-    show(line, way.json, &progress, out)?;
+    let Done { told, line, called } = done;
+    show(&line, way.json, &progress, out)?;
     match told {
         Some(id) => {
-            if let Line::Edited { text, .. } = line {
-                // So that its way has words.
-                let queued = Line::Queued { id, to: "", text, items: &[] };
-                progress.take(&queued, Instant::now());
-            }
+            let queued = Line::Queued { id, to: "", text: called, items: &[] };
+            progress.take(&queued, Instant::now());
             follow(session, id, way, progress, out).await
         }
         None => Ok(()),

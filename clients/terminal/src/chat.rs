@@ -256,7 +256,7 @@ impl Talk<'_> {
                 let outbox = session.client.outbox().await?;
                 let waiting = outbox.waiting.iter().filter(|waiting| !waiting.accepted);
                 match waiting.filter(|waiting| !self.before.contains(&waiting.id)).count() {
-                    0 => return Ok(()),
+                    0 => return self.rest(session).await,
                     count if Instant::now() >= until => return Err(Failure::Unsent { count }),
                     _ => {}
                 }
@@ -267,6 +267,14 @@ impl Talk<'_> {
     async fn show(&mut self, line: &Line<'_>) -> Result<(), Failure> {
         self.progress.take(line, Instant::now());
         self.view.show(line, &self.progress).await
+    }
+
+    /// What is told already: that the last message was accepted, for one.
+    async fn rest(&mut self, session: &mut Session) -> Result<(), Failure> {
+        while let Ok(event) = session.events.try_recv() {
+            self.event(session, event).await?;
+        }
+        Ok(())
     }
 
     async fn tick(&self) {
@@ -300,7 +308,10 @@ impl Talk<'_> {
                 Err(error.into())
             }
             Err(
-                error @ (Failure::Client(_) | Failure::NoSuchMessage(_) | Failure::Ambiguous(_)),
+                error @ (Failure::Client(_)
+                | Failure::NoSuchMessage(_)
+                | Failure::NoLast(_)
+                | Failure::Ambiguous(_)),
             ) => self.show(&Line::Refused { why: &error.to_string() }).await,
             other => other,
         }

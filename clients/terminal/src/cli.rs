@@ -89,6 +89,34 @@ seen the old words may remember them. The server's 10-second rule counts an edit
 Example:
   hush edit bob last \"See you at seven, not at six\"";
 
+const SEND: &str = "\
+Sends one message and waits until the server has it. It is written down first: what does not leave
+in time stays in the outbox, and the next `hush` that connects sends it.
+Examples:
+  hush send bob \"See you at six\"
+  hush send bob - < notes.txt              the standard input, as one message
+  hush send bob \"One\" \"Two\" \"Three\"        three texts at once
+  hush send bob \"Are you there?\" --wait delivered --timeout 120";
+
+const REACT: &str = "\
+Puts one character or emoji beside a message of either side; both see it. It replaces your earlier
+one. No 10-second rule holds it up.
+Examples:
+  hush react bob last +             his last message
+  hush react bob kX3f0_-a --off     takes it back; `hush history bob --ids` shows ids";
+
+const ACKNOWLEDGE: &str = "\
+After safety numbers were compared, nothing is sent to a contact's new devices until you say that
+you know of them. Ask the person first, not through this chat. To compare the numbers again with
+`hush contacts verify` is better: it says the same, and shows that nobody stands between you.";
+
+const HISTORY_JSON: &str = "\
+JSON lines (--json): as the event `message` of `hush listen --json`, and if they are there
+  stage      of your own: waiting, sent, accepted, delivered, read or failed
+  edited, removed                     true
+  reactions                           a list of {from, symbol}
+  gone_ms                             when it disappears";
+
 const REMOVE: &str = "\
 Takes one of your messages back: its words are erased here, and by the other side's client when it
 hears of it. Nobody can make a person forget, or a client that was changed. A message that has not
@@ -112,18 +140,19 @@ it is.";
 const CHAT: &str = "\
 On a terminal: a line is a message; what comes in appears above the line; behind the cursor stands
 how far your newest message has come:
-  goes in 7 s    the server takes one message in 10 seconds; it is sent by itself
-  waits, offline it is sent when the connection is back
-  sent           on its way
-  \u{2713} accepted     the server has it, and keeps it until it is delivered
-  \u{2713}\u{2713} delivered   a device of the other person has it
+  goes in 7 s     the server takes one message in 10 seconds; it is sent by itself
+  waits, offline  it is sent when the connection is back
+  sent            on its way
+  \u{2713} accepted      the server has it, and keeps it until it is delivered
+  \u{2713}\u{2713} delivered    a device of the other person has it
 Ctrl-D or Ctrl-C ends. What was not sent stays in the outbox.
 
 Lines that begin with / are commands; /help lists them, //x sends /x:
   /edit WORDS    /remove    /react SYMBOL    /timer TIME
 
-When the input is not a terminal, every line is sent as it is (unless --commands is given), and the program ends when the input ends and
-the server has all of it (or 60 seconds later, with exit code 3).";
+When the input is not a terminal, every line is sent as it is (unless --commands is given), and
+the program ends when the input has ended and the server has all of it, or 60 seconds later with
+exit code 3.";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -174,7 +203,7 @@ enum Command {
     /// Takes a username at a server and makes this device's keys.
     #[command(long_about = REGISTER)]
     Register {
-        /// 3 to 32 characters of a-z, 0-9, _ and .
+        /// 3 to 32 characters of a-z, 0-9, . and _: others ask for you by it; it cannot be changed.
         #[arg(value_parser = username)]
         name: String,
         /// The server's address: https://, the host, a port if it is not 443.
@@ -189,7 +218,7 @@ enum Command {
         #[arg(long, value_name = "NUMBERS", default_value = "1,2,3", value_parser = suites)]
         suites: Suites,
     },
-    /// Who you talk with: add, accept, list, verify.
+    /// Who you talk with: add, accept, list, verify, acknowledge, renew.
     #[command(subcommand)]
     Contacts(Contacts),
     /// Talks with a contact.
@@ -209,7 +238,7 @@ enum Command {
         commands: bool,
     },
     /// Sends one message.
-    #[command(after_help = JSON)]
+    #[command(long_about = SEND, after_help = JSON)]
     Send(Send),
     /// Gives one of your messages other words.
     #[command(long_about = EDIT, after_help = JSON)]
@@ -218,7 +247,7 @@ enum Command {
     #[command(long_about = REMOVE, after_help = JSON)]
     Remove(act::Remove),
     /// Reacts to a message with one character or emoji.
-    #[command(after_help = JSON)]
+    #[command(long_about = REACT, after_help = JSON)]
     React(act::React),
     /// Shows or sets how long messages with a contact are kept.
     #[command(long_about = TIMER, after_help = JSON)]
@@ -240,6 +269,7 @@ enum Command {
         seconds: Option<u64>,
     },
     /// Prints the last messages with a contact.
+    #[command(after_help = HISTORY_JSON)]
     History {
         /// The contact.
         #[arg(value_parser = username)]
@@ -285,6 +315,7 @@ enum Contacts {
         json: bool,
     },
     /// Says that you know that a verified contact's devices changed: sending goes on.
+    #[command(long_about = ACKNOWLEDGE)]
     Acknowledge {
         /// The contact.
         #[arg(value_parser = username)]

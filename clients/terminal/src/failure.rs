@@ -77,8 +77,11 @@ pub(crate) enum Failure {
         why: String,
     },
     /// No message is meant.
-    #[error("there is no message {0:?} in this conversation")]
+    #[error("no message in this conversation has an id that begins with {0}")]
     NoSuchMessage(String),
+    /// There is no last message to mean.
+    #[error("there is no message of {0} in this conversation")]
+    NoLast(&'static str),
     /// More than one is meant.
     #[error("more than one message begins with {0}: give more of the id")]
     Ambiguous(String),
@@ -148,6 +151,9 @@ impl Failure {
             Self::Open(OpenStoreError::NeedsPassphrase) => "add --passphrase",
             Self::Open(OpenStoreError::NeedsKeyFile) => "leave --passphrase out",
             Self::Open(OpenStoreError::WrongKeyFile) => "name the right one with --key-file",
+            Self::NoSuchMessage(_) | Self::Ambiguous(_) => {
+                "`hush history NAME --ids` shows the messages and their ids"
+            }
             Self::NoHome | Self::Folder { .. } => "name another folder with --home",
             Self::NoPrompt(_) => "give it with --passphrase-file",
             Self::NotInTime { .. } | Self::Left { .. } | Self::Unsent { .. } => {

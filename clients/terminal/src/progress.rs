@@ -59,6 +59,11 @@ impl Progress {
         Self { earlier, ..Self::default() }
     }
 
+    /// Remembers the words of this message, too.
+    pub(crate) fn knows(&mut self, message: &Message) {
+        self.earlier.push((message.id, escape::beginning(&message.text, BEGINNING)));
+    }
+
     /// The beginning of an own message, escaped.
     pub(crate) fn text(&self, id: &Id) -> Option<&str> {
         let own = self.own.iter().rev().find(|own| own.id == *id).map(|own| own.text.as_str());

@@ -9,12 +9,16 @@ pub(crate) fn parse(text: &str) -> Result<u32, String> {
         return Ok(0);
     }
     let seconds = UNITS.iter().find_map(|(unit, seconds)| {
-        let number: u32 = text.strip_suffix(unit)?.parse().ok()?;
-        number.checked_mul(*seconds)
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(number.saturating_mul(u64::from(*seconds)))
     });
-    seconds
-        .filter(|seconds| *seconds > 0)
-        .ok_or_else(|| "expected `off`, or a time like 30s, 5m, 8h, 7d or 4w".to_owned())
+    match seconds.map(u32::try_from) {
+        Some(Ok(seconds @ 1..)) => Ok(seconds),
+        Some(Err(_)) => Err(format!("too long: at most {}w", u32::MAX / UNITS[0].1)),
+        Some(Ok(0)) | None => {
+            Err("expected `off`, or a time like 30s, 5m, 8h, 7d or 4w".to_owned())
+        }
+    }
 }
 
 /// As [`parse`] takes it.
@@ -47,6 +51,10 @@ mod tests {
         assert_eq!(words(60), "1m");
         for bad in ["", "0s", "5", "-5m", "1.5h", "9999999w", "m", "5 m", "on"] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+        assert!(parse("7101w").is_ok());
+        for long in ["7102w", "9999999w", "4294967296s", "18446744073709551615w"] {
+            assert_eq!(parse(long), Err("too long: at most 7101w".to_owned()), "{long}");
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Which message is meant: the last one, or the beginning of its id.
 
-use std::fmt;
-
 use hushwire_client::{Client, Id, Message};
 
 use crate::failure::Failure;
@@ -38,15 +36,6 @@ impl Which {
     }
 }
 
-impl fmt::Display for Which {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Last => "last",
-            Self::Id(id) => id,
-        })
-    }
-}
-
 /// What is shown of an id.
 pub(crate) fn beginning(id: &Id) -> String {
     id.to_string().chars().take(SHOWN).collect()
@@ -71,7 +60,10 @@ fn pick<'a>(messages: &'a [Message], which: &Which, own: bool) -> Result<&'a Mes
         Which::Last => !message.since.removed && message.stage.is_some() == own,
         Which::Id(id) => message.id.to_string().starts_with(id),
     });
-    let first = found.next().ok_or_else(|| Failure::NoSuchMessage(which.to_string()))?;
+    let first = found.next().ok_or_else(|| match which {
+        Which::Last => Failure::NoLast(if own { "yours" } else { "theirs" }),
+        Which::Id(id) => Failure::NoSuchMessage(id.clone()),
+    })?;
     match which {
         Which::Id(id) if found.next().is_some() => Err(Failure::Ambiguous(id.clone())),
         _ => Ok(first),
@@ -119,7 +111,9 @@ mod tests {
         assert!(matches!(find("AAAA", true), Err(Failure::Ambiguous(_))));
         assert!(matches!(find("BBBB", true), Err(Failure::NoSuchMessage(_))));
         let theirs = pick(&messages[..1], &Which::Last, true);
-        assert!(matches!(theirs, Err(Failure::NoSuchMessage(_))));
+        assert!(matches!(theirs, Err(Failure::NoLast("yours"))));
+        let nothing = pick(&[], &Which::Last, false);
+        assert!(matches!(nothing, Err(Failure::NoLast("theirs"))));
         for bad in ["", "AAA", "the last one", "AAAAAAAAAAAAAAAAAAAAAAA", "AAA\u{1b}"] {
             assert!(Which::parse(bad).is_err(), "{bad}");
         }

@@ -3,7 +3,7 @@
 use hushwire_client::{Code, Event};
 use hushwire_e2ee::{Body, Content};
 use hushwire_wire::Sealed;
-use hushwire_wire::frame::Message;
+use hushwire_wire::frame::{Message, ServerOp};
 
 use crate::support::Server;
 use crate::support::forge::{Letter, Parts};
@@ -298,4 +298,34 @@ async fn lost_ephemeral_messages_leave_no_gap() {
     // A late one is still good, once.
     assert_eq!(bob.evil.deliver(typing(2_999)).await, Ok(()));
     assert_eq!(bob.told().await.len(), 1);
+}
+
+/// A message that never comes holds back those after it until `sync` was answered. What comes
+/// between the question and its answer has a question of its own.
+#[tokio::test]
+async fn what_comes_while_a_gap_is_asked_about_is_shown_too() {
+    let server = server();
+    let (alice, mut bob) = contacts(&server).await;
+    bob.evil.rule(|rules| {
+        let (mut messages, mut answer) = (0, None);
+        rules.to_client = Box::new(move |frame| {
+            match frame.op {
+                ServerOp::Message(_) => messages += 1,
+                ServerOp::Ok {} if messages == 2 && answer.is_none() => {
+                    answer = Some(frame);
+                    return Vec::new();
+                }
+                _ => return vec![frame],
+            }
+            match messages {
+                1 => Vec::new(),
+                3 => [Some(frame), answer.take()].into_iter().flatten().collect(),
+                _ => vec![frame],
+            }
+        });
+    });
+    for text in ["lost", "held", "later"] {
+        alice.client.send_text("bob", text).await.unwrap();
+    }
+    assert_eq!(bob.texts_until("later").await, ["held", "later"]);
 }

@@ -279,6 +279,7 @@ impl Engine {
         self.try_again().await?;
         let release = self.gaps.tick(now);
         self.release(release)?;
+        self.ask_sync();
         let effects = self.outbox.tick(now);
         self.carry_out(effects).await
     }

@@ -292,7 +292,9 @@ impl Engine {
                 }
                 Some(Question::Sync) => {
                     let release = self.gaps.answered();
-                    return self.release(release);
+                    self.release(release)?;
+                    self.ask_sync();
+                    return Ok(());
                 }
                 None => return Ok(()),
             };
@@ -303,7 +305,10 @@ impl Engine {
         match id.and_then(|id| self.questions.remove(&id)).map(|(question, _)| question) {
             Some(Question::Sync) => {
                 let release = self.gaps.answered();
-                self.release(release)
+                self.release(release)?;
+                // What came after the question waits for an answer of its own.
+                self.ask_sync();
+                Ok(())
             }
             Some(Question::Resynced) => {
                 let now = self.clock.ticks_ms();
@@ -315,7 +320,7 @@ impl Engine {
     }
 
     /// Asks `sync` if something is held behind a gap.
-    fn ask_sync(&mut self) {
+    pub(super) fn ask_sync(&mut self) {
         if matches!(self.phase, Phase::Up(_)) && self.gaps.wants_sync() {
             let now = self.clock.ticks_ms();
             self.gaps.asked(now, self.next_order + 1);

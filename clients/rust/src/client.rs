@@ -202,7 +202,7 @@ type Reply<T> = oneshot::Sender<Result<T, ClientError>>;
 pub(crate) enum Command {
     Account(oneshot::Sender<Account>),
     Ask(ContactLink, Reply<()>),
-    Accept(String, Reply<()>),
+    Accept(ContactLink, Reply<()>),
     Contacts(Reply<Vec<ContactCard>>),
     Contact(String, Reply<ContactCard>),
     Safety(String, Reply<Safety>),
@@ -365,7 +365,8 @@ impl Client {
         self.ask(Command::Account).await
     }
 
-    /// Asks for a contact, by username or link. If the other side asked first, this accepts.
+    /// Asks for a contact, by username or link. If the other side asked first, this accepts; of a
+    /// link, only the log that it names.
     ///
     /// # Errors
     /// [`ClientError`]. An unknown username is no error: nobody learns which names exist.
@@ -374,12 +375,14 @@ impl Client {
         self.ask(|reply| Command::Ask(link, reply)).await?
     }
 
-    /// Accepts a request.
+    /// Accepts a request, by username or link. A link takes only the log that it names.
     ///
     /// # Errors
-    /// [`ClientError::NobodyAsks`], or what the server says.
-    pub async fn contacts_accept(&self, handle: &str) -> Result<(), ClientError> {
-        self.ask(|reply| Command::Accept(handle.to_owned(), reply)).await?
+    /// [`ClientError::NobodyAsks`], [`ClientError::OtherKeys`], [`ClientError::TwoAsk`], or what
+    /// the server says.
+    pub async fn contacts_accept(&self, name: &str) -> Result<(), ClientError> {
+        let link = ContactLink::parse(name).ok_or(ClientError::Link)?;
+        self.ask(|reply| Command::Accept(link, reply)).await?
     }
 
     /// All contacts and requests, by name, after asking the server.

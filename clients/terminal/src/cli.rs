@@ -19,7 +19,8 @@ Examples:
   hush register alice --server https://chat.example.org
       Makes keys in this computer's data folder and takes the name. No e-mail, no password.
   hush contacts add bob
-      Asks bob. He answers with `hush contacts accept alice`.
+      Asks bob. He answers with `hush contacts accept alice`. Both take the link that the other
+      one's `hush whoami` prints instead of a name: it admits nobody else.
   hush contacts verify bob
       Shows the safety number. Compare it with bob's, in person or on the telephone.
   hush chat bob
@@ -272,8 +273,8 @@ enum Contacts {
     },
     /// Accepts a request.
     Accept {
-        /// Who asked.
-        #[arg(value_parser = username)]
+        /// Who asked. A link accepts only the person whose link it is.
+        #[arg(value_name = "NAME|LINK", value_parser = username_or_link)]
         name: String,
     },
     /// Lists contacts and requests.
@@ -469,6 +470,7 @@ mod tests {
             "hush register alice --server https://chat.example.org",
             "hush contacts add bob",
             "hush contacts accept alice",
+            "hush contacts accept alice@chat.example.org#aeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaq",
             "hush contacts verify bob",
             "hush contacts list --json",
             "hush contacts acknowledge bob",

@@ -22,8 +22,10 @@ use crate::span;
 pub(crate) async fn add(session: &mut Session, name: &str, out: &mut Out) -> Result<(), Failure> {
     session.unless_stopped(async |client| client.contacts_add(name).await).await?;
     let handle = handle(name);
-    let accepted = session.client.safety_number(&handle).await.is_ok();
-    if accepted {
+    let named = ContactLink::parse(name).and_then(|link| link.names);
+    let contact = session.client.contact(&handle).await.ok().and_then(|card| card.user);
+    let is_meant = |user| named.is_none_or(|(_, to)| to == user);
+    if contact.is_some_and(is_meant) {
         out.line(&format!("{handle} had asked you: you are contacts now."))?;
         return next_steps(&handle, out);
     }
@@ -46,8 +48,9 @@ pub(crate) async fn accept(
     out: &mut Out,
 ) -> Result<(), Failure> {
     session.unless_stopped(async |client| client.contacts_accept(name).await).await?;
+    let name = handle(name);
     out.line(&format!("{name} is your contact now."))?;
-    next_steps(name, out)
+    next_steps(&name, out)
 }
 
 fn next_steps(name: &str, out: &mut Out) -> Result<(), Failure> {

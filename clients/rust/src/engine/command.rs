@@ -24,8 +24,8 @@ impl Engine {
                 let done = self.ask_contact(&link).await;
                 self.reply(reply, done);
             }
-            Command::Accept(handle, reply) => {
-                let done = self.accept_contact(&handle).await;
+            Command::Accept(link, reply) => {
+                let done = self.accept_contact(&link).await;
                 self.reply(reply, done);
             }
             Command::Contacts(reply) => {

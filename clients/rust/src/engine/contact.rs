@@ -27,19 +27,17 @@ impl Engine {
         if handle == self.account.handle {
             return Err(ClientError::Oneself);
         }
-        let to = match &link.names {
-            Some((domain, _)) if *domain != self.account.domain => {
-                return Err(ClientError::OtherServer);
-            }
-            Some((_, user)) => Some(*user),
-            None => None,
-        };
-        let of = |peer: &&Peer| peer.handle == handle;
-        if self.peers.values().filter(of).any(|peer| peer.standing == Standing::AsksMe) {
-            return self.accept_contact(handle).await;
+        let to = self.named(link)?;
+        if self.asks_me(handle, to)?.is_some() {
+            return self.accept_contact(link).await;
         }
-        let is_contact = |peer: &Peer| peer.standing == Standing::Active && !peer.changed;
-        if self.peers.values().filter(of).any(is_contact) {
+        let is_contact = |peer: &Peer| {
+            peer.handle == handle
+                && peer.standing == Standing::Active
+                && !peer.changed
+                && to.is_none_or(|to| to == peer.user)
+        };
+        if self.peers.values().any(is_contact) {
             return Err(ClientError::IsContact);
         }
         let request = ContactRequest {
@@ -61,22 +59,48 @@ impl Engine {
         }
         if answer.crossed.is_some() {
             self.sync_contacts().await?;
-            if self.asks_me(handle).is_some() {
-                return self.accept_contact(handle).await;
+            if self.asks_me(handle, to)?.is_some() {
+                return self.accept_contact(link).await;
             }
         }
         Ok(())
     }
 
-    fn asks_me(&self, handle: &str) -> Option<&Peer> {
-        self.peers.values().find(|p| p.handle == handle && p.standing == Standing::AsksMe)
+    /// The log that a link names, which must be of this server.
+    fn named(&self, link: &ContactLink) -> Result<Option<UserId>, ClientError> {
+        match &link.names {
+            Some((domain, _)) if *domain != self.account.domain => Err(ClientError::OtherServer),
+            Some((_, user)) => Ok(Some(*user)),
+            None => Ok(None),
+        }
+    }
+
+    /// Who asks under this name. A link, given now or when this user asked, decides: the server
+    /// gives names to logs as it likes, and user ids can be ground.
+    fn asks_me(&self, handle: &str, to: Option<UserId>) -> Result<Option<&Peer>, ClientError> {
+        let to = to.or_else(|| self.asked.get(handle).and_then(|asked| asked.link));
+        let asks = |p: &&Peer| p.handle == handle && p.standing == Standing::AsksMe;
+        let asking: Vec<&Peer> = self.peers.values().filter(asks).collect();
+        match (asking.as_slice(), to) {
+            ([], _) => Ok(None),
+            (_, Some(to)) => {
+                let meant = asking.iter().find(|peer| peer.user == to);
+                meant.map(|peer| Some(*peer)).ok_or(ClientError::OtherKeys)
+            }
+            ([one], None) => Ok(Some(one)),
+            (_, None) => Err(ClientError::TwoAsk),
+        }
     }
 
     /// Accepts a request: fetches and verifies log and prekeys, makes epoch 0, and posts both.
-    pub(super) async fn accept_contact(&mut self, handle: &str) -> Result<(), ClientError> {
+    pub(super) async fn accept_contact(&mut self, link: &ContactLink) -> Result<(), ClientError> {
+        let (handle, to) = (link.handle.as_str(), self.named(link)?);
         self.sync_contacts().await?;
-        let Some(peer) = self.asks_me(handle) else {
+        let Some(peer) = self.asks_me(handle, to)? else {
             let contact = self.contact(handle).map_err(|_| ClientError::NobodyAsks)?;
+            if to.is_some_and(|to| to != contact.user) {
+                return Err(ClientError::NobodyAsks);
+            }
             return may_send(contact).map_err(|_| ClientError::NobodyAsks);
         };
         let (user, request) = (peer.user, peer.request);

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use hushwire_identity::{ContactRequest, Handle};
+use hushwire_identity::{ContactLink, ContactRequest, Handle};
 use hushwire_wire::Sealed;
 use hushwire_wire::http::{Contact, ContactState};
 
@@ -103,7 +103,7 @@ async fn a_name_that_another_log_takes_blocks_until_that_one_is_accepted() {
     world.engine.message(arrived).await.unwrap().unwrap();
 
     let (reply, mut answer) = tokio::sync::oneshot::channel();
-    world.engine.command(Command::Accept("bob".to_owned(), reply)).await.unwrap();
+    world.engine.command(Command::Accept(ContactLink::parse("bob").unwrap(), reply)).await.unwrap();
     world.engine.settle().unwrap();
     answer.try_recv().unwrap().unwrap();
     assert_eq!(world.engine.peers[&other.user()].standing, Standing::Active);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use hushwire_identity::Reason;
+use hushwire_identity::{ContactLink, Reason};
 use hushwire_wire::Sealed;
 use hushwire_wire::http::{EpochBundle, ProblemCode};
 
@@ -304,7 +304,7 @@ async fn what_moved_on_in_between_is_looked_at_again() {
     carol.known_to(&mut world, Standing::AsksMe);
     carol.shown_on(&board);
     board.set(|shown| shown.refuse_accept = vec![stale(), stale()]);
-    world.engine.accept_contact("carol").await.unwrap();
+    world.engine.accept_contact(&ContactLink::parse("carol").unwrap()).await.unwrap();
     assert_eq!(world.engine.peers[&carol.user()].standing, Standing::Active);
 }
 

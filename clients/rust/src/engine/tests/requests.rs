@@ -8,7 +8,7 @@ use hushwire_wire::http::{Contact, ContactState};
 use super::friend::{Board, Friend};
 use super::hostile::World;
 use super::*;
-use crate::record::Standing;
+use crate::record::{Peer, Standing};
 
 /// A request of the friend to the world's user, the only one of theirs on the board.
 fn asks(friend: &Friend, board: &Board, nonce: u8) -> ContactRequest {
@@ -140,4 +140,31 @@ async fn a_link_to_another_server_accepts_nobody() {
         assert!(matches!(refused, Err(ClientError::OtherServer)), "{refused:?}");
     }
     assert_eq!(standing(&world, &bob), Some(Standing::AsksMe));
+}
+
+#[tokio::test]
+async fn nothing_is_shown_of_somebody_who_was_not_accepted() {
+    let mut world = World::new();
+    let board = Board::of(&world);
+    let mallory = Friend::new(&world, "mallory");
+    let request = asks(&mallory, &board, 1);
+    world.engine.sync_contacts().await.unwrap();
+    let first = mallory.makes(&world, 0, request.id().0);
+    let bundle = mallory.bundle(&world, &first);
+    board.set(|shown| shown.epochs.insert(first.id.to_base64url(), bundle));
+    let mut theirs = first.state;
+    let arrived = mallory.says(&mut theirs, "unsolicited", 0, world.now());
+    // It waits, in bounds: whoever is accepted later may have written before that was heard of.
+    world.engine.message(arrived).await.unwrap().unwrap();
+    assert_eq!(world.engine.waiting.len(), 1);
+    let taken = world.engine.ensure_epoch(mallory.user(), first.id).await;
+    assert!(matches!(taken, Err(ClientError::NoContact)), "{taken:?}");
+    let told = world.tells();
+    assert!(!told.iter().any(|event| matches!(event, Event::MessageReceived(_))), "{told:?}");
+    let peer = &world.engine.peers[&mallory.user()];
+    assert_eq!((peer.standing, peer.epochs.len(), peer.messages), (Standing::AsksMe, 0, 0));
+    // Once a person has agreed, the server's answer may be lost.
+    let agreed = Peer { accepted: true, ..peer.clone() };
+    world.engine.put_peer(agreed).unwrap();
+    world.engine.ensure_epoch(mallory.user(), first.id).await.unwrap();
 }

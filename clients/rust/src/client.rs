@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hushwire_identity::{ContactLink, Handle, Suites};
+use hushwire_identity::{ContactLink, Handle, LogPoint, Suites};
 use hushwire_wire::{DeviceId, Encoding, UserId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -115,9 +115,9 @@ pub struct Safety {
     /// Twelve groups of five digits.
     pub number: String,
     /// The newest entry of the own log that it covers.
-    pub own_seq: u32,
-    /// The newest entry of the other log. Compare only if both sides show the same two.
-    pub peer_seq: u32,
+    pub own: LogPoint,
+    /// The newest entry of the other log. Compare only if both sides show the same two numbers.
+    pub peer: LogPoint,
     /// It was compared before, and still holds.
     pub verified: bool,
 }
@@ -206,8 +206,8 @@ pub(crate) enum Command {
     Contacts(Reply<Vec<ContactCard>>),
     Contact(String, Reply<ContactCard>),
     Safety(String, Reply<Safety>),
-    MarkVerified(String, Reply<()>),
-    Acknowledge(String, Reply<()>),
+    MarkVerified(String, Safety, Reply<()>),
+    Acknowledge(String, u32, Reply<()>),
     RenewKey(String, Reply<()>),
     Send(String, Said, Reply<Id>),
     Texts(String, Vec<(String, Option<Id>)>, Reply<SentBatch>),
@@ -409,20 +409,24 @@ impl Client {
         self.ask(|reply| Command::Safety(handle.to_owned(), reply)).await?
     }
 
-    /// Remembers that a person compared the safety number.
+    /// Remembers that a person compared the safety number: `compared` is what was shown.
     ///
     /// # Errors
-    /// If there is no such contact.
-    pub async fn mark_verified(&self, handle: &str) -> Result<(), ClientError> {
-        self.ask(|reply| Command::MarkVerified(handle.to_owned(), reply)).await?
+    /// If there is no such contact; [`ClientError::DevicesMoved`] if either log is not any more
+    /// where it was when the number was shown: nobody compared what it says now.
+    pub async fn mark_verified(&self, handle: &str, compared: &Safety) -> Result<(), ClientError> {
+        let compared = compared.clone();
+        self.ask(|reply| Command::MarkVerified(handle.to_owned(), compared, reply)).await?
     }
 
-    /// Remembers that a person knows that a verified contact's devices changed: sending goes on.
+    /// Remembers that a person knows of a verified contact's devices up to the entry `seq` that
+    /// was shown ([`ContactCard::seq`]): sending goes on.
     ///
     /// # Errors
-    /// If there is no such contact.
-    pub async fn acknowledge(&self, handle: &str) -> Result<(), ClientError> {
-        self.ask(|reply| Command::Acknowledge(handle.to_owned(), reply)).await?
+    /// If there is no such contact; [`ClientError::DevicesMoved`] if `seq` is not the newest entry
+    /// any more.
+    pub async fn acknowledge(&self, handle: &str, seq: u32) -> Result<(), ClientError> {
+        self.ask(|reply| Command::Acknowledge(handle.to_owned(), seq, reply)).await?
     }
 
     /// Makes a new key for the conversation with a contact (R4), as a person may wish who fears

@@ -123,6 +123,11 @@ pub enum ClientError {
          `contacts verify`, or say that you know with `contacts acknowledge`"
     )]
     Unacknowledged,
+    /// The devices are not what was shown.
+    #[error(
+        "the devices changed after they were shown: nothing was remembered. Look, and compare again"
+    )]
+    DevicesMoved,
     /// The server names a domain that is not the one of its address.
     #[error(
         "the server calls itself {domain}, which is not its address: your identity would name \

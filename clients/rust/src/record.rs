@@ -263,6 +263,11 @@ impl Peer {
         }
     }
 
+    /// Asks, and this user has not accepted.
+    pub(crate) const fn waits_for_answer(&self) -> bool {
+        matches!(self.standing, Standing::AsksMe) && !self.accepted
+    }
+
     /// The newest epoch: the highest number; of siblings the lower id, on which messages are sent.
     pub(crate) fn newest(&self) -> Option<&EpochNote> {
         self.epochs.iter().max_by(|a, b| a.n.cmp(&b.n).then(b.id.cmp(&a.id)))

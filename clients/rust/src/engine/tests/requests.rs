@@ -72,6 +72,8 @@ async fn a_link_that_was_asked_by_binds_the_name_afterwards() {
     // The server does not tell; that the answer was lost changes nothing.
     let asked = world.engine.ask_contact(&named(Some(&bob))).await;
     assert!(asked.is_err() && world.engine.asked.contains_key("bob"));
+    let _ = world.engine.ask_contact(&named(None)).await;
+    assert_eq!(world.engine.asked["bob"].link, Some(bob.user()), "asking again forgets no link");
     asks(&mallory, &board, 1);
     let refused = world.engine.accept_contact(&named(None)).await;
     assert!(matches!(refused, Err(ClientError::OtherKeys)), "{refused:?}");

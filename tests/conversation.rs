@@ -18,7 +18,7 @@ async fn two_people_talk() {
     );
     assert_eq!(a.number, b.number);
     assert!(!a.verified);
-    alice.client.mark_verified("bob").await.unwrap();
+    alice.client.mark_verified("bob", &a).await.unwrap();
     let card = &alice.client.contacts().await.unwrap()[0];
     assert_eq!((card.handle.as_str(), card.standing), ("bob", Standing::Active));
     assert!(card.verified);

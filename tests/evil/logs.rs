@@ -278,6 +278,6 @@ async fn a_fork_that_a_new_contact_is_shown_changes_the_safety_number() {
         let hers = safety_number(&revoked.log.point(), &point).to_string();
         let theirs = new.client.safety_number("mallory").await.unwrap();
         assert_eq!(theirs.number == hers, name == "carol");
-        assert_eq!(theirs.peer_seq, revoked.log.seq(), "the numbers of entries do not tell");
+        assert_eq!(theirs.peer.seq, revoked.log.seq(), "the numbers of entries do not tell");
     }
 }

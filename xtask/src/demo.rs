@@ -120,9 +120,12 @@ impl Stages {
         told("alice", "hush contacts add bob");
         self.bob.run(&["contacts", "accept", "alice"])?;
         told("bob", "hush contacts accept alice");
-        let mine = number(&self.alice.run(&["contacts", "verify", "bob", "--yes"])?)?;
-        let theirs = number(&self.bob.run(&["contacts", "verify", "alice", "--yes"])?)?;
+        let mine = number(&self.alice.run(&["contacts", "verify", "bob"])?)?;
+        let theirs = number(&self.bob.run(&["contacts", "verify", "alice"])?)?;
         expect(mine == theirs, || format!("the safety numbers differ: {mine} and {theirs}"))?;
+        self.alice.run(&["contacts", "verify", "bob", "--yes", &theirs])?;
+        self.bob.run(&["contacts", "verify", "alice", "--yes", &mine])?;
+        self.alice.run_expecting_failure(&["contacts", "verify", "bob", "--yes", "00000"])?;
         println!("  both read: {mine}");
         Ok(())
     }

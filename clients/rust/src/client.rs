@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hushwire_identity::{ContactLink, Handle, Suites};
+use hushwire_identity::{ContactLink, Handle, LogPoint, Suites};
 use hushwire_wire::{DeviceId, Encoding, UserId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -115,9 +115,9 @@ pub struct Safety {
     /// Twelve groups of five digits.
     pub number: String,
     /// The newest entry of the own log that it covers.
-    pub own_seq: u32,
-    /// The newest entry of the other log. Compare only if both sides show the same two.
-    pub peer_seq: u32,
+    pub own: LogPoint,
+    /// The newest entry of the other log. Compare only if both sides show the same two numbers.
+    pub peer: LogPoint,
     /// It was compared before, and still holds.
     pub verified: bool,
 }
@@ -202,12 +202,12 @@ type Reply<T> = oneshot::Sender<Result<T, ClientError>>;
 pub(crate) enum Command {
     Account(oneshot::Sender<Account>),
     Ask(ContactLink, Reply<()>),
-    Accept(String, Reply<()>),
+    Accept(ContactLink, Reply<()>),
     Contacts(Reply<Vec<ContactCard>>),
     Contact(String, Reply<ContactCard>),
     Safety(String, Reply<Safety>),
-    MarkVerified(String, Reply<()>),
-    Acknowledge(String, Reply<()>),
+    MarkVerified(String, Safety, Reply<()>),
+    Acknowledge(String, u32, Reply<()>),
     RenewKey(String, Reply<()>),
     Send(String, Said, Reply<Id>),
     Texts(String, Vec<(String, Option<Id>)>, Reply<SentBatch>),
@@ -365,7 +365,8 @@ impl Client {
         self.ask(Command::Account).await
     }
 
-    /// Asks for a contact, by username or link. If the other side asked first, this accepts.
+    /// Asks for a contact, by username or link. If the other side asked first, this accepts; of a
+    /// link, only the log that it names.
     ///
     /// # Errors
     /// [`ClientError`]. An unknown username is no error: nobody learns which names exist.
@@ -374,12 +375,14 @@ impl Client {
         self.ask(|reply| Command::Ask(link, reply)).await?
     }
 
-    /// Accepts a request.
+    /// Accepts a request, by username or link. A link takes only the log that it names.
     ///
     /// # Errors
-    /// [`ClientError::NobodyAsks`], or what the server says.
-    pub async fn contacts_accept(&self, handle: &str) -> Result<(), ClientError> {
-        self.ask(|reply| Command::Accept(handle.to_owned(), reply)).await?
+    /// [`ClientError::NobodyAsks`], [`ClientError::OtherKeys`], [`ClientError::TwoAsk`], or what
+    /// the server says.
+    pub async fn contacts_accept(&self, name: &str) -> Result<(), ClientError> {
+        let link = ContactLink::parse(name).ok_or(ClientError::Link)?;
+        self.ask(|reply| Command::Accept(link, reply)).await?
     }
 
     /// All contacts and requests, by name, after asking the server.
@@ -406,20 +409,24 @@ impl Client {
         self.ask(|reply| Command::Safety(handle.to_owned(), reply)).await?
     }
 
-    /// Remembers that a person compared the safety number.
+    /// Remembers that a person compared the safety number: `compared` is what was shown.
     ///
     /// # Errors
-    /// If there is no such contact.
-    pub async fn mark_verified(&self, handle: &str) -> Result<(), ClientError> {
-        self.ask(|reply| Command::MarkVerified(handle.to_owned(), reply)).await?
+    /// If there is no such contact; [`ClientError::DevicesMoved`] if either log is not any more
+    /// where it was when the number was shown: nobody compared what it says now.
+    pub async fn mark_verified(&self, handle: &str, compared: &Safety) -> Result<(), ClientError> {
+        let compared = compared.clone();
+        self.ask(|reply| Command::MarkVerified(handle.to_owned(), compared, reply)).await?
     }
 
-    /// Remembers that a person knows that a verified contact's devices changed: sending goes on.
+    /// Remembers that a person knows of a verified contact's devices up to the entry `seq` that
+    /// was shown ([`ContactCard::seq`]): sending goes on.
     ///
     /// # Errors
-    /// If there is no such contact.
-    pub async fn acknowledge(&self, handle: &str) -> Result<(), ClientError> {
-        self.ask(|reply| Command::Acknowledge(handle.to_owned(), reply)).await?
+    /// If there is no such contact; [`ClientError::DevicesMoved`] if `seq` is not the newest entry
+    /// any more.
+    pub async fn acknowledge(&self, handle: &str, seq: u32) -> Result<(), ClientError> {
+        self.ask(|reply| Command::Acknowledge(handle.to_owned(), seq, reply)).await?
     }
 
     /// Makes a new key for the conversation with a contact (R4), as a person may wish who fears

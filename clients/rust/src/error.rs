@@ -55,6 +55,18 @@ pub enum ClientError {
     /// Nobody of this name asks.
     #[error("nobody of this name asks to be a contact: see `contacts list`")]
     NobodyAsks,
+    /// Whoever asks under this name is not whom the link names.
+    #[error(
+        "whoever asks under this name has other keys than the link names: nobody was accepted. \
+         Ask the person, not through this chat, which link is theirs"
+    )]
+    OtherKeys,
+    /// Several logs ask under one name, which an honest server gives to one of them only.
+    #[error(
+        "two ask under this name with different keys: ask the person, not through this chat, for \
+         their link, and accept that: `contacts accept LINK`"
+    )]
+    TwoAsk,
     /// This is a contact already.
     #[error("this is a contact already")]
     IsContact,
@@ -111,6 +123,11 @@ pub enum ClientError {
          `contacts verify`, or say that you know with `contacts acknowledge`"
     )]
     Unacknowledged,
+    /// The devices are not what was shown.
+    #[error(
+        "the devices changed after they were shown: nothing was remembered. Look, and compare again"
+    )]
+    DevicesMoved,
     /// The server names a domain that is neither the one of its address nor the one asked for.
     #[error(
         "the server calls itself {domain}, which is not the domain that was expected: your \

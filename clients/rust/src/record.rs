@@ -254,6 +254,20 @@ impl Peer {
         }
     }
 
+    /// Whether an epoch with them may be taken: not of somebody whom this user has not accepted.
+    pub(crate) const fn may_have_epochs(&self) -> bool {
+        match self.standing {
+            Standing::Asked | Standing::Active => true,
+            Standing::AsksMe => self.accepted,
+            Standing::Replaced => false,
+        }
+    }
+
+    /// Asks, and this user has not accepted.
+    pub(crate) const fn waits_for_answer(&self) -> bool {
+        matches!(self.standing, Standing::AsksMe) && !self.accepted
+    }
+
     /// The newest epoch: the highest number; of siblings the lower id, on which messages are sent.
     pub(crate) fn newest(&self) -> Option<&EpochNote> {
         self.epochs.iter().max_by(|a, b| a.n.cmp(&b.n).then(b.id.cmp(&a.id)))

@@ -19,7 +19,8 @@ Examples:
   hush register alice --server https://chat.example.org
       Makes keys in this computer's data folder and takes the name. No e-mail, no password.
   hush contacts add bob
-      Asks bob. He answers with `hush contacts accept alice`.
+      Asks bob. He answers with `hush contacts accept alice`. Both take the link that the other
+      one's `hush whoami` prints instead of a name: it admits nobody else.
   hush contacts verify bob
       Shows the safety number. Compare it with bob's, in person or on the telephone.
   hush chat bob
@@ -81,7 +82,8 @@ through this chat. Compare only when both of you see the same two device-log ent
 changes with every new device.
 
 On a terminal it asks whether the numbers were equal and remembers the answer. Without a terminal
-it only shows the number, unless --yes says that it was compared.";
+it only shows the number; --yes NUMBER says that this one was compared, and is refused if another
+one is shown now, because the devices changed in between.";
 
 const EDIT: &str = "\
 Gives one of your messages other words, on both sides. Only the author of a message can; who has
@@ -302,8 +304,8 @@ enum Contacts {
     },
     /// Accepts a request.
     Accept {
-        /// Who asked.
-        #[arg(value_parser = username)]
+        /// Who asked. A link accepts only the person whose link it is.
+        #[arg(value_name = "NAME|LINK", value_parser = username_or_link)]
         name: String,
     },
     /// Lists contacts and requests.
@@ -320,6 +322,9 @@ enum Contacts {
         /// The contact.
         #[arg(value_parser = username)]
         name: String,
+        /// The entry of the device log up to which you know them; without it, shows which is the
+        /// newest.
+        entry: Option<u32>,
     },
     /// Makes a new key for the conversation, if you fear that an older one leaked.
     Renew {
@@ -333,9 +338,9 @@ enum Contacts {
         /// The contact.
         #[arg(value_parser = username)]
         name: String,
-        /// The numbers were compared and are equal: remembers it without asking.
-        #[arg(long)]
-        yes: bool,
+        /// This number was compared and is equal: remembers it without asking.
+        #[arg(long, value_name = "NUMBER")]
+        yes: Option<String>,
     },
 }
 
@@ -434,15 +439,17 @@ fn act(command: Command, home: &Home) -> Result<(), Failure> {
         Command::Contacts(Contacts::List { json }) => {
             in_runtime(home, async |session| contacts::list(session, json, &mut out).await)
         }
-        Command::Contacts(Contacts::Acknowledge { name }) => {
-            in_runtime(home, async |session| contacts::acknowledge(session, &name, &mut out).await)
+        Command::Contacts(Contacts::Acknowledge { name, entry }) => {
+            in_runtime(home, async |session| {
+                contacts::acknowledge(session, &name, entry, &mut out).await
+            })
         }
         Command::Contacts(Contacts::Renew { name }) => {
             in_runtime(home, async |session| contacts::renew(session, &name, &mut out).await)
         }
-        Command::Contacts(Contacts::Verify { name, yes }) => {
-            in_runtime(home, async |session| contacts::verify(session, &name, yes, &mut out).await)
-        }
+        Command::Contacts(Contacts::Verify { name, yes }) => in_runtime(home, async |session| {
+            contacts::verify(session, &name, yes.as_deref(), &mut out).await
+        }),
         Command::Chat { name, json, no_receipts, commands } => in_runtime(home, async |session| {
             let how = chat::How { json, tells_read: !no_receipts, commands };
             chat::run(session, &name, how, &mut out).await
@@ -500,9 +507,12 @@ mod tests {
             "hush register alice --server https://chat.example.org",
             "hush contacts add bob",
             "hush contacts accept alice",
+            "hush contacts accept alice@chat.example.org#aeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaq",
             "hush contacts verify bob",
             "hush contacts list --json",
             "hush contacts acknowledge bob",
+            "hush contacts acknowledge bob 5",
+            "hush contacts verify bob --yes 000000000000000000000000000000000000000000000000000000000000",
             "hush contacts renew bob",
             "hush register alice --server https://10.0.0.7 --domain chat.example.org",
             "hush chat bob --json --home x",
@@ -540,6 +550,9 @@ mod tests {
             "hush register Al --server http://x",
             "hush register alice@x#y --server http://x",
             "hush contacts add b@d",
+            "hush contacts accept b@d",
+            "hush contacts verify bob --yes",
+            "hush contacts acknowledge bob all",
             "hush chat",
             "hush chat ../x",
             "hush send bob",

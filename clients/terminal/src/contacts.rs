@@ -22,8 +22,10 @@ use crate::span;
 pub(crate) async fn add(session: &mut Session, name: &str, out: &mut Out) -> Result<(), Failure> {
     session.unless_stopped(async |client| client.contacts_add(name).await).await?;
     let handle = handle(name);
-    let accepted = session.client.safety_number(&handle).await.is_ok();
-    if accepted {
+    let named = ContactLink::parse(name).and_then(|link| link.names);
+    let contact = session.client.contact(&handle).await.ok().and_then(|card| card.user);
+    let is_meant = |user| named.is_none_or(|(_, to)| to == user);
+    if contact.is_some_and(is_meant) {
         out.line(&format!("{handle} had asked you: you are contacts now."))?;
         return next_steps(&handle, out);
     }
@@ -46,8 +48,9 @@ pub(crate) async fn accept(
     out: &mut Out,
 ) -> Result<(), Failure> {
     session.unless_stopped(async |client| client.contacts_accept(name).await).await?;
+    let name = handle(name);
     out.line(&format!("{name} is your contact now."))?;
-    next_steps(name, out)
+    next_steps(&name, out)
 }
 
 fn next_steps(name: &str, out: &mut Out) -> Result<(), Failure> {
@@ -141,8 +144,9 @@ pub(crate) fn standing(card: &ContactCard, paint: Paint) -> String {
         }
         (Standing::Active, Some(ContactTrouble::Unacknowledged)) => paint.loud(&format!(
             "blocked: the devices changed ({}): `hush contacts verify {name}` or `hush contacts \
-             acknowledge {name}`",
-            seqs()
+             acknowledge {name} {}`",
+            seqs(),
+            card.seq
         )),
         (Standing::Active, Some(ContactTrouble::Unreachable)) => {
             paint.loud("not reachable: no device was seen for 30 days")
@@ -165,16 +169,27 @@ pub(crate) fn unconfirmed(card: &ContactCard, now_ms: u64) -> Option<String> {
     (is_contact && silent).then(|| format!("not confirmed since {}", moment(card.confirmed_ms)))
 }
 
-/// Remembers that a person knows of a verified contact's new devices.
+/// Remembers that a person knows of a verified contact's new devices up to `entry`; without it,
+/// says which that is.
 ///
 /// # Errors
-/// If there is no such contact.
+/// If there is no such contact, or its devices have changed again.
 pub(crate) async fn acknowledge(
     session: &mut Session,
     name: &str,
+    entry: Option<u32>,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    session.client.acknowledge(name).await?;
+    let Some(entry) = entry else {
+        let card = session.client.contact(name).await?;
+        out.line(&format!("{name}: {}", standing(&card, out.paint())))?;
+        return out.line(&format!(
+            "Nothing was remembered. If you know of {name}'s devices as they are now: `hush contacts \
+             acknowledge {name} {}`.",
+            card.seq
+        ));
+    };
+    session.client.acknowledge(name, entry).await?;
     out.line(&format!("Remembered: you know {name}'s devices as they are now."))?;
     out.line(&format!("Next: compare again with `hush contacts verify {name}`."))
 }
@@ -188,14 +203,14 @@ pub(crate) async fn renew(session: &mut Session, name: &str, out: &mut Out) -> R
     out.line(&format!("You and {name} have a new key. What was sent before is not touched by it."))
 }
 
-/// Shows the safety number, asks, and remembers.
+/// Shows the safety number, asks, and remembers. `yes` is the number that was compared before.
 ///
 /// # Errors
-/// If there is no such contact.
+/// If there is no such contact, or the number is another one now.
 pub(crate) async fn verify(
     session: &mut Session,
     name: &str,
-    yes: bool,
+    yes: Option<&str>,
     out: &mut Out,
 ) -> Result<(), Failure> {
     let safety = known(session, name).await?;
@@ -203,12 +218,18 @@ pub(crate) async fn verify(
     for line in page(&own, name, &safety) {
         out.line(&line)?;
     }
-    let is_asked = !yes && io::stdin().is_terminal() && io::stdout().is_terminal();
-    if !yes && !is_asked {
+    if yes.is_some_and(|compared| !is_same(compared, &safety.number)) {
+        return Err(Failure::OtherNumber);
+    }
+    let is_asked = yes.is_none() && io::stdin().is_terminal() && io::stdout().is_terminal();
+    if yes.is_none() && !is_asked {
         return out.line(&if safety.verified {
             "It was compared before, and still holds.".to_owned()
         } else {
-            format!("Nothing was remembered. After comparing: `hush contacts verify {name} --yes`.")
+            format!(
+                "Nothing was remembered. After comparing: `hush contacts verify {name} --yes NUMBER`, \
+                 with the number that was compared."
+            )
         });
     }
     if is_asked {
@@ -221,7 +242,7 @@ pub(crate) async fn verify(
             );
         }
     }
-    session.client.mark_verified(name).await?;
+    session.client.mark_verified(name, &safety).await?;
     out.line(&out.paint().good(&format!("Remembered: {name} is verified.")))
 }
 
@@ -239,7 +260,7 @@ async fn known(session: &mut Session, name: &str) -> Result<Safety, Failure> {
 }
 
 fn page(own: &str, peer: &str, safety: &Safety) -> Vec<String> {
-    let (own_seq, peer_seq) = (safety.own_seq, safety.peer_seq);
+    let (own_seq, peer_seq) = (safety.own.seq, safety.peer.seq);
     let mut lines = vec![format!("Safety number of {own} and {peer}:"), String::new()];
     let groups: Vec<&str> = safety.number.split_whitespace().collect();
     for row in groups.chunks(4) {
@@ -272,18 +293,26 @@ async fn answer(session: &mut Session) -> Result<String, Failure> {
     }
 }
 
+/// Whether both are the same safety number, however it is spaced.
+fn is_same(one: &str, other: &str) -> bool {
+    one.split_whitespace().flat_map(str::chars).eq(other.split_whitespace().flat_map(str::chars))
+}
+
 fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 #[cfg(test)]
 mod tests {
+    use hushwire_client::{Head, LogPoint, UserId};
+
     use super::*;
 
     #[test]
     fn the_page_shows_twelve_groups_and_both_entries() {
         let number = (0..12).map(|n| format!("{n:05}")).collect::<Vec<_>>().join(" ");
-        let safety = Safety { number, own_seq: 3, peer_seq: 7, verified: false };
+        let at = |seq| LogPoint { user: UserId([1; 32]), seq, head: Head([2; 32]) };
+        let safety = Safety { number, own: at(3), peer: at(7), verified: false };
         let page = page("alice", "bob", &safety).join("\n");
         assert!(page.contains("    00000 00001 00002 00003\n    00004"), "{page}");
         assert!(page.contains("alice's device log up to entry 3"));
@@ -346,6 +375,14 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_the_same_however_it_is_spaced() {
+        assert!(is_same("00000 11111", " 0000011111\n"));
+        for other in ["", "00000", "00000 11112", "00000 111111", "11111 00000"] {
+            assert!(!is_same(other, "00000 11111"), "{other}");
+        }
+    }
+
+    #[test]
     fn only_yes_is_yes() {
         for yes in ["y\n", "Y", " yes \n", "YES"] {
             assert!(is_yes(yes), "{yes}");
@@ -357,7 +394,7 @@ mod tests {
 
     #[test]
     fn links_are_called_by_their_name() {
-        let link = hushwire_client::contact_link("bob", "x.org", &hushwire_client::UserId([1; 32]));
+        let link = hushwire_client::contact_link("bob", "x.org", &UserId([1; 32]));
         assert_eq!(handle(&link), "bob");
         assert_eq!(handle("bob"), "bob");
     }

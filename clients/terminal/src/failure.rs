@@ -76,6 +76,12 @@ pub(crate) enum Failure {
         /// What it means.
         why: String,
     },
+    /// A number that was compared is not the one that is shown.
+    #[error(
+        "this is not the safety number that is shown now: nothing was remembered. The devices \
+         changed since, or it is not the number of this contact: compare again"
+    )]
+    OtherNumber,
     /// No message is meant.
     #[error("no message in this conversation has an id that begins with {0}")]
     NoSuchMessage(String),

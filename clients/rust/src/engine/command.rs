@@ -24,8 +24,8 @@ impl Engine {
                 let done = self.ask_contact(&link).await;
                 self.reply(reply, done);
             }
-            Command::Accept(handle, reply) => {
-                let done = self.accept_contact(&handle).await;
+            Command::Accept(link, reply) => {
+                let done = self.accept_contact(&link).await;
                 self.reply(reply, done);
             }
             Command::Contacts(reply) => {
@@ -40,13 +40,13 @@ impl Engine {
                 let answer = self.safety(&handle);
                 self.reply(reply, answer);
             }
-            Command::MarkVerified(handle, reply) => {
-                let answer = self.mark_verified(&handle);
+            Command::MarkVerified(handle, compared, reply) => {
+                let answer = self.mark_verified(&handle, &compared);
                 self.reply(reply, answer);
                 self.try_again().await?;
             }
-            Command::Acknowledge(handle, reply) => {
-                let answer = self.acknowledge_devices(&handle);
+            Command::Acknowledge(handle, seq, reply) => {
+                let answer = self.acknowledge_devices(&handle, seq);
                 self.reply(reply, answer);
                 self.try_again().await?;
             }
@@ -155,25 +155,33 @@ impl Engine {
     fn safety(&self, handle: &str) -> Result<Safety, ClientError> {
         let peer = self.contact(handle)?;
         let log = peer.device_log()?;
-        let number = safety_number(&self.log.point(), &log.point());
+        let (own, peer_at) = (self.log.point(), log.point());
         Ok(Safety {
-            number: number.to_string(),
-            own_seq: self.log.seq(),
-            peer_seq: log.seq(),
+            number: safety_number(&own, &peer_at).to_string(),
+            own,
+            peer: peer_at,
             verified: peer.is_verified(),
         })
     }
 
-    fn mark_verified(&mut self, handle: &str) -> Result<(), ClientError> {
+    /// A person compared a number. What either log says since then was not compared.
+    fn mark_verified(&mut self, handle: &str, compared: &Safety) -> Result<(), ClientError> {
         let mut peer = self.contact(handle)?.clone();
-        peer.verified = Some(Point::of(&peer.device_log()?));
+        let log = peer.device_log()?;
+        if (self.log.point(), log.point()) != (compared.own, compared.peer) {
+            return Err(ClientError::DevicesMoved);
+        }
+        peer.verified = Some(Point::of(&log));
         self.seen_by_person(peer)
     }
 
-    /// A person knows of the contact's devices as they are.
-    fn acknowledge_devices(&mut self, handle: &str) -> Result<(), ClientError> {
+    /// A person knows of the contact's devices up to an entry, which must be the newest still.
+    fn acknowledge_devices(&mut self, handle: &str, seq: u32) -> Result<(), ClientError> {
         let mut peer = self.contact(handle)?.clone();
-        peer.acknowledged = Some(peer.seq());
+        if peer.seq() != seq {
+            return Err(ClientError::DevicesMoved);
+        }
+        peer.acknowledged = Some(seq);
         self.seen_by_person(peer)
     }
 

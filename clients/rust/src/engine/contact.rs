@@ -2,6 +2,8 @@
 //! (CRYPTO 9). Whoever answers a request must be who was asked; a name that another log takes is
 //! an alarm, and blocks sending until this user accepts that log.
 
+use std::collections::HashSet;
+
 use hushwire_identity::{Code, ContactLink, ContactRequest, Reason};
 use hushwire_wire::http::{
     Contact, ContactAccept, ContactAsk, ContactAsked, ContactState, Contacts,
@@ -13,12 +15,14 @@ use super::peer::may_send;
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::ports::random_bytes;
-use crate::record::{Asked, EpochNote, Peer, Standing, to_json};
-use crate::store::{Batch, Space};
+use crate::record::{Asked, EpochNote, Heal, Peer, Standing, to_json};
+use crate::store::{Batch, Space, StoreError};
 use crate::transport::Method;
 
 /// Contacts, at most: what one listing of the server brings is cut there.
 pub(super) const PEERS_MAX: usize = 10_000;
+/// Requests that wait for this user's answer, at most: as many as an honest server keeps.
+const REQUESTS_MAX: usize = 200;
 
 impl Engine {
     /// Asks for a contact. A crossing request is accepted instead.
@@ -27,19 +31,17 @@ impl Engine {
         if handle == self.account.handle {
             return Err(ClientError::Oneself);
         }
-        let to = match &link.names {
-            Some((domain, _)) if *domain != self.account.domain => {
-                return Err(ClientError::OtherServer);
-            }
-            Some((_, user)) => Some(*user),
-            None => None,
-        };
-        let of = |peer: &&Peer| peer.handle == handle;
-        if self.peers.values().filter(of).any(|peer| peer.standing == Standing::AsksMe) {
-            return self.accept_contact(handle).await;
+        let to = self.named(link)?.or_else(|| self.asked.get(handle).and_then(|a| a.link));
+        if self.asks_me(handle, to)?.is_some() {
+            return self.accept_contact(link).await;
         }
-        let is_contact = |peer: &Peer| peer.standing == Standing::Active && !peer.changed;
-        if self.peers.values().filter(of).any(is_contact) {
+        let is_contact = |peer: &Peer| {
+            peer.handle == handle
+                && peer.standing == Standing::Active
+                && !peer.changed
+                && to.is_none_or(|to| to == peer.user)
+        };
+        if self.peers.values().any(is_contact) {
             return Err(ClientError::IsContact);
         }
         let request = ContactRequest {
@@ -61,22 +63,56 @@ impl Engine {
         }
         if answer.crossed.is_some() {
             self.sync_contacts().await?;
-            if self.asks_me(handle).is_some() {
-                return self.accept_contact(handle).await;
+            if self.asks_me(handle, to)?.is_some() {
+                return self.accept_contact(link).await;
             }
         }
         Ok(())
     }
 
-    fn asks_me(&self, handle: &str) -> Option<&Peer> {
-        self.peers.values().find(|p| p.handle == handle && p.standing == Standing::AsksMe)
+    /// The log that a link names, which must be of this server.
+    fn named(&self, link: &ContactLink) -> Result<Option<UserId>, ClientError> {
+        match &link.names {
+            Some((domain, _)) if *domain != self.account.domain => Err(ClientError::OtherServer),
+            Some((_, user)) => Ok(Some(*user)),
+            None => Ok(None),
+        }
+    }
+
+    /// Who asks under this name. A link, given now or when this user asked, decides: the server
+    /// gives names to logs as it likes, and user ids can be ground.
+    fn asks_me(&self, handle: &str, to: Option<UserId>) -> Result<Option<&Peer>, ClientError> {
+        let to = to.or_else(|| self.asked.get(handle).and_then(|asked| asked.link));
+        let asks = |p: &&Peer| p.handle == handle && p.standing == Standing::AsksMe;
+        let asking: Vec<&Peer> = self.peers.values().filter(asks).collect();
+        match (asking.as_slice(), to) {
+            ([], _) => Ok(None),
+            (_, Some(to)) => {
+                let meant = asking.iter().find(|peer| peer.user == to);
+                meant.map(|peer| Some(*peer)).ok_or(ClientError::OtherKeys)
+            }
+            ([one], None) => Ok(Some(one)),
+            (_, None) => Err(ClientError::TwoAsk),
+        }
     }
 
     /// Accepts a request: fetches and verifies log and prekeys, makes epoch 0, and posts both.
-    pub(super) async fn accept_contact(&mut self, handle: &str) -> Result<(), ClientError> {
+    pub(super) async fn accept_contact(&mut self, link: &ContactLink) -> Result<(), ClientError> {
+        let (handle, to) = (link.handle.as_str(), self.named(link)?);
         self.sync_contacts().await?;
-        let Some(peer) = self.asks_me(handle) else {
+        let is_contact = |peer: &&Peer| peer.standing == Standing::Active && peer.handle == handle;
+        let same = to.and_then(|to| self.peers.get(&to)).filter(is_contact).cloned();
+        if let Some(same) = same {
+            // The person's own link says whose the name is, whatever log has it now.
+            self.put_peer(Peer { changed: false, ..same.clone() })?;
+            self.retries.push(same.user);
+            return may_send(&Peer { changed: false, ..same }).map_err(|_| ClientError::NobodyAsks);
+        }
+        let Some(peer) = self.asks_me(handle, to)? else {
             let contact = self.contact(handle).map_err(|_| ClientError::NobodyAsks)?;
+            if to.is_some_and(|to| to != contact.user) {
+                return Err(ClientError::NobodyAsks);
+            }
             return may_send(contact).map_err(|_| ClientError::NobodyAsks);
         };
         let (user, request) = (peer.user, peer.request);
@@ -113,7 +149,7 @@ impl Engine {
         for replaced in before.collect::<Vec<_>>() {
             self.replace(replaced)?;
         }
-        peer.standing = Standing::Active;
+        (peer.standing, peer.changed) = (Standing::Active, false);
         let mut batch = Batch::default();
         if let Some(state) = state {
             let header = state.header();
@@ -148,6 +184,7 @@ impl Engine {
             self.epochs.remove(&note.id);
         }
         self.store.add(&batch)?;
+        self.ahead.remove(&user);
         let (standing, epochs) = (Standing::Replaced, Vec::new());
         Ok(self.put_peer(Peer { standing, epochs, ..peer.clone() })?)
     }
@@ -155,6 +192,7 @@ impl Engine {
     /// Compares the server's list of contacts with what is known here.
     pub(super) async fn sync_contacts(&mut self) -> Result<(), ClientError> {
         let Contacts { contacts, .. } = self.get("/v1/contacts".to_owned()).await?;
+        self.forget_requests(&contacts)?;
         for contact in contacts.into_iter().take(PEERS_MAX) {
             // One bad entry does not hide the others.
             match self.sync_contact(&contact).await {
@@ -166,14 +204,36 @@ impl Engine {
         Ok(())
     }
 
+    /// Forgets requests that the server does not list any more: they have expired. One that was
+    /// accepted here is kept. Of a log with which something was agreed before, so is what is known.
+    fn forget_requests(&mut self, listed: &[Contact]) -> Result<(), StoreError> {
+        let listed: HashSet<UserId> = listed.iter().map(|contact| contact.peer).collect();
+        let is_gone = |p: &&Peer| p.waits_for_answer() && !listed.contains(&p.user);
+        let gone: Vec<Peer> = self.peers.values().filter(is_gone).cloned().collect();
+        for peer in gone {
+            if peer.messages > 0 || peer.verified.is_some() || peer.forked {
+                self.put_peer(Peer { standing: Standing::Replaced, ..peer })?;
+                continue;
+            }
+            let mut batch = Batch::default();
+            batch.delete(Space::Peer, peer.user.as_bytes());
+            self.store.add(&batch)?;
+            self.peers.remove(&peer.user);
+            self.logs.remove(&peer.user);
+        }
+        Ok(())
+    }
+
     async fn sync_contact(&mut self, contact: &Contact) -> Result<(), ClientError> {
         if contact.peer == self.account.user {
             return Err(ClientError::Nonsense);
         }
         let known = self.peers.get(&contact.peer).map(|peer| peer.standing);
         match (contact.state, known) {
-            (ContactState::Requested, None) => self.incoming_request(contact).await,
-            (ContactState::Requested, Some(_)) | (_, Some(Standing::Replaced)) => Ok(()),
+            (ContactState::Requested, None | Some(Standing::AsksMe | Standing::Replaced)) => {
+                self.incoming_request(contact).await
+            }
+            (ContactState::Requested, Some(Standing::Asked | Standing::Active)) => Ok(()),
             (ContactState::Active, Some(Standing::Active)) => self.newest_epoch(contact).await,
             (ContactState::Active, Some(Standing::AsksMe)) => {
                 // Accepted here, and the answer was lost: the epoch's keys are stored. Nobody else
@@ -187,7 +247,7 @@ impl Engine {
                 }
                 Ok(())
             }
-            (ContactState::Active, Some(Standing::Asked) | None) => {
+            (ContactState::Active, Some(Standing::Asked | Standing::Replaced) | None) => {
                 self.answered_request(contact).await
             }
         }
@@ -206,7 +266,17 @@ impl Engine {
         let for_me = request.handle.as_str() == self.account.handle
             && request.to.is_none_or(|to| to == self.account.user)
             && request.from.user == contact.peer;
-        if !for_me || self.peers.len() >= PEERS_MAX {
+        if !for_me {
+            return Err(ClientError::Nonsense);
+        }
+        let known = self.peers.get(&contact.peer);
+        if known.is_some_and(|peer| peer.request == request.id()) {
+            return Ok(());
+        }
+        let waits = known.is_some_and(Peer::waits_for_answer);
+        let waiting = self.peers.values().filter(|peer| peer.waits_for_answer()).count();
+        let is_full = !waits && waiting >= REQUESTS_MAX;
+        if is_full || known.is_none() && self.peers.len() >= PEERS_MAX {
             return Err(ClientError::Nonsense);
         }
         let (entries, log) = self.fetch_log(contact.peer).await?;
@@ -215,10 +285,27 @@ impl Engine {
         }
         let handle = log.handle().to_string();
         self.note_changed(&handle, contact.peer)?;
-        let peer = Peer::new(contact.peer, Standing::AsksMe, request.id());
+        let peer = self.begun_by(contact.peer, Standing::AsksMe, request.id())?;
         self.put_peer(Peer { log: entries, handle: handle.clone(), ..peer })?;
-        self.tell(Event::ContactRequest { handle, user: contact.peer });
+        if !waits {
+            self.tell(Event::ContactRequest { handle, user: contact.peer });
+        }
         Ok(())
+    }
+
+    /// Somebody with whom a request begins anew. What is known of the log from before stays, and so
+    /// does the history; keys and an agreement do not.
+    fn begun_by(
+        &mut self,
+        user: UserId,
+        standing: Standing,
+        request: RequestId,
+    ) -> Result<Peer, ClientError> {
+        self.replace(user)?;
+        let known = self.peers.get(&user).cloned();
+        let peer = known.unwrap_or_else(|| Peer::new(user, standing, request));
+        let (heal, fork_told) = (Heal::default(), None);
+        Ok(Peer { standing, request, accepted: false, heal, fork_told, ..peer })
     }
 
     /// A contact that this user asked for and the other side accepted.
@@ -237,12 +324,13 @@ impl Engine {
         }
         self.note_changed(&handle, contact.peer)?;
         let Some(newest) = contact.newest else { return Err(ClientError::Nonsense) };
-        let known = self.peers.get(&contact.peer).cloned();
-        let peer = known.filter(|peer| peer.request == request.id()).unwrap_or_else(|| Peer {
-            handle,
-            ..Peer::new(contact.peer, Standing::Asked, request.id())
-        });
-        self.put_peer(Peer { log: entries, ..peer })?;
+        let id = request.id();
+        let goes_on = |peer: &&Peer| peer.request == id && peer.standing != Standing::Replaced;
+        let peer = match self.peers.get(&contact.peer).filter(goes_on).cloned() {
+            Some(peer) => peer,
+            None => self.begun_by(contact.peer, Standing::Asked, id)?,
+        };
+        self.put_peer(Peer { log: entries, handle, ..peer })?;
         self.follow_epoch(contact.peer, newest.epoch).await?;
         match self.peers.get(&contact.peer).cloned() {
             Some(peer) if !peer.epochs.is_empty() => self.activate(peer, None),

@@ -13,6 +13,7 @@ mod epochs;
 mod friend;
 mod hostile;
 mod prekeys;
+mod requests;
 
 /// A machine without a network.
 struct Nowhere;

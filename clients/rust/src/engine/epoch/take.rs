@@ -93,8 +93,7 @@ impl Engine {
         id: EpochId,
         is_newest: bool,
     ) -> Result<(), ClientError> {
-        let standing = self.peers.get(&user).map(|peer| peer.standing);
-        if standing.is_none_or(|standing| standing == Standing::Replaced) {
+        if !self.peers.get(&user).is_some_and(Peer::may_have_epochs) {
             return Err(ClientError::NoContact);
         }
         let mut chain = self.fetch_back(user, id).await?;

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use hushwire_identity::{ContactRequest, Handle};
+use hushwire_identity::{ContactLink, ContactRequest, Handle};
 use hushwire_wire::Sealed;
 use hushwire_wire::http::{Contact, ContactState};
 
@@ -103,7 +103,7 @@ async fn a_name_that_another_log_takes_blocks_until_that_one_is_accepted() {
     world.engine.message(arrived).await.unwrap().unwrap();
 
     let (reply, mut answer) = tokio::sync::oneshot::channel();
-    world.engine.command(Command::Accept("bob".to_owned(), reply)).await.unwrap();
+    world.engine.command(Command::Accept(ContactLink::parse("bob").unwrap(), reply)).await.unwrap();
     world.engine.settle().unwrap();
     answer.try_recv().unwrap().unwrap();
     assert_eq!(world.engine.peers[&other.user()].standing, Standing::Active);
@@ -139,10 +139,14 @@ async fn a_verified_contact_with_a_new_device_waits_for_the_person() {
     let shown = card(&mut world, "bob").await;
     assert!(shown.verified && shown.blocked, "it continues what was compared");
     assert_eq!((shown.verified_seq, shown.seq), (Some(0), 1));
-    let (reply, mut answer) = tokio::sync::oneshot::channel();
-    world.engine.command(Command::Acknowledge("bob".to_owned(), reply)).await.unwrap();
-    world.engine.settle().unwrap();
-    answer.try_recv().unwrap().unwrap();
+    for (seen, is_newest) in [(0, false), (2, false), (1, true)] {
+        let (reply, mut answer) = tokio::sync::oneshot::channel();
+        world.engine.command(Command::Acknowledge("bob".to_owned(), seen, reply)).await.unwrap();
+        world.engine.settle().unwrap();
+        let done = answer.try_recv().unwrap();
+        assert!(is_newest || matches!(done, Err(ClientError::DevicesMoved)), "{seen}: {done:?}");
+        assert_eq!(card(&mut world, "bob").await.blocked, !is_newest, "{seen}");
+    }
     sends(&mut world, "bob").await.unwrap();
     assert!(!card(&mut world, "bob").await.blocked);
     // The next one is asked about again.
@@ -152,6 +156,44 @@ async fn a_verified_contact_with_a_new_device_waits_for_the_person() {
     world.engine.heard_of_prekey(bob.user()).await.unwrap();
     assert_eq!(troubles(&world.tells()), [Trouble::VerifiedChanged]);
     assert!(card(&mut world, "bob").await.blocked);
+}
+
+async fn safety(world: &mut World) -> crate::Safety {
+    let (reply, mut answer) = tokio::sync::oneshot::channel();
+    world.engine.command(Command::Safety("bob".to_owned(), reply)).await.unwrap();
+    world.engine.settle().unwrap();
+    answer.try_recv().unwrap().unwrap()
+}
+
+async fn verifies(world: &mut World, compared: crate::Safety) -> Result<(), ClientError> {
+    let (reply, mut answer) = tokio::sync::oneshot::channel();
+    let command = Command::MarkVerified("bob".to_owned(), compared, reply);
+    world.engine.command(command).await.unwrap();
+    world.engine.settle().unwrap();
+    answer.try_recv().unwrap()
+}
+
+#[tokio::test]
+async fn only_the_devices_that_were_compared_are_verified() {
+    let (mut world, board, mut bob, _) = contact().await;
+    let compared = safety(&mut world).await;
+    // While two people read numbers to each other, the log goes on.
+    bob.add_device();
+    bob.renew_prekey(&world, 0);
+    bob.shown_on(&board);
+    world.engine.heard_of_prekey(bob.user()).await.unwrap();
+    let now = safety(&mut world).await;
+    assert_ne!(now.number, compared.number);
+    let mut own_moved = now.clone();
+    own_moved.own.seq += 1;
+    for moved in [compared, own_moved] {
+        let refused = verifies(&mut world, moved).await;
+        assert!(matches!(refused, Err(ClientError::DevicesMoved)), "{refused:?}");
+        assert!(!card(&mut world, "bob").await.verified);
+    }
+    verifies(&mut world, now).await.unwrap();
+    let shown = card(&mut world, "bob").await;
+    assert_eq!((shown.verified, shown.verified_seq, shown.seq), (true, Some(1), 1));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use hushwire_identity::Reason;
+use hushwire_identity::{ContactLink, Reason};
 use hushwire_wire::Sealed;
 use hushwire_wire::http::{EpochBundle, ProblemCode};
 
@@ -303,8 +303,15 @@ async fn what_moved_on_in_between_is_looked_at_again() {
     let carol = Friend::new(&world, "carol");
     carol.known_to(&mut world, Standing::AsksMe);
     carol.shown_on(&board);
+    let waits = hushwire_wire::http::Contact {
+        peer: carol.user(),
+        state: hushwire_wire::http::ContactState::Requested,
+        request: Sealed::new(Vec::new()),
+        newest: None,
+    };
+    board.set(|shown| shown.contacts.push(waits));
     board.set(|shown| shown.refuse_accept = vec![stale(), stale()]);
-    world.engine.accept_contact("carol").await.unwrap();
+    world.engine.accept_contact(&ContactLink::parse("carol").unwrap()).await.unwrap();
     assert_eq!(world.engine.peers[&carol.user()].standing, Standing::Active);
 }
 

@@ -6,11 +6,13 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 
 use hushwire_e2ee::{Body, Content, ContentId, Created, NewEpoch, Party};
-use hushwire_identity::{DeviceKind, Draft, Handle, Payload, Prekey, Reason, Suites, day_of};
+use hushwire_identity::{
+    ContactRequest, DeviceKind, Draft, Handle, Payload, Prekey, Reason, Suites, day_of,
+};
 use hushwire_wire::frame::Message as Arrived;
 use hushwire_wire::http::{
-    Contact, ContactState, Contacts, EpochBundle, EpochPost, EpochRef, LogEntries, PrekeyBundle,
-    PrekeyPut, Prekeys,
+    Contact, ContactAsk, ContactAsked, ContactState, Contacts, EpochBundle, EpochPost, EpochRef,
+    LogEntries, PrekeyBundle, PrekeyPut, Prekeys,
 };
 use hushwire_wire::message::Upload;
 use hushwire_wire::{EpochId, RequestId, Sealed, UserId};
@@ -39,6 +41,8 @@ pub(super) struct Shown {
     /// How the next acceptances are answered; 201 if nothing is said.
     pub(super) refuse_accept: Vec<Reply>,
     pub(super) claimed: Vec<String>,
+    /// With which request the next ones that are made here cross.
+    pub(super) crossed: Option<RequestId>,
 }
 
 impl Board {
@@ -80,6 +84,12 @@ impl Board {
             (Method::Post, ["epochs", epoch, "claimed"]) => {
                 shown.claimed.push((*epoch).to_owned());
                 reply(204, &())
+            }
+            (Method::Post, ["contacts", "request"]) if shown.crossed.is_some() => {
+                let ask: ContactAsk = serde_json::from_slice(call.body.as_ref().unwrap()).unwrap();
+                let request = ContactRequest::parse(ask.request.as_bytes()).unwrap();
+                let crossed = shown.crossed;
+                reply(202, &ContactAsked { request_id: request.id(), crossed })
             }
             (Method::Post, ["contacts", "accept"]) => {
                 if let Some(refusal) = shown.refuse_accept.pop() {

@@ -223,7 +223,8 @@ async fn the_server_does_not_accept_in_a_person_s_place_and_nobody_is_their_own_
             request: Sealed::new(request.to_bytes()),
             newest: None,
         };
-        world.answers(200, &hushwire_wire::http::Contacts { v: 1, contacts: vec![contact] });
+        let waits = Contact { peer: user, state: ContactState::Requested, ..contact.clone() };
+        world.answers(200, &hushwire_wire::http::Contacts { v: 1, contacts: vec![contact, waits] });
         world.engine.sync_contacts().await.unwrap();
         assert_eq!(world.engine.peers[&user].standing, Standing::AsksMe);
         assert!(!world.engine.peers.contains_key(&own.user));

@@ -20,15 +20,15 @@ pub(crate) fn run(bytes: &[u8]) -> bool {
     assert_eq!(Some(ct.len() as u64), ct_size(size as u64));
     let mut file = content(size as u64, key);
     let mut read = ct.clone();
-    let mut damaged = false;
     // Anywhere in it, and at its end.
     let (place, with) = (usize::from(script.u16()), script.byte());
     let at = place * read.len() / (1 << 16);
     if let Some(byte) = read.get_mut(at) {
         *byte ^= with;
-        damaged |= with != 0;
     }
-    damaged |= script.damage(&mut read);
+    script.damage(&mut read);
+    // Two changes may undo each other.
+    let mut damaged = read != ct;
     if script.byte() == 1 {
         let mut other = *file.key.key();
         other[script.below(32)] ^= 1;

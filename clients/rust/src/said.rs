@@ -174,6 +174,23 @@ impl Said {
         })
     }
 
+    /// The content that it changes, if it is a change of one.
+    #[must_use]
+    pub const fn target(&self) -> Option<&Id> {
+        match self {
+            Self::Edit { target, .. } | Self::Remove { target } | Self::React { target, .. } => {
+                Some(target)
+            }
+            Self::Text { .. }
+            | Self::Batch { .. }
+            | Self::Timer { .. }
+            | Self::Profile { .. }
+            | Self::Typing { .. }
+            | Self::Read { .. }
+            | Self::Delivered { .. } => None,
+        }
+    }
+
     /// Whether the 10-second rule counts it: texts, batches and edits.
     #[must_use]
     pub fn is_paced(&self) -> bool {

@@ -360,13 +360,15 @@ async fn own_acts_change_the_history_at_once_and_enter_the_outbox() {
     let message = talk.history().await.remove(0);
     assert_eq!((message.text.as_str(), message.since.edit.unwrap().rev), ("first!", 2));
     assert_eq!(message.since.reactions[0].from, "alice");
+    let paced = |talk: &Talk| -> Vec<_> {
+        talk.world.engine.outbox.entries().map(|(_, entry)| entry.said.is_paced()).collect()
+    };
+    assert_eq!(paced(&talk), [true, true, true, false], "text, edits; reaction");
     assert!(talk.acts(Act::Remove { id }).await.unwrap().is_some());
     assert_eq!(talk.texts().await, [""]);
     let refused = talk.acts(Act::Remove { id }).await;
     assert!(matches!(refused, Err(ClientError::NoMessage)), "{refused:?}");
-    let paced: Vec<_> =
-        talk.world.engine.outbox.entries().map(|(_, entry)| entry.said.is_paced()).collect();
-    assert_eq!(paced, [true, true, true, false, false], "text, edits; reaction, removal");
+    assert_eq!(paced(&talk), [true, false], "text, removal: what had not left never does");
 }
 
 #[tokio::test]
@@ -378,6 +380,41 @@ async fn what_has_not_left_is_withdrawn() {
     assert!(talk.world.engine.store.list(Space::Outbox).unwrap().is_empty());
     let message = talk.history().await.remove(0);
     assert!(message.since.removed && message.stage == Some(Stage::Failed));
+}
+
+#[tokio::test]
+async fn the_changes_of_what_is_withdrawn_do_not_leave_either() {
+    let mut talk = Talk::new();
+    let edit = |id, text: &str| Act::Edit { id, text: text.to_owned() };
+    let id = talk.sends(&["first"]).await[0];
+    let other = talk.sends(&["stays"]).await[0];
+    talk.acts(edit(id, "secret")).await.unwrap();
+    talk.acts(edit(other, "stays, edited")).await.unwrap();
+    talk.acts(Act::React { id, symbol: "+".to_owned() }).await.unwrap();
+    assert_eq!(talk.acts(Act::Remove { id }).await.unwrap(), None);
+    let left = |talk: &Talk| -> Vec<_> {
+        let entries = talk.world.engine.outbox.entries();
+        entries.map(|(_, entry)| serde_json::to_string(&entry.said).unwrap()).collect()
+    };
+    assert_eq!(left(&talk).len(), 2, "{:?}", left(&talk));
+    assert!(left(&talk).iter().all(|said| said.contains("stays")));
+    assert_eq!(talk.world.engine.store.list(Space::Outbox).unwrap().len(), 2);
+
+    // The text has left, its edit has not: the edit never does, and the removal follows.
+    let order = talk.world.engine.outbox.entries().next().unwrap().0;
+    talk.world.engine.seal(order, false).await.unwrap();
+    assert!(talk.acts(Act::Remove { id: other }).await.unwrap().is_some());
+    let said: Vec<_> = talk.world.engine.outbox.entries().map(|(_, e)| e.said.target()).collect();
+    assert_eq!(said, [None, Some(&other)], "the text, and its removal");
+    assert!(!left(&talk).iter().any(|said| said.contains("edited")));
+
+    // A reaction of the own text went ahead of it: the text never leaves, and the removal does.
+    let id = talk.sends(&["never"]).await[0];
+    talk.acts(Act::React { id, symbol: "+".to_owned() }).await.unwrap();
+    let order = talk.world.engine.outbox.entries().last().unwrap().0;
+    talk.world.engine.seal(order, false).await.unwrap();
+    assert!(talk.acts(Act::Remove { id }).await.unwrap().is_some());
+    assert!(!left(&talk).iter().any(|said| said.contains("never")));
 }
 
 #[tokio::test]

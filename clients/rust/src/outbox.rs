@@ -111,7 +111,7 @@ pub enum Progress {
     Failed {
         /// Which.
         id: Id,
-        /// Why: a row of the table of rejects.
+        /// Why: a row of the table of rejects, or `withdrawn` for a change of what was removed.
         why: &'static str,
         /// It was accepted once, so it may have arrived.
         may_have_arrived: bool,
@@ -289,7 +289,7 @@ impl Outbox {
     }
 
     /// Takes a message to `to` back, with all changes of it that wait: what has never been
-    /// encrypted is dropped, and never leaves.
+    /// encrypted is dropped, and never leaves. Changes are told as failed, `withdrawn`.
     pub fn withdraw(&mut self, to: &UserId, id: &Id, now: u64) -> Withdrawn {
         let concerned = |entry: &Entry| {
             let is_it = entry.id == *id;
@@ -305,9 +305,11 @@ impl Outbox {
             })
             .collect();
         let mut effects = Vec::new();
-        for (order, _, has_left) in &found {
-            if !has_left {
-                self.remove(*order, &mut effects);
+        for (order, is_it, has_left) in &found {
+            match (is_it, has_left) {
+                (_, true) => {}
+                (true, false) => self.remove(*order, &mut effects),
+                (false, false) => self.fail(*order, "withdrawn", &mut effects),
             }
         }
         self.pump(now, &mut effects);

@@ -391,7 +391,11 @@ async fn the_changes_of_what_is_withdrawn_do_not_leave_either() {
     talk.acts(edit(id, "secret")).await.unwrap();
     talk.acts(edit(other, "stays, edited")).await.unwrap();
     talk.acts(Act::React { id, symbol: "+".to_owned() }).await.unwrap();
+    talk.told();
     assert_eq!(talk.acts(Act::Remove { id }).await.unwrap(), None);
+    let told = talk.told();
+    let is_end = |event: &Event| matches!(event, Event::Failed { code: "withdrawn", .. });
+    assert!(told.len() == 2 && told.iter().all(is_end), "its edit and its reaction: {told:?}");
     let left = |talk: &Talk| -> Vec<_> {
         let entries = talk.world.engine.outbox.entries();
         entries.map(|(_, entry)| serde_json::to_string(&entry.said).unwrap()).collect()

@@ -90,7 +90,8 @@ pub(crate) enum Space {
     Held = 12,
     /// Messages whose epoch could not be fetched yet, by their order: 7 days.
     Waiting = 13,
-    /// Changes of messages that are not here yet, by (peer, content id): 32 days.
+    /// Changes of messages that are not here yet, by (peer, content id), and by the peer alone
+    /// which those are: 32 days.
     Early = 14,
     /// Messages that disappear, by (when, peer, position).
     Leaving = 15,

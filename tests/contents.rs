@@ -108,10 +108,12 @@ async fn an_edit_is_held_by_the_rule_and_a_removal_is_not() {
     bob.shown("one").await;
     let edit = alice.client.edit("bob", id, "two").await.unwrap().unwrap();
     alice.until(|event| matches!(event, Event::Held { id, .. } if *id == edit).then_some(())).await;
-    // It overtakes the edit that waits, and settles it for good.
+    // It overtakes the edit that waits, which never leaves then.
     alice.client.remove("bob", id).await.unwrap().unwrap();
+    let withdrawn =
+        |event: &Event| matches!(event, Event::Failed { id, code: "withdrawn", .. } if *id == edit);
+    alice.until(|event| withdrawn(&event).then_some(())).await;
     removed(&mut bob, id).await;
-    alice.delivered(edit).await;
     assert_eq!(bob.texts("alice").await, [""]);
 
     // A text that the rule holds has not left: it is withdrawn.

@@ -42,6 +42,7 @@ mod command;
 mod connection;
 mod contact;
 mod content;
+mod early;
 mod epoch;
 mod expiry;
 mod peer;
@@ -121,8 +122,6 @@ pub(crate) struct Engine {
     next_order: u64,
     /// When keys are looked after next, in ticks.
     upkeep_at: u64,
-    /// Messages that changes came for before they did, the oldest first.
-    early: VecDeque<Vec<u8>>,
     /// Messages that disappear.
     leaving: expiry::Leaving,
     /// The own profile name.
@@ -491,7 +490,6 @@ impl Engine {
         let orphans = stored.filter(|id| !noted(id)).collect();
         let wanted = peers.values().filter(|peer| peer.heal.wanted.is_some());
         let heals = wanted.map(|peer| (peer.user, HealAt { at: 0, failures: 0 })).collect();
-        let early = store.list(Space::Early)?.into_iter().map(|(key, _)| key).collect();
         let leaving = expiry::load(&mut store)?;
         let profile = store.record(Space::Own, b"profile")?.unwrap_or_default();
         let last = unshown.keys().chain(&held).chain(&waiting).max().copied().unwrap_or(0);
@@ -536,7 +534,6 @@ impl Engine {
             told: 0,
             next_order: last,
             upkeep_at: 0,
-            early,
             leaving,
             profile,
         }))

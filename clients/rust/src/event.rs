@@ -262,6 +262,7 @@ pub(crate) fn advice(code: &str) -> &'static str {
         "forbidden" => "this device may not do this",
         "bad_request" => "the server did not understand it: the versions may not fit",
         "changed" => "the contact's devices cannot be verified: see the alarm",
+        "withdrawn" => "its message was taken back first",
         _ => "it cannot be sent",
     }
 }

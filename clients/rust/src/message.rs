@@ -213,7 +213,20 @@ pub(crate) struct Early {
     pub(crate) changes: Vec<EarlyChange>,
 }
 
-/// One of them, and who made it.
+/// Which messages of a contact have such changes: the one that was changed last at the end.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct EarlyIndex {
+    pub(crate) messages: Vec<EarlyOf>,
+}
+
+/// One of them, and the bytes of its changes in the store.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct EarlyOf {
+    pub(crate) id: Id,
+    pub(crate) bytes: usize,
+}
+
+/// One change, and who made it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct EarlyChange {
     pub(crate) user: UserId,

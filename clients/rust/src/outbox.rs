@@ -111,7 +111,7 @@ pub enum Progress {
     Failed {
         /// Which.
         id: Id,
-        /// Why: a row of the table of rejects.
+        /// Why: a row of the table of rejects, or `withdrawn` for a change of what was removed.
         why: &'static str,
         /// It was accepted once, so it may have arrived.
         may_have_arrived: bool,
@@ -139,6 +139,17 @@ pub enum NotSealed {
     Later(u64),
     /// Never. The text is a word for [`Progress::Failed`].
     Never(&'static str),
+}
+
+/// What became of a message that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// What is to be done.
+    pub effects: Vec<Effect>,
+    /// It waited here, and will never leave.
+    pub is_unsent: bool,
+    /// It or a change of it may have left: the other side is to be told of the removal.
+    pub is_known: bool,
 }
 
 /// The outbox holds [`ENTRIES_MAX`] messages.
@@ -277,18 +288,34 @@ impl Outbox {
         Ok(out)
     }
 
-    /// Takes a message back that has never been encrypted; `None` if it may have left.
-    pub fn withdraw(&mut self, id: &Id, now: u64) -> Option<Vec<Effect>> {
-        let (order, entry) = self.entries.iter().find(|(_, entry)| entry.id == *id)?;
-        let order = *order;
-        let is_sealing = self.live.get(&order).is_some_and(|live| live.sealing);
-        if is_sealing || entry.accepted || entry.sent.is_some() || !entry.mids.is_empty() {
-            return None;
+    /// Takes a message to `to` back, with all changes of it that wait: what has never been
+    /// encrypted is dropped, and never leaves. Changes are told as failed, `withdrawn`.
+    pub fn withdraw(&mut self, to: &UserId, id: &Id, now: u64) -> Withdrawn {
+        let concerned = |entry: &Entry| {
+            let is_it = entry.id == *id;
+            let is_change = entry.said.target() == Some(id);
+            (entry.to == *to && (is_it || is_change)).then_some(is_it)
+        };
+        let entries = self.entries.iter();
+        let found: Vec<(u64, bool, bool)> = entries
+            .filter_map(|(order, entry)| {
+                let is_it = concerned(entry)?;
+                let is_sealing = self.live.get(order).is_some_and(|live| live.sealing);
+                Some((*order, is_it, is_sealing || entry.may_have_left()))
+            })
+            .collect();
+        let mut effects = Vec::new();
+        for (order, is_it, has_left) in &found {
+            match (is_it, has_left) {
+                (_, true) => {}
+                (true, false) => self.remove(*order, &mut effects),
+                (false, false) => self.fail(*order, "withdrawn", &mut effects),
+            }
         }
-        let mut out = Vec::new();
-        self.remove(order, &mut out);
-        self.pump(now, &mut out);
-        Some(out)
+        self.pump(now, &mut effects);
+        let is_unsent = found.iter().any(|(_, is_it, has_left)| *is_it && !has_left);
+        let is_known = !is_unsent || found.iter().any(|(.., has_left)| *has_left);
+        Withdrawn { effects, is_unsent, is_known }
     }
 
     /// Signed in, with the server's generation.

@@ -174,10 +174,27 @@ impl Said {
         })
     }
 
+    /// The content that it changes, if it is a change of one.
+    #[must_use]
+    pub const fn target(&self) -> Option<&Id> {
+        match self {
+            Self::Edit { target, .. } | Self::Remove { target } | Self::React { target, .. } => {
+                Some(target)
+            }
+            Self::Text { .. }
+            | Self::Batch { .. }
+            | Self::Timer { .. }
+            | Self::Profile { .. }
+            | Self::Typing { .. }
+            | Self::Read { .. }
+            | Self::Delivered { .. } => None,
+        }
+    }
+
     /// Whether the 10-second rule counts it: texts, batches and edits.
     #[must_use]
-    pub fn is_paced(&self) -> bool {
-        self.to_body().class_and_lane().0.is_paced()
+    pub const fn is_paced(&self) -> bool {
+        matches!(self, Self::Text { .. } | Self::Batch { .. } | Self::Edit { .. })
     }
 }
 
@@ -221,7 +238,9 @@ mod tests {
         ] {
             let json = serde_json::to_vec(&said).unwrap();
             assert_eq!(serde_json::from_slice::<Said>(&json).unwrap(), said);
-            assert_eq!(Said::from_body(said.to_body()), Some(said));
+            let body = said.to_body();
+            assert_eq!(said.is_paced(), body.class_and_lane().0.is_paced(), "{said:?}");
+            assert_eq!(Said::from_body(body), Some(said));
         }
         assert_eq!(Id::from_text(&id.to_string()), Some(id));
         assert_eq!(Id::from_text("short"), None);

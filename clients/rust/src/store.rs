@@ -24,8 +24,8 @@ use crate::seal::{self, KdfCost, Key, Row, RowKeys};
 const APPLICATION: i32 = 0x4875_7368;
 /// The layout that this version reads and writes.
 const VERSION: i32 = 1;
-/// Rows of one listing, at most. No space of ours comes near it.
-pub(crate) const LIST_MAX: i64 = 200_000;
+/// Rows that a listing reads at once. It goes on until it has all.
+const PAGE: usize = 1_000;
 
 mod tables {
     diesel::table! {
@@ -90,7 +90,8 @@ pub(crate) enum Space {
     Held = 12,
     /// Messages whose epoch could not be fetched yet, by their order: 7 days.
     Waiting = 13,
-    /// Changes of messages that are not here yet, by (peer, content id): 32 days.
+    /// Changes of messages that are not here yet, by (peer, content id), and by the peer alone
+    /// which those are: 32 days.
     Early = 14,
     /// Messages that disappear, by (when, peer, position).
     Leaving = 15,
@@ -315,15 +316,24 @@ impl Store {
         &mut self,
         space: Space,
     ) -> Result<Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>, StoreError> {
-        let rows: Vec<(Vec<u8>, i32, Vec<u8>)> = row::table
-            .filter(row::space.eq(i32::from(space as u8)))
-            .select((row::name, row::until_day, row::value))
-            .limit(LIST_MAX)
-            .load(&mut self.db)?;
-        let mut out = Vec::with_capacity(rows.len());
-        for (name, until_day, sealed) in rows {
-            let opened = self.keys.open_row(space as u8, &name, until_day, &sealed);
-            out.push(opened.map_err(|seal::Unopened| StoreError::Damaged)?);
+        let mut out = Vec::new();
+        let mut last = Vec::new();
+        loop {
+            let rows: Vec<(Vec<u8>, i32, Vec<u8>)> = row::table
+                .filter(row::space.eq(i32::from(space as u8)).and(row::name.gt(&last)))
+                .order(row::name)
+                .select((row::name, row::until_day, row::value))
+                .limit(i64::try_from(PAGE).unwrap_or(i64::MAX))
+                .load(&mut self.db)?;
+            let is_last = rows.len() < PAGE;
+            for (name, until_day, sealed) in rows {
+                let opened = self.keys.open_row(space as u8, &name, until_day, &sealed);
+                out.push(opened.map_err(|seal::Unopened| StoreError::Damaged)?);
+                last = name;
+            }
+            if is_last {
+                break;
+            }
         }
         out.sort_by(|one, other| one.0.cmp(&other.0));
         Ok(out)

@@ -53,18 +53,33 @@ impl Engine {
 
     fn remove(&mut self, peer: &Peer, id: Id) -> Result<(Option<Id>, Vec<Effect>), ClientError> {
         let (at, mut message) = self.own_message(peer, id)?;
-        let Some(effects) = self.outbox.withdraw(&id, self.clock.ticks_ms()) else {
-            return self.changed(peer, at, message, Change::Remove, Said::Remove { target: id });
-        };
-        // It never left this device.
+        if message.since.removed {
+            return Err(ClientError::NoMessage);
+        }
+        let withdrawn = self.outbox.withdraw(&peer.user, &id, self.clock.ticks_ms());
+        let mut batch = Batch::default();
+        let mut rest = self.stage(withdrawn.effects, &mut batch)?;
+        let said = Said::Remove { target: id };
+        if !withdrawn.is_unsent {
+            // Edits of it that had not left are gone in any case.
+            self.store.add(&batch)?;
+            let (id, more) = self.changed(peer, at, message, Change::Remove, said)?;
+            rest.extend(more);
+            return Ok((id, rest));
+        }
         message.change(Change::Remove, &self.account.handle, self.account.device);
         message.stage = Some(Stage::Failed);
-        let mut batch = Batch::default();
         self.begin_leaving(&mut message, &mut batch);
         batch.put(Space::History, &at, to_json(&message));
-        let rest = self.stage(effects, &mut batch)?;
+        let mut removal = None;
+        if withdrawn.is_known {
+            let wall = self.clock.now_ms();
+            let (id, more) = self.say(peer, said, wall, &mut batch)?;
+            removal = Some(id);
+            rest.extend(more);
+        }
         self.store.add(&batch)?;
-        Ok((None, rest))
+        Ok((removal, rest))
     }
 
     fn react(

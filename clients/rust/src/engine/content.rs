@@ -1,25 +1,18 @@
 //! What contents mean: messages to be shown, changes of earlier ones, timers, names, receipts.
 //!
 //! An edit or a removal counts from the user who wrote its target and from nobody else; a
-//! reaction from both. A change that comes before its target is kept for it ([`EARLY_MAX`],
-//! [`CHANGES_MAX`]). Everything goes into the transaction of the message that said it.
+//! reaction from both. A change that comes before its target is kept for it ([`super::early`]). Everything goes into the transaction of the message that said it.
 
 use hushwire_e2ee::{Opened, Received, Zeroizing};
 use hushwire_wire::{DeviceId, UserId};
 
 use super::{Engine, REMEMBERED_DAYS};
 use crate::event::Event;
-use crate::message::{
-    Change, Early, EarlyChange, Held, Message, ProfileName, Reaction, Since, Stage,
-};
+use crate::message::{Change, EarlyChange, Held, Message, ProfileName, Reaction, Since, Stage};
 use crate::record::{Timer, WaitingMessage, place, to_json};
 use crate::said::{Id, Item, Said};
 use crate::store::{Batch, Space, StoreError};
 
-/// Messages of which early changes are kept, at most; past it those of the oldest are dropped.
-pub(super) const EARLY_MAX: usize = 1_000;
-/// Early changes of one message, at most; past it the oldest is dropped.
-pub(super) const CHANGES_MAX: usize = 16;
 /// How far ahead of this clock a timer may claim to be set, in milliseconds: a day. Past it nobody
 /// could set another one.
 const TIMER_AHEAD_MS: u64 = 86_400_000;
@@ -190,7 +183,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let is_mine = message.stage.is_some();
         let author = if is_mine { self.account.user } else { message.peer };
-        for early in self.take_early(&message.peer, &message.id, batch)? {
+        for early in self.take_early(&message.peer, &message.id)? {
             if early.user == author || matches!(early.change, Change::React { .. }) {
                 let from = self.name(&early.user);
                 message.change(early.change, &from, early.device);
@@ -308,47 +301,6 @@ impl Engine {
             });
         }
         Ok(())
-    }
-
-    fn keep_early(
-        &mut self,
-        peer: &UserId,
-        target: &Id,
-        early: EarlyChange,
-    ) -> Result<(), StoreError> {
-        let key = index(peer, target);
-        let mut kept = self.store.record::<Early>(Space::Early, &key)?.unwrap_or_default();
-        if kept.changes.len() >= CHANGES_MAX {
-            kept.changes.remove(0);
-        }
-        kept.changes.push(early);
-        let mut batch = Batch::default();
-        let day = self.today() + REMEMBERED_DAYS;
-        batch.put_until(Space::Early, &key, day, to_json(&kept).to_vec());
-        if !self.early.contains(&key) {
-            if self.early.len() >= EARLY_MAX
-                && let Some(oldest) = self.early.pop_front()
-            {
-                batch.delete(Space::Early, &oldest);
-            }
-            self.early.push_back(key);
-        }
-        self.store.add(&batch)
-    }
-
-    fn take_early(
-        &mut self,
-        peer: &UserId,
-        id: &Id,
-        batch: &mut Batch,
-    ) -> Result<Vec<EarlyChange>, StoreError> {
-        let key = index(peer, id);
-        let Some(at) = self.early.iter().position(|known| *known == key) else {
-            return Ok(Vec::new());
-        };
-        self.early.remove(at);
-        batch.delete(Space::Early, &key);
-        Ok(self.store.record::<Early>(Space::Early, &key)?.unwrap_or_default().changes)
     }
 }
 

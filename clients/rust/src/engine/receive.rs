@@ -1,7 +1,8 @@
 //! Receiving (DELIVERY, "Receiving"; CRYPTO 6, "Receive"): known ones are dropped, unknown epochs
 //! fetched, failures named; chains, plaintext and marks go into one transaction before the ack.
 
-use hushwire_e2ee::{EpochState, Opened, Received};
+use hushwire_e2ee::state::SKIPPED_MAX;
+use hushwire_e2ee::{Body, EpochState, Opened, Received};
 use hushwire_identity::{Code, DeviceLog};
 use hushwire_wire::frame;
 use hushwire_wire::message::{Delivered, LANE_DURABLE};
@@ -135,28 +136,48 @@ impl Engine {
             return Ok(Err(Code::BadTag));
         }
         let received = before.seen().get(usize::from(sender)).copied().unwrap_or(0);
-        let mut others = self.states_beside(&before, &waiting.peer)?;
-        let kept: Vec<_> = others.iter().map(EpochState::skipped).collect();
-        let mut state = before;
         let now = self.clock.now_ms();
-        let opened = match state.open_beside(waiting.msg.as_bytes(), now, &mut others) {
+        let bytes = waiting.msg.as_bytes();
+        let mut state = before;
+        let mut opened = match state.open(bytes, now) {
             Ok(opened) => opened,
             Err(error) => return Ok(Err(error.code())),
         };
+        // The bound is the pair's: only past it the other epochs are touched at all.
+        let mut others = Vec::new();
+        if state.skipped() + self.skipped_beside(&id, &waiting.peer)? > SKIPPED_MAX {
+            let Some(again) = self.epoch_state(&id)? else { return Ok(Err(Code::EpochUnknown)) };
+            state = again;
+            others = self.states_beside(&state, &waiting.peer)?;
+            opened = match state.open_beside(bytes, now, &mut others) {
+                Ok(opened) => opened,
+                Err(error) => return Ok(Err(error.code())),
+            };
+        }
         if opened.user != waiting.from_user || opened.device != waiting.from_device {
             return Ok(Err(Code::BadTag));
         }
         let mut batch = Batch::default();
-        batch.put(Space::Epoch, id.as_bytes(), state.to_bytes());
-        let mut changed = Vec::new();
-        for (other, kept) in others.into_iter().zip(kept) {
-            if other.skipped() != kept {
-                batch.put(Space::Epoch, other.id().as_bytes(), other.to_bytes());
-                changed.push(other);
-            }
+        let is_durable = opened.lane == LANE_DURABLE;
+        let mut changed: Vec<_> = others
+            .into_iter()
+            .filter(|other| {
+                let before = self.epochs.get(&other.id()).map(EpochState::skipped);
+                before != Some(other.skipped())
+            })
+            .collect();
+        // A typing sign is never delivered again, and its chain is stored with the next message
+        // (CRYPTO 7).
+        let is_typing = matches!(&opened.content, Received::Content(content)
+            if matches!(content.body, Body::Typing { .. }));
+        if !is_typing {
+            batch.put(Space::Epoch, id.as_bytes(), state.to_bytes());
+            let key = mark(&opened.device, &opened.mid);
+            batch.put_until(Space::Mid, &key, self.today() + REMEMBERED_DAYS, Vec::new());
         }
-        let key = mark(&opened.device, &opened.mid);
-        batch.put_until(Space::Mid, &key, self.today() + REMEMBERED_DAYS, Vec::new());
+        for other in &changed {
+            batch.put(Space::Epoch, other.id().as_bytes(), other.to_bytes());
+        }
         if let Some(order) = waited_at {
             batch.delete(Space::Waiting, &order.to_be_bytes());
         }
@@ -166,7 +187,6 @@ impl Engine {
         let from_removed = self.is_removed(waiting.peer, &opened)?;
         let earlier = self.earlier(&state, &opened)?;
         changed.push(state);
-        let is_durable = opened.lane == LANE_DURABLE;
         let mut meaning = self.content(waiting, opened, &mut batch)?;
         if !is_durable {
             // Nothing of it is kept, and it fills no gap.
@@ -227,7 +247,7 @@ impl Engine {
         if content.prev_sent == 0 {
             return Ok(None);
         }
-        let before = self.epoch_state(&EpochId(state.header().prev))?;
+        let before = self.state_here(&EpochId(state.header().prev))?;
         Ok(before.and_then(|before| {
             let index = before.header().index_of(&opened.device)?;
             let received = before.seen().get(usize::from(index)).copied().unwrap_or(0);
@@ -261,6 +281,25 @@ impl Engine {
     /// Takes states over that are stored.
     fn keep(&mut self, states: Vec<EpochState>) {
         self.epochs.extend(states.into_iter().map(|state| (state.id(), state)));
+    }
+
+    /// How many skipped keys the pair's other epochs keep.
+    fn skipped_beside(&mut self, id: &EpochId, peer: &UserId) -> Result<usize, StoreError> {
+        let notes = self.peers.get(peer).map(|peer| peer.epochs.as_slice()).unwrap_or_default();
+        let open = notes.iter().filter(|note| note.id != *id && !note.dropped);
+        let mut kept = 0;
+        for id in open.map(|note| note.id).collect::<Vec<_>>() {
+            kept += self.state_here(&id)?.map_or(0, EpochState::skipped);
+        }
+        Ok(kept)
+    }
+
+    /// As [`Self::epoch_state`], without a copy of the keys.
+    pub(super) fn state_here(&mut self, id: &EpochId) -> Result<Option<&EpochState>, StoreError> {
+        if !self.epochs.contains_key(id) {
+            self.epoch_state(id)?;
+        }
+        Ok(self.epochs.get(id))
     }
 
     /// The states of the pair's other epochs.

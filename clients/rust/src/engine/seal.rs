@@ -4,7 +4,7 @@
 use hushwire_e2ee::{Content, EpochState};
 use hushwire_identity::{Code, Reason};
 use hushwire_wire::message::Class;
-use hushwire_wire::{Sealed, UserId};
+use hushwire_wire::{EpochId, Sealed, UserId};
 
 use super::Engine;
 use super::peer::may_send;
@@ -34,47 +34,48 @@ impl Engine {
         let Some(to) = self.outbox.entry(order).map(|entry| entry.to) else {
             return Ok(Vec::new());
         };
-        let state = match self.sending_state(to, fresh).await {
-            Ok(state) => state,
+        let id = match self.sending_epoch(to, fresh).await {
+            Ok(id) => id,
             Err(ClientError::Store(error)) => return Err(error),
             Err(error) => return self.not_sealed(order, &error),
         };
+        let random = random_bytes(self.random.as_mut()).map_err(StoreError::Random)?;
         let Some(entry) = self.outbox.entry(order) else { return Ok(Vec::new()) };
+        let note = self.peers.get(&to).and_then(|peer| peer.note(&id));
+        let prev_sent = note.map_or(0, |note| note.prev_sent);
         let body = entry.said.to_body();
         let (class, lane) = body.class_and_lane();
+        // The one copy of these keys in memory: a refusal leaves it as it was.
+        let Some(next) = self.epochs.get_mut(&id) else { return Err(StoreError::Damaged) };
         // Counts of what was received ride on what a person does: what a program answers by
         // itself could be used to probe (CRYPTO 6).
-        let seen = if class == Class::Control { Vec::new() } else { state.seen() };
-        let note = self.peers.get(&to).and_then(|peer| peer.note(&state.id()));
-        let prev_sent = note.map_or(0, |note| note.prev_sent);
+        let seen = if class == Class::Control { Vec::new() } else { next.seen() };
         let content = Content { id: entry.id.0, sent_ms: entry.sent_ms, prev_sent, seen, body };
-        let mut next = state;
-        let sealed = random_bytes(self.random.as_mut())
-            .map_err(StoreError::Random)
-            .map(|random| next.seal(class, lane, &content, random))?;
+        let sealed = next.seal(class, lane, &content, random);
+        let mut batch = Batch::default();
+        batch.put(Space::Epoch, id.as_bytes(), next.to_bytes());
+        let targets = targets(next, &to);
         let now = self.clock.ticks_ms();
         let effects = match sealed {
             Ok(sealed) => {
                 let sent = Sent {
                     mid: sealed.mid,
                     upload: Sealed::new(sealed.upload),
-                    epoch: next.id(),
-                    targets: targets(&next, &to),
+                    epoch: id,
+                    targets,
                 };
                 self.outbox.sealed(order, sent, now)
             }
             Err(_) => self.outbox.not_sealed(order, NotSealed::Never("too_large"), now),
         };
-        let mut batch = Batch::default();
-        batch.put(Space::Epoch, next.id().as_bytes(), next.to_bytes());
         let rest = self.stage(effects, &mut batch)?;
         self.store.add(&batch)?;
-        self.epochs.insert(next.id(), next);
         Ok(rest)
     }
 
     /// The epoch to send under, after the triggers R1 to R4 were looked at.
-    async fn sending_state(&mut self, to: UserId, fresh: bool) -> Result<EpochState, ClientError> {
+    /// Its keys are in memory then.
+    async fn sending_epoch(&mut self, to: UserId, fresh: bool) -> Result<EpochId, ClientError> {
         may_send(self.peers.get(&to).ok_or(ClientError::NoContact)?)?;
         self.check_current().await?;
         if fresh && self.wanted(&to).is_none() {
@@ -91,10 +92,11 @@ impl Engine {
             // A contact whose first epoch could not be fetched yet.
             let missing = ClientError::Unverified(Code::EpochUnknown);
             let note = peer.newest().ok_or(missing)?.clone();
-            let state = if note.dropped { None } else { self.epoch_state(&note.id)? };
-            let usable = state.filter(|_| !note.stale && !self.ahead.contains_key(&to));
-            let due = match &usable {
-                Some(state) => self.due(state, &to)?,
+            let is_here = !note.dropped && self.state_here(&note.id)?.is_some();
+            let is_usable = is_here && !note.stale && !self.ahead.contains_key(&to);
+            let usable = is_usable.then_some(note.id);
+            let due = match usable {
+                Some(id) => self.due_of(id, &to)?,
                 None => None,
             };
             let reason = match (self.wanted(&to), &usable) {
@@ -114,11 +116,23 @@ impl Engine {
             match (self.rotate(to, reason).await, usable) {
                 (Ok(()), _) => {}
                 (Err(ClientError::Store(error)), _) => return Err(ClientError::Store(error)),
-                (Err(_), Some(state)) if self.still_serves(&state, &to) => return Ok(state),
+                (Err(_), Some(id)) if self.still_serves_here(&id, &to) => return Ok(id),
                 (Err(error), _) => return Err(error),
             }
         }
         Err(ClientError::Unverified(Code::EpochStale))
+    }
+
+    /// As [`Self::due`], of an epoch whose keys are in memory.
+    fn due_of(&mut self, id: EpochId, to: &UserId) -> Result<Option<Reason>, ClientError> {
+        let Some(state) = self.epochs.remove(&id) else { return Ok(None) };
+        let due = self.due(&state, to);
+        self.epochs.insert(id, state);
+        due
+    }
+
+    fn still_serves_here(&self, id: &EpochId, to: &UserId) -> bool {
+        self.epochs.get(id).is_some_and(|state| self.still_serves(state, to))
     }
 
     fn not_sealed(&mut self, order: u64, error: &ClientError) -> Result<Vec<Effect>, StoreError> {

@@ -58,6 +58,11 @@ impl Entry {
         self.accepted && targets.into_iter().all(|target| self.settled.contains(&target.device))
     }
 
+    /// It was encrypted once: its bytes may be anywhere.
+    pub(super) const fn may_have_left(&self) -> bool {
+        self.accepted || self.sent.is_some() || !self.mids.is_empty()
+    }
+
     pub(super) fn settle(&mut self, device: DeviceId) {
         if self.settled.len() < super::SETTLED_MAX && !self.settled.contains(&device) {
             self.settled.push(device);

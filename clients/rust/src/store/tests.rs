@@ -48,6 +48,26 @@ fn batches_are_kept_and_listed_in_order() {
 }
 
 #[test]
+fn a_listing_has_all_rows_however_many_pages_they_fill() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(&dir, &file_key(&dir)).unwrap();
+    let mut n = 0_u32;
+    for rows in [PAGE - 1, PAGE, PAGE + 1, 2 * PAGE, 2 * PAGE + 1] {
+        let mut batch = Batch::default();
+        while usize::try_from(n).unwrap() < rows {
+            batch.put(Space::Leaving, &n.to_be_bytes(), value(b"x"));
+            n += 1;
+        }
+        batch.put(Space::History, b"beside", value(b"x"));
+        store.write(&batch).unwrap();
+        let listed = store.list(Space::Leaving).unwrap();
+        let keys: Vec<_> = listed.into_iter().map(|(key, _)| key).collect();
+        let all: Vec<_> = (0..n).map(|n| n.to_be_bytes().to_vec()).collect();
+        assert!(keys == all, "{} of {rows}", keys.len());
+    }
+}
+
+#[test]
 fn nothing_of_what_is_stored_can_be_read_in_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let canaries = [&b"canary-of-a-row-key"[..], b"canary-of-a-message", &[0xc3; 32]];

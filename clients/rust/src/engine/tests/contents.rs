@@ -12,7 +12,9 @@ use hushwire_wire::{DeviceId, Sealed, frame};
 use super::hostile::World;
 use super::*;
 use crate::client::Act;
-use crate::engine::content::{CHANGES_MAX, EARLY_MAX, own};
+use crate::engine::content::own;
+use crate::engine::early::{CHANGES_BYTES_MAX, CHANGES_MAX, EARLY_BYTES_MAX, EARLY_MAX};
+use crate::message::Change;
 use crate::record::Standing;
 
 /// Alice's engine, and bob with a device of his own.
@@ -128,6 +130,18 @@ impl Talk {
         let mut batch = Batch::default();
         self.world.engine.put_stage(id, stage, None, &mut batch).unwrap();
         self.world.engine.store.add(&batch).unwrap();
+    }
+
+    /// The messages of bob's that changes wait for.
+    fn early(&mut self) -> Vec<Id> {
+        let named = self.world.engine.early_index(&self.bob).unwrap();
+        named.messages.into_iter().map(|of| of.id).collect()
+    }
+
+    /// As a change by one of bob's devices that comes before its message.
+    fn change(&mut self, target: Id, device: u8, change: Change) {
+        let change = own(self.bob, DeviceId([device; 16]), change);
+        self.world.engine.take_change(&self.bob, target, change).unwrap();
     }
 
     fn later(&mut self, ms: u64) {
@@ -258,7 +272,7 @@ async fn changes_that_come_before_their_message_are_kept_for_it() {
     assert_eq!(history[1].since.reactions.len(), 1);
     assert!(history[2].since.removed);
     assert!(!talk.world.engine.unshown.values().any(|(_, position)| *position == 2));
-    assert_eq!(talk.world.engine.early.len(), 1, "bob's removal of what is not his");
+    assert_eq!(talk.early().len(), 1, "bob's removal of what is not his");
 }
 
 #[tokio::test]
@@ -275,30 +289,101 @@ async fn a_change_of_what_waits_behind_a_gap_is_kept_too() {
     assert_eq!(talk.texts().await, ["lost", "held and edited"]);
 }
 
+fn edited(rev: u16, text: &str) -> Change {
+    Change::Edit { rev, text: text.to_owned() }
+}
+
+fn nth(n: usize) -> Id {
+    let mut id = [0xee; 16];
+    id[..8].copy_from_slice(&n.to_be_bytes());
+    Id(ContentId(id))
+}
+
+#[tokio::test]
+async fn of_early_changes_only_those_that_matter_are_kept() {
+    let mut talk = Talk::new();
+    let one = Id(ContentId([1; 16]));
+    let many = u16::try_from(2 * CHANGES_MAX).unwrap();
+    talk.change(one, 1, edited(many + 1, "highest, and first"));
+    for rev in 0..=many {
+        talk.change(one, 1, edited(rev, "lower"));
+        talk.change(one, 2, edited(rev, "lower, too"));
+        talk.change(one, 2, Change::React { symbol: "+".to_owned() });
+    }
+    let rows = talk.world.engine.store.records::<serde_json::Value>(Space::Early).unwrap();
+    let of_one = rows.iter().find_map(|(_, row)| row.get("changes")).unwrap();
+    assert_eq!(of_one.as_array().unwrap().len(), 3, "an edit of each device, a reaction");
+    talk.says(1, text("it")).await;
+    assert_eq!(talk.texts().await, ["highest, and first"]);
+    assert!(talk.world.engine.store.list(Space::Early).unwrap().is_empty());
+
+    // A removal stays whatever comes after it.
+    let two = Id(ContentId([2; 16]));
+    talk.change(two, 1, edited(1, "before"));
+    talk.change(two, 1, Change::Remove);
+    for device in 0..=u8::try_from(CHANGES_MAX).unwrap() {
+        talk.change(two, device, edited(2, "after"));
+    }
+    talk.says(2, text("never seen")).await;
+    assert_eq!(talk.texts().await, ["highest, and first", ""]);
+}
+
 #[tokio::test]
 async fn the_bounds_on_early_changes_bite() {
     let mut talk = Talk::new();
-    let bob = talk.bob;
-    let early = |rev, text: &str| {
-        let change = crate::message::Change::Edit { rev, text: text.to_owned() };
-        own(bob, DeviceId([1; 16]), change)
-    };
     let one = Id(ContentId([1; 16]));
-    let many = u16::try_from(CHANGES_MAX).unwrap();
-    talk.world.engine.take_change(&bob, one, early(many + 1, "highest, and first")).unwrap();
-    for rev in 1..=many {
-        talk.world.engine.take_change(&bob, one, early(rev, "later")).unwrap();
+    // Of one message, by number and by size; a control character is stored as six bytes.
+    for device in 0..=u8::try_from(CHANGES_MAX).unwrap() {
+        talk.change(one, device, edited(1 + u16::from(device), "x"));
     }
-    talk.says(1, text("it")).await;
-    assert_eq!(talk.texts().await, ["later"], "the oldest was dropped");
-    for n in 0..=u64::try_from(EARLY_MAX).unwrap() {
-        let mut id = [0xee; 16];
-        id[..8].copy_from_slice(&n.to_be_bytes());
-        let id = Id(ContentId(id));
-        talk.world.engine.take_change(&bob, id, early(1, "x")).unwrap();
+    let changes = |talk: &mut Talk| {
+        let key = content::index(&talk.bob, &one);
+        let kept = talk.world.engine.store.get(Space::Early, &key).unwrap().unwrap();
+        assert!(kept.len() <= CHANGES_BYTES_MAX);
+        crate::record::from_json::<crate::message::Early>(&kept).unwrap().changes
+    };
+    let kept = changes(&mut talk);
+    assert_eq!((kept.len(), kept[0].device), (CHANGES_MAX, DeviceId([1; 16])), "the oldest went");
+    let longest = "\u{1}".repeat(hushwire_e2ee::content::EDIT_MAX);
+    for device in 1..=2 {
+        talk.change(one, device, edited(99, &longest));
     }
-    assert_eq!(talk.world.engine.early.len(), EARLY_MAX);
-    assert_eq!(talk.world.engine.store.list(Space::Early).unwrap().len(), EARLY_MAX);
+    let kept = changes(&mut talk);
+    assert_eq!((kept.len(), kept[0].device), (1, DeviceId([2; 16])), "the newest is kept");
+    // Of one contact, by size.
+    let whole = |talk: &mut Talk| -> usize {
+        let rows = talk.world.engine.store.list(Space::Early).unwrap();
+        rows.iter().filter(|(key, _)| key.len() > 32).map(|(_, value)| value.len()).sum()
+    };
+    for n in 0..4 {
+        talk.change(nth(n), 1, edited(1, &longest));
+        assert!(whole(&mut talk) <= EARLY_BYTES_MAX);
+    }
+    assert_eq!(talk.early(), [nth(2), nth(3)]);
+    // And by number, after a restart, too.
+    for n in 4..EARLY_MAX {
+        talk.change(nth(n), 1, edited(1, "x"));
+    }
+    let mut talk = talk.restart();
+    for n in EARLY_MAX..EARLY_MAX + 10 {
+        talk.change(nth(n), 1, edited(1, "x"));
+    }
+    assert_eq!(talk.early(), (10..EARLY_MAX + 10).map(nth).collect::<Vec<_>>());
+    let rows = talk.world.engine.store.list(Space::Early).unwrap().len();
+    assert_eq!(rows, EARLY_MAX + 1, "those, and the row that names them");
+}
+
+#[tokio::test]
+async fn nobody_pushes_the_early_changes_of_another_out() {
+    let mut talk = Talk::new();
+    talk.says(2, remove(1)).await;
+    let carol = talk.world.contact("carol", Standing::Active).0;
+    for n in 0..=EARLY_MAX {
+        let change = own(carol, DeviceId([3; 16]), edited(1, "x"));
+        talk.world.engine.take_change(&carol, nth(n), change).unwrap();
+    }
+    talk.says(1, text("never seen")).await;
+    assert_eq!(talk.texts().await, [""]);
 }
 
 #[tokio::test]
@@ -360,13 +445,15 @@ async fn own_acts_change_the_history_at_once_and_enter_the_outbox() {
     let message = talk.history().await.remove(0);
     assert_eq!((message.text.as_str(), message.since.edit.unwrap().rev), ("first!", 2));
     assert_eq!(message.since.reactions[0].from, "alice");
+    let paced = |talk: &Talk| -> Vec<_> {
+        talk.world.engine.outbox.entries().map(|(_, entry)| entry.said.is_paced()).collect()
+    };
+    assert_eq!(paced(&talk), [true, true, true, false], "text, edits; reaction");
     assert!(talk.acts(Act::Remove { id }).await.unwrap().is_some());
     assert_eq!(talk.texts().await, [""]);
     let refused = talk.acts(Act::Remove { id }).await;
     assert!(matches!(refused, Err(ClientError::NoMessage)), "{refused:?}");
-    let paced: Vec<_> =
-        talk.world.engine.outbox.entries().map(|(_, entry)| entry.said.is_paced()).collect();
-    assert_eq!(paced, [true, true, true, false, false], "text, edits; reaction, removal");
+    assert_eq!(paced(&talk), [true, false], "text, removal: what had not left never does");
 }
 
 #[tokio::test]
@@ -378,6 +465,45 @@ async fn what_has_not_left_is_withdrawn() {
     assert!(talk.world.engine.store.list(Space::Outbox).unwrap().is_empty());
     let message = talk.history().await.remove(0);
     assert!(message.since.removed && message.stage == Some(Stage::Failed));
+}
+
+#[tokio::test]
+async fn the_changes_of_what_is_withdrawn_do_not_leave_either() {
+    let mut talk = Talk::new();
+    let edit = |id, text: &str| Act::Edit { id, text: text.to_owned() };
+    let id = talk.sends(&["first"]).await[0];
+    let other = talk.sends(&["stays"]).await[0];
+    talk.acts(edit(id, "secret")).await.unwrap();
+    talk.acts(edit(other, "stays, edited")).await.unwrap();
+    talk.acts(Act::React { id, symbol: "+".to_owned() }).await.unwrap();
+    talk.told();
+    assert_eq!(talk.acts(Act::Remove { id }).await.unwrap(), None);
+    let told = talk.told();
+    let is_end = |event: &Event| matches!(event, Event::Failed { code: "withdrawn", .. });
+    assert!(told.len() == 2 && told.iter().all(is_end), "its edit and its reaction: {told:?}");
+    let left = |talk: &Talk| -> Vec<_> {
+        let entries = talk.world.engine.outbox.entries();
+        entries.map(|(_, entry)| serde_json::to_string(&entry.said).unwrap()).collect()
+    };
+    assert_eq!(left(&talk).len(), 2, "{:?}", left(&talk));
+    assert!(left(&talk).iter().all(|said| said.contains("stays")));
+    assert_eq!(talk.world.engine.store.list(Space::Outbox).unwrap().len(), 2);
+
+    // The text has left, its edit has not: the edit never does, and the removal follows.
+    let order = talk.world.engine.outbox.entries().next().unwrap().0;
+    talk.world.engine.seal(order, false).await.unwrap();
+    assert!(talk.acts(Act::Remove { id: other }).await.unwrap().is_some());
+    let said: Vec<_> = talk.world.engine.outbox.entries().map(|(_, e)| e.said.target()).collect();
+    assert_eq!(said, [None, Some(&other)], "the text, and its removal");
+    assert!(!left(&talk).iter().any(|said| said.contains("edited")));
+
+    // A reaction of the own text went ahead of it: the text never leaves, and the removal does.
+    let id = talk.sends(&["never"]).await[0];
+    talk.acts(Act::React { id, symbol: "+".to_owned() }).await.unwrap();
+    let order = talk.world.engine.outbox.entries().last().unwrap().0;
+    talk.world.engine.seal(order, false).await.unwrap();
+    assert!(talk.acts(Act::Remove { id }).await.unwrap().is_some());
+    assert!(!left(&talk).iter().any(|said| said.contains("never")));
 }
 
 #[tokio::test]
@@ -407,7 +533,7 @@ async fn messages_disappear_when_their_time_has_come_and_not_before() {
     talk.says(3, text("for a minute")).await;
     talk.says(4, edit(3, 1, "again")).await;
     assert_eq!(talk.texts().await, ["from before"]);
-    assert!(talk.world.engine.early.is_empty());
+    assert!(talk.early().is_empty());
     let refused = talk.acts(Act::Edit { id: own, text: "x".to_owned() }).await;
     assert!(matches!(refused, Err(ClientError::NoMessage)), "{refused:?}");
 }
@@ -474,12 +600,24 @@ async fn profile_names_go_to_contacts_once_and_come_from_them() {
 #[tokio::test]
 async fn typing_is_told_and_kept_nowhere() {
     let mut talk = Talk::new();
+    let mut batch = Batch::default();
+    let peer = to_json(&talk.world.engine.peers[&talk.bob]);
+    batch.put(Space::Peer, talk.bob.as_bytes(), peer);
+    talk.world.engine.store.add(&batch).unwrap();
+    let before = talk.world.engine.store.list(Space::Epoch).unwrap();
     for on in [true, false] {
         talk.says(1, Body::Typing { on }).await;
         let told = talk.told().pop();
         assert!(matches!(told, Some(Event::Typing { on: is, .. }) if is == on), "{told:?}");
     }
-    assert!(talk.world.engine.store.list(Space::Content).unwrap().is_empty());
+    for space in [Space::Content, Space::Mid] {
+        assert!(talk.world.engine.store.list(space).unwrap().is_empty(), "{space:?}");
+    }
+    assert!(talk.world.engine.store.list(Space::Epoch).unwrap() == before, "it may wait");
+    // After a restart the chain goes on over what was not stored of it.
+    let mut talk = talk.restart();
+    talk.says(1, Body::Typing { on: true }).await;
+    assert_eq!(talk.names(), ["Typing"]);
     // The durable lane has no gap.
     talk.says(2, text("hello")).await;
     assert_eq!(talk.texts().await, ["hello"]);

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use hushwire_identity::Reason;
-use hushwire_wire::Sealed;
 use hushwire_wire::http::{EpochBundle, ProblemCode};
+use hushwire_wire::{Sealed, frame};
 
 use super::friend::{Board, Friend, REQUEST};
 use super::hostile::World;
@@ -316,7 +316,7 @@ async fn an_old_epoch_closes_after_seven_days_unless_a_message_waits_for_it() {
     world.engine.sync_contacts().await.unwrap();
     let is_open = |world: &World, id| world.engine.peers[&bob.user()].knows(id);
     world.clock.0.fetch_add(7 * DAY_MS - 1, Ordering::Relaxed);
-    world.engine.forget_old_epochs().unwrap();
+    world.engine.close_old_epochs().unwrap();
     assert!(is_open(&world, &first.id));
     let mut theirs = first.state.clone();
     let arrived = bob.says(&mut theirs, "late", 0, world.now());
@@ -332,11 +332,11 @@ async fn an_old_epoch_closes_after_seven_days_unless_a_message_waits_for_it() {
     world.engine.store.add(&batch).unwrap();
     world.engine.waiting.push(9);
     world.clock.0.fetch_add(1, Ordering::Relaxed);
-    world.engine.forget_old_epochs().unwrap();
+    world.engine.close_old_epochs().unwrap();
     assert!(is_open(&world, &first.id), "the queue is not drained");
     world.engine.open_waiting().await.unwrap();
     assert!(world.tells().iter().any(|event| matches!(event, Event::MessageReceived(_))));
-    world.engine.forget_old_epochs().unwrap();
+    world.engine.close_old_epochs().unwrap();
     assert!(!is_open(&world, &first.id) && is_open(&world, &next.id));
     assert!(world.engine.epoch_state(&first.id).unwrap().is_none(), "and its keys are erased");
     // A message under it cannot be read any more.
@@ -345,4 +345,43 @@ async fn an_old_epoch_closes_after_seven_days_unless_a_message_waits_for_it() {
     world.engine.message(arrived).await.unwrap().unwrap();
     assert_eq!(world.engine.waiting.len(), 1, "it is held, as one whose epoch may still come");
     assert!(world.tells().is_empty());
+}
+
+/// The server says that all that it had was sent, if it was asked.
+async fn drained(world: &mut World) -> bool {
+    let asked = world.engine.questions.iter().find(|(_, (what, _))| matches!(what, Question::Sync));
+    let Some(id) = asked.map(|(id, _)| *id) else { return false };
+    let ok = frame::ServerFrame { id: Some(id), op: frame::ServerOp::Ok {} };
+    let bytes = world.engine.encoding.encode_server(&ok);
+    world.engine.arrival(Arrival::Frame(bytes)).await.unwrap();
+    true
+}
+
+#[tokio::test]
+async fn an_old_epoch_stays_open_until_the_queue_was_drained() {
+    let (mut world, board, bob, first) = contact().await;
+    let mut theirs = first.state.clone();
+    let queued = bob.says(&mut theirs, "in the queue", 0, world.now());
+    let next = bob.makes(&world, 1, first.id.0);
+    bob.posts(&world, &board, &next);
+    world.engine.sync_contacts().await.unwrap();
+    let is_open = |world: &World| world.engine.peers[&bob.user()].knows(&first.id);
+    // The wraps are claimed, and the connection goes before the queue has come.
+    board.set(|shown| shown.epochs.values_mut().for_each(|bundle| bundle.wrap = None));
+    world.clock.0.fetch_add(8 * DAY_MS, Ordering::Relaxed);
+    world.engine.upkeep().await.unwrap();
+    assert!(is_open(&world), "nobody can say what is queued without a connection");
+    let _sent = world.goes_up();
+    for _ in 0..2 {
+        world.engine.upkeep().await.unwrap();
+        assert_eq!(world.engine.questions.len(), 1, "asked, once");
+    }
+    assert!(is_open(&world));
+    world.engine.message(queued).await.unwrap().unwrap();
+    assert!(world.tells().iter().any(|event| matches!(event, Event::MessageReceived(_))));
+    assert!(drained(&mut world).await);
+    assert!(!is_open(&world));
+    assert!(world.engine.epoch_state(&first.id).unwrap().is_none(), "and its keys are erased");
+    world.engine.upkeep().await.unwrap();
+    assert!(!drained(&mut world).await, "nothing is to be closed, so nothing is asked");
 }

@@ -199,6 +199,10 @@ impl Engine {
 
     /// Takes what waits under older prekeys, then erases every secret that nothing waits for.
     pub(super) async fn take_unclaimed(&mut self) -> Result<(), ClientError> {
+        // The list is of the prekey that stands, which is sealed to until the next one does.
+        if !self.prekey.published {
+            return Ok(());
+        }
         for _ in 0..LISTS_MAX {
             let Some(PrekeyPut { unclaimed, more }) = self.unclaimed.take() else { return Ok(()) };
             let mut needed = Vec::new();

@@ -107,6 +107,25 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_bytes() {
     assert!(world.engine.prekey.published);
 }
 
+#[tokio::test]
+async fn the_secret_of_the_prekey_that_stands_is_kept_until_the_next_one_does() {
+    let mut world = World::new();
+    // An earlier run put prekey 1 and had no answer: it is put first, then the one that is due.
+    world.engine.prekey.published = false;
+    let mut puts = 0;
+    world.script(move |call| {
+        puts += u32::from(call.method == Method::Put);
+        (puts == 1).then(|| put(&[]))
+    });
+    world.engine.upkeep().await.unwrap();
+    assert_eq!((world.engine.prekey.id, world.engine.prekey.published), (2, false));
+    assert_eq!(stored(&mut world), [1, 2], "others still seal to the first");
+    world.script(|_| Some(put(&[])));
+    world.engine.upkeep().await.unwrap();
+    assert!(world.engine.prekey.published);
+    assert_eq!(stored(&mut world), [2]);
+}
+
 /// The world's own prekey of this id, as another copy of its store would have published it.
 fn published_elsewhere(world: &World, id: u32) -> Prekeys {
     let id = std::num::NonZeroU32::new(id).unwrap();

@@ -91,7 +91,7 @@ pub(crate) struct Engine {
     ahead: HashMap<UserId, Ahead>,
     /// Epochs whose headers lead nowhere.
     refused: HashSet<(UserId, EpochId)>,
-    /// Keys of epochs that an earlier run made and did not note.
+    /// Keys of epochs that were made here and are not noted: the server may not have them.
     orphans: Vec<EpochId>,
     /// Alarms that were told.
     alarmed: HashSet<(UserId, EpochId, Code)>,

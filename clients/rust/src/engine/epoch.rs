@@ -189,11 +189,14 @@ impl Engine {
         self.store.add(&batch)
     }
 
-    /// Erases the keys of epochs that were made by an earlier run and that the server does not
-    /// have: asked for after a whole look at what it has.
+    /// Erases the keys of epochs that were made here and that the server does not have: asked for
+    /// after a whole look at what it has.
     pub(super) fn forget_orphans(&mut self) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         for id in std::mem::take(&mut self.orphans) {
+            if self.peers.values().any(|peer| peer.knows(&id)) {
+                continue;
+            }
             batch.delete(Space::Epoch, id.as_bytes());
             self.epochs.remove(&id);
         }

@@ -287,6 +287,44 @@ async fn a_lost_race_is_settled_by_the_winner() {
 }
 
 #[tokio::test]
+async fn keys_of_an_epoch_that_may_stand_are_kept_until_what_stands_was_looked_at() {
+    let html = || Some(Reply { status: 502, body: b"<html>".to_vec() });
+    let busy = || Some(prekeys::problem(ProblemCode::Internal));
+    for lost in [html, busy, || None] {
+        let (mut world, board, bob, first) = contact().await;
+        for stands in [true, false] {
+            let shown = board.clone();
+            world.script(move |call| match (call.method, call.path.as_str()) {
+                (crate::transport::Method::Post, "/v1/epochs") => lost(),
+                _ => Some(shown.answer(call)),
+            });
+            world.engine.rotate(bob.user(), Reason::Heal).await.unwrap_err();
+            let made = world.engine.store.list(Space::Epoch).unwrap();
+            let made = made.iter().filter_map(|(key, _)| EpochId::from_slice(key));
+            let known = world.engine.peers[&bob.user()].clone();
+            let made: Vec<_> = made.filter(|id| !known.knows(id)).collect();
+            let [made] = made[..] else { panic!("its keys are not kept: {made:?}") };
+            if stands {
+                // The server had it after all.
+                let state = world.engine.epoch_state(&made).unwrap().unwrap();
+                let header = Sealed::new(state.header().to_bytes());
+                assert_eq!(state.header().prev, first.id.0);
+                let bundle = EpochBundle { header, wrap: None, prekeys: Vec::new() };
+                board.set(|shown| {
+                    shown.epochs.insert(made.to_base64url(), bundle);
+                    let newest = &mut shown.contacts[0].newest;
+                    *newest = Some(hushwire_wire::http::EpochRef { n: 1, epoch: made });
+                });
+            }
+            world.engine.sync_contacts().await.unwrap();
+            world.engine.forget_orphans().unwrap();
+            assert_eq!(world.engine.peers[&bob.user()].knows(&made), stands);
+            assert_eq!(world.engine.epoch_state(&made).unwrap().is_some(), stands);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_moved_on_in_between_is_looked_at_again() {
     let (mut world, board, bob, first) = contact().await;
     for code in [ProblemCode::EpochStale, ProblemCode::EpochRoster] {

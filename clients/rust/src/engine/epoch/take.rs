@@ -4,7 +4,7 @@
 //! Headers are believed only as a chain: each names the one before by its hash, down to one that is
 //! known here or to the request that made the contact.
 
-use hushwire_e2ee::{AcceptError, History, Offered, Party, Previous};
+use hushwire_e2ee::{AcceptError, History, JUMP_MAX, Offered, Party, Previous};
 use hushwire_identity::epoch::AHEAD_MAX_MS;
 use hushwire_identity::{Code, EpochHeader, Prekey, PrekeyRecord};
 use hushwire_wire::http::{EpochBundle, PrekeyBundle};
@@ -297,7 +297,10 @@ impl Engine {
         wanted: Wanted,
     ) -> Result<(), ClientError> {
         let Some(peer) = self.peers.get(&user) else { return Ok(()) };
-        let is_past = peer.newest().is_some_and(|newest| header.n > newest.n);
+        // Not so far that one header, which nobody vouches for, uses the pair's numbers up.
+        let is_past = peer.newest().is_some_and(|newest| {
+            header.n.checked_sub(newest.n).is_some_and(|over| (1..=JUMP_MAX).contains(&over))
+        });
         let latest = self.clock.now_ms().saturating_add(AHEAD_MAX_MS);
         if peer.standing != Standing::Active || !is_past || header.created_ms > latest {
             return Ok(());

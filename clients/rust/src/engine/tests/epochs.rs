@@ -423,3 +423,32 @@ async fn an_old_epoch_stays_open_until_the_queue_was_drained() {
     world.engine.upkeep().await.unwrap();
     assert!(!drained(&mut world).await, "nothing is to be closed, so nothing is asked");
 }
+
+#[tokio::test]
+async fn a_forged_header_cannot_use_the_numbers_of_a_pair_up() {
+    let (mut world, board, bob, first) = contact().await;
+    let _sent = world.goes_up();
+    for (jump, prev) in [(u32::MAX - 1, [7; 32]), (hushwire_e2ee::JUMP_MAX + 1, [8; 32])] {
+        // Nobody sealed anything, and what it follows cannot be had.
+        let mut header = first.state.header().clone();
+        (header.n, header.prev, header.created_ms) = (jump, prev, world.now());
+        let id = header.id();
+        let bundle =
+            EpochBundle { header: Sealed::new(header.to_bytes()), wrap: None, prekeys: Vec::new() };
+        board.set(|shown| {
+            shown.epochs.insert(id.to_base64url(), bundle);
+            let newest = hushwire_wire::http::EpochRef { n: header.n, epoch: id };
+            shown.contacts[0].newest = Some(newest);
+        });
+        world.engine.sync_contacts().await.unwrap();
+        world.engine.heal_due().await.unwrap();
+        assert_eq!(board.posted(), []);
+        // Nor if it has a wrap.
+        let far = bob.makes(&world, jump, prev);
+        bob.posts(&world, &board, &far);
+        let taken = world.engine.follow_epoch(bob.user(), far.id).await;
+        assert_eq!(refused(taken), Code::EpochGap);
+    }
+    world.engine.rotate(bob.user(), Reason::Heal).await.unwrap();
+    assert_eq!(board.posted(), [(1, Reason::Heal, first.id.0)]);
+}

@@ -208,9 +208,10 @@ impl Engine {
                 (ClientError::Unverified(Code::EpochUnknown), Some(self.left_out(header)));
             return Err(Refused { error, calls_for });
         };
-        let mut prekeys = fetched.prekeys.clone();
-        // What was seen before is not forgotten: nobody is called stale who is not (E6).
-        prekeys.extend(self.peers.get(&user).map(Peer::prekeys).unwrap_or_default());
+        // What was seen before is not forgotten: nobody is called stale who is not (E6), and no
+        // other record takes the place of one.
+        let mut prekeys = self.peers.get(&user).map(Peer::prekeys).unwrap_or_default();
+        prekeys.extend(fetched.prekeys.iter().cloned());
         for _ in 0..ATTEMPTS {
             let log = self.log_of(&user)?;
             let peer = self.peers.get(&user).ok_or(ClientError::NoContact)?;

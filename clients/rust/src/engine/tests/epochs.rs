@@ -452,3 +452,38 @@ async fn a_forged_header_cannot_use_the_numbers_of_a_pair_up() {
     world.engine.rotate(bob.user(), Reason::Heal).await.unwrap();
     assert_eq!(board.posted(), [(1, Reason::Heal, first.id.0)]);
 }
+
+#[tokio::test]
+async fn nothing_is_sent_once_a_forked_log_was_seen_while_rotating() {
+    for forks in [false, true] {
+        let (mut world, board, mut bob, _) = contact().await;
+        let before = bob.entries.clone();
+        bob.add_device();
+        bob.renew_prekey(&world, 0);
+        bob.shown_on(&board);
+        world.engine.fetch_prekeys(bob.user(), true).await.unwrap();
+        world.engine.rotate(bob.user(), Reason::Heal).await.unwrap();
+        // What is shown now begins alike and goes on with another device; or nothing can be had.
+        bob.log = DeviceLog::verify(before.iter().map(Sealed::as_bytes)).unwrap();
+        bob.entries = before;
+        bob.add_device();
+        let user = bob.user().to_base64url();
+        board.set(|shown| match forks {
+            true => shown.logs.insert(user, bob.entries.clone()),
+            false => shown.logs.remove(&user),
+        });
+        let peer = world.engine.peers[&bob.user()].clone();
+        let heal = Heal { wanted: Some(Wanted::Heal), ..peer.heal };
+        world.engine.put_peer(Peer { heal, ..peer }).unwrap();
+        let (reply, mut answer) = tokio::sync::oneshot::channel();
+        let said = crate::said::Said::Text { text: "hello".to_owned(), reply_to: None };
+        world.engine.command(Command::Send("bob".to_owned(), said, reply)).await.unwrap();
+        world.engine.settle().unwrap();
+        answer.try_recv().unwrap().unwrap();
+        let order = world.engine.outbox.entries().next().unwrap().0;
+        world.engine.seal(order, false).await.unwrap();
+        assert_eq!(world.engine.peers[&bob.user()].forked, forks);
+        let sealed = world.engine.outbox.entry(order).is_some_and(|entry| entry.sent.is_some());
+        assert_eq!(sealed, !forks);
+    }
+}

@@ -234,13 +234,11 @@ impl Engine {
         let bundle: EpochBundle = self.get(path).await?;
         let header = EpochHeader::parse(bundle.header.as_bytes()).ok();
         let header = header.filter(|header| header.id() == epoch);
-        let user = header.as_ref().and_then(|header| self.other_of(header));
-        if let Some(user) = user {
-            match self.ensure_epoch(user, epoch).await {
-                Ok(()) => return Ok(()),
-                Err(error) if !is_final(&error) => return Err(error),
-                Err(_) => {}
-            }
+        let header = header.ok_or(ClientError::Nonsense)?;
+        if let Some(user) = self.other_of(&header)
+            && self.take_or_refuse(user, epoch).await?
+        {
+            return Ok(());
         }
         // Refused for good: it is not to be listed again.
         self.say_claimed(epoch).await
@@ -273,16 +271,5 @@ impl Engine {
             self.secrets = account::secrets(&mut self.store)?;
         }
         Ok(())
-    }
-}
-
-/// Whether what was refused stays refused: nothing that may be fetched later would change it.
-fn is_final(error: &ClientError) -> bool {
-    match error {
-        ClientError::Unverified(code) => {
-            !matches!(code, Code::EpochUnknown | Code::Limit | Code::LogRollback)
-        }
-        ClientError::Refused(problem) => problem.code == ProblemCode::NotFound,
-        _ => false,
     }
 }

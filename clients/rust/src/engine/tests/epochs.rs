@@ -487,3 +487,62 @@ async fn nothing_is_sent_once_a_forked_log_was_seen_while_rotating() {
         assert_eq!(sealed, !forks);
     }
 }
+
+#[tokio::test]
+async fn what_cannot_be_fetched_refuses_no_epoch() {
+    for case in ["a prekey that goes back", "no prekey", "a log that is none", "another header"] {
+        let (mut world, board, mut bob, first) = contact().await;
+        bob.add_device();
+        bob.renew_prekey(&world, 0);
+        let one = bob.makes(&world, 1, first.id.0);
+        let two = bob.makes(&world, 2, one.id.0);
+        let (user, id) = (bob.user().to_base64url(), two.id.to_base64url());
+        let older = board.set(|shown| shown.prekeys[&user].clone());
+        bob.posts(&world, &board, &one);
+        bob.posts(&world, &board, &two);
+        bob.shown_on(&board);
+        let kept = board.set(|shown| {
+            // They are to be fetched.
+            shown.epochs.values_mut().for_each(|bundle| bundle.prekeys.clear());
+            (shown.epochs[&id].clone(), shown.logs[&user].clone(), shown.prekeys[&user].clone())
+        });
+        if case == "a prekey that goes back" {
+            world.engine.fetch_prekeys(bob.user(), true).await.unwrap();
+        }
+        board.set(|shown| match case {
+            "a prekey that goes back" => drop(shown.prekeys.insert(user.clone(), older)),
+            "no prekey" => drop(shown.prekeys.remove(&user)),
+            "a log that is none" => {
+                let log = shown.logs.get_mut(&user).unwrap();
+                log[1] = log[0].clone();
+            }
+            _ => {
+                let other = shown.epochs[&one.id.to_base64url()].header.clone();
+                shown.epochs.get_mut(&id).unwrap().header = other;
+            }
+        });
+        world.engine.unclaimed = Some(PrekeyPut {
+            unclaimed: vec![hushwire_wire::http::Unclaimed { epoch: two.id, prekey: 1 }],
+            more: false,
+        });
+        world.engine.take_unclaimed().await.unwrap();
+        let claimed = board.set(|shown| shown.claimed.clone());
+        assert!(!claimed.contains(&id), "{case}: its wrap is to be had later");
+        assert_eq!(world.engine.peers[&bob.user()].newest().unwrap().n, 0, "{case}");
+        let mut theirs = two.state.clone();
+        let arrived = bob.says(&mut theirs, "later", 0, world.now());
+        world.engine.message(arrived).await.unwrap().unwrap();
+        assert_eq!(world.engine.waiting.len(), 1, "{case}: nor is the message lost");
+        // It shows what is true.
+        board.set(|shown| {
+            let (bundle, log, prekeys) = kept;
+            shown.epochs.insert(id.clone(), bundle);
+            shown.logs.insert(user.clone(), log);
+            shown.prekeys.insert(user.clone(), prekeys);
+        });
+        world.engine.open_waiting().await.unwrap();
+        assert!(world.engine.peers[&bob.user()].knows(&two.id), "{case}");
+        let is_text = |event: &Event| matches!(event, Event::MessageReceived(_));
+        assert!(world.tells().iter().any(is_text), "{case}");
+    }
+}

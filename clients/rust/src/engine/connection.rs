@@ -274,7 +274,6 @@ impl Engine {
         if matches!(self.phase, Phase::Up(_)) && !is_asked && !self.old_epochs()?.is_empty() {
             self.ask_drained();
         }
-        self.forget_skipped()?;
         self.forget_expired()
     }
 

@@ -12,7 +12,7 @@ use hushwire_identity::{Code, DeviceLog, EpochHeader, Prekey, PrekeyRecord, Suit
 use hushwire_wire::http::{EpochBundle, PrekeyBundle, PrekeyPut, Prekeys, ProblemCode, Unclaimed};
 use hushwire_wire::{EpochId, Sealed, UserId};
 
-use super::{Engine, account, call, peer};
+use super::{Engine, FORGET_EVERY_MS, account, call, peer};
 use crate::error::ClientError;
 use crate::event::{Trouble, alarm, trouble};
 use crate::record::{OwnPrekey, Standing, to_json};
@@ -264,8 +264,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Forgets what is past its day, prekeys' secrets among it.
+    /// Erases what is past its time, whether there is a connection or not: rows past their day,
+    /// secrets of prekeys among them, and skipped keys.
     pub(super) fn forget_expired(&mut self) -> Result<(), StoreError> {
+        self.forget_at = self.clock.ticks_ms() + FORGET_EVERY_MS;
+        self.forget_skipped()?;
         let today = self.today();
         if self.store.expire(today)? > 0 {
             self.secrets = account::secrets(&mut self.store)?;

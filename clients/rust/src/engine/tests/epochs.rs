@@ -546,3 +546,34 @@ async fn what_cannot_be_fetched_refuses_no_epoch() {
         assert!(world.tells().iter().any(is_text), "{case}");
     }
 }
+
+#[tokio::test]
+async fn skipped_keys_and_secrets_are_erased_in_time_without_a_connection() {
+    let (mut world, _board, bob, first) = contact().await;
+    let mut theirs = first.state.clone();
+    let skipped = bob.says(&mut theirs, "never comes", 0, world.now());
+    let second = bob.says(&mut theirs, "comes", 0, world.now());
+    world.engine.message(second).await.unwrap().unwrap();
+    let old = world.engine.newest_secret().unwrap();
+    let today = world.engine.today();
+    let mut batch = Batch::default();
+    batch.put_until(Space::Prekey, &77u32.to_be_bytes(), today + 31, old.to_bytes().to_vec());
+    world.engine.store.add(&batch).unwrap();
+    world.engine.settle().unwrap();
+    // Nobody is there from now on.
+    world.script(|_| None);
+    world.engine.phase = Phase::Down { retry_at: None };
+    let kept = |world: &mut World| {
+        let skipped = world.engine.epoch_state(&first.id).unwrap().unwrap().skipped();
+        (skipped, world.engine.store.list(Space::Prekey).unwrap().len())
+    };
+    for (days, left) in [(6, (1, 2)), (1, (0, 2)), (23, (0, 2)), (1, (0, 1))] {
+        world.clock.0.fetch_add(days * DAY_MS, Ordering::Relaxed);
+        assert!(world.engine.wake().is_some_and(|at| at <= world.now()), "it wakes for that");
+        world.engine.tick().await.unwrap();
+        world.engine.settle().unwrap();
+        assert_eq!(kept(&mut world), left, "after {days} days more");
+        assert_eq!(world.engine.wake(), Some(world.now() + FORGET_EVERY_MS));
+    }
+    world.engine.message(skipped).await.unwrap().unwrap_err();
+}

@@ -234,7 +234,12 @@ impl Engine {
                 return Err(Code::EpochStale.into());
             }
             let marks = Marks { stale: self.has_moved(&state, &user), ..Marks::default() };
-            return Ok(self.adopt(user, state, marks)?);
+            self.adopt(user, state, marks)?;
+            // Another one with its number was shown before.
+            if newest == Some(header.n) {
+                self.forked(user, header.n)?;
+            }
+            return Ok(());
         }
         let known = self.peers.get(&user).map(|peer| peer.epochs.as_slice()).unwrap_or_default();
         let siblings = known.iter().filter(|note| note.n == header.n).count();

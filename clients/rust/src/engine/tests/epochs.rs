@@ -577,3 +577,30 @@ async fn skipped_keys_and_secrets_are_erased_in_time_without_a_connection() {
     }
     world.engine.message(skipped).await.unwrap().unwrap_err();
 }
+
+#[tokio::test]
+async fn a_sibling_of_the_own_epoch_is_a_fork_whichever_is_shown_first() {
+    let is_fork = |event: &&Event| matches!(event, Event::Alarm { code: Code::Fork, .. });
+    for own_first in [true, false] {
+        let (mut world, board, bob, first) = contact().await;
+        // Made here and posted, and the answer was lost.
+        let own =
+            world.engine.make_epoch(bob.user(), 1, first.id.0, Reason::Heal, 0).await.unwrap();
+        let theirs = bob.makes(&world, 1, first.id.0);
+        let mut order = [&own, &theirs];
+        if !own_first {
+            order.reverse();
+        }
+        bob.posts(&world, &board, order[0]);
+        world.engine.sync_contacts().await.unwrap();
+        assert_eq!(world.tells().iter().filter(is_fork).count(), 0);
+        for _ in 0..2 {
+            bob.posts(&world, &board, order[1]);
+            world.engine.sync_contacts().await.unwrap();
+        }
+        let peer = &world.engine.peers[&bob.user()];
+        assert!(peer.knows(&own.id) && peer.knows(&theirs.id));
+        assert_eq!(world.tells().iter().filter(is_fork).count(), 1, "own first: {own_first}");
+        assert_eq!(world.engine.wanted(&bob.user()), Some(Reason::Heal));
+    }
+}

@@ -94,19 +94,13 @@ impl Engine {
         self.take_up_to(user, id, true).await.map_err(|refused| refused.error)
     }
 
-    /// Takes an epoch and all before it that are not known yet. If what it takes to judge it could
-    /// not be had, that is `EPOCH_UNKNOWN`: a message under it waits.
+    /// Takes an epoch and all before it that are not known yet.
     pub(in crate::engine) async fn ensure_epoch(
         &mut self,
         user: UserId,
         id: EpochId,
     ) -> Result<(), ClientError> {
-        self.take_up_to(user, id, false).await.map_err(|refused| match refused {
-            Refused { judged: Judged::NotYet, error: ClientError::Unverified(_), .. } => {
-                ClientError::Unverified(Code::EpochUnknown)
-            }
-            Refused { error, .. } => error,
-        })
+        self.take_up_to(user, id, false).await.map_err(|refused| refused.error)
     }
 
     /// Takes an epoch and all before it that are not known yet, or says that it is refused for

@@ -529,10 +529,6 @@ async fn what_cannot_be_fetched_refuses_no_epoch() {
         let claimed = board.set(|shown| shown.claimed.clone());
         assert!(!claimed.contains(&id), "{case}: its wrap is to be had later");
         assert_eq!(world.engine.peers[&bob.user()].newest().unwrap().n, 0, "{case}");
-        let mut theirs = two.state.clone();
-        let arrived = bob.says(&mut theirs, "later", 0, world.now());
-        world.engine.message(arrived).await.unwrap().unwrap();
-        assert_eq!(world.engine.waiting.len(), 1, "{case}: nor is the message lost");
         // It shows what is true.
         board.set(|shown| {
             let (bundle, log, prekeys) = kept;
@@ -540,8 +536,11 @@ async fn what_cannot_be_fetched_refuses_no_epoch() {
             shown.logs.insert(user.clone(), log);
             shown.prekeys.insert(user.clone(), prekeys);
         });
-        world.engine.open_waiting().await.unwrap();
+        world.engine.sync_contacts().await.unwrap();
         assert!(world.engine.peers[&bob.user()].knows(&two.id), "{case}");
+        let mut theirs = two.state;
+        let arrived = bob.says(&mut theirs, "is read", 0, world.now());
+        world.engine.message(arrived).await.unwrap().unwrap();
         let is_text = |event: &Event| matches!(event, Event::MessageReceived(_));
         assert!(world.tells().iter().any(is_text), "{case}");
     }

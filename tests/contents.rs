@@ -112,7 +112,7 @@ async fn an_edit_is_held_by_the_rule_and_a_removal_is_not() {
     alice.client.remove("bob", id).await.unwrap().unwrap();
     let withdrawn =
         |event: &Event| matches!(event, Event::Failed { id, code: "withdrawn", .. } if *id == edit);
-    alice.until(|event| withdrawn(&event).then_some(())).await;
+    alice.until(|event| withdrawn(event).then_some(())).await;
     removed(&mut bob, id).await;
     assert_eq!(bob.texts("alice").await, [""]);
 

@@ -89,8 +89,10 @@ async fn the_keys_of_a_closed_epoch_are_gone() {
     let is_zero = |row: &&&crate::support::stolen::Row| row.key == zero.header.id().0;
     let row = open.of(EPOCHS).iter().find(is_zero).unwrap().sealed.clone();
     scene.bob.clock.forward(7 * DAY_MS);
+    let drained = scene.bob.drains();
     scene.bob.start();
-    scene.bob.connected().await;
+    drained.notified().await;
+    scene.bob.shows(scene.mallory.text(&one, 1, "after the queue"), "after the queue").await;
     scene.bob.close().await;
     let closed = Stolen::from(scene.bob.home.path());
     assert_eq!(closed.of(EPOCHS).len(), 1);

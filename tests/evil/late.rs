@@ -34,7 +34,7 @@ async fn accepted(alice: &mut Victim, text: &str) {
         .await;
 }
 
-/// 32: an epoch closes 7 days after a newer one was taken. Until then its messages are read; then
+/// 32: an epoch closes 7 days after a newer one was taken, once the queue was drained. Until then its messages are read; then
 /// its keys are gone.
 #[tokio::test]
 async fn a_message_of_a_closed_epoch_is_refused() {
@@ -46,8 +46,14 @@ async fn a_message_of_a_closed_epoch_is_refused() {
     let one = scene.honest();
     scene.takes(&one).await;
     for (hours, closed) in [(7 * 24 - 1, false), (2, true)] {
+        let drained = scene.bob.drains();
         forward(&mut scene.bob, hours * HOUR_MS).await;
         if closed {
+            drained.notified().await;
+            scene
+                .bob
+                .shows(scene.mallory.text(&one, 1, "after the queue"), "after the queue")
+                .await;
             let alarms =
                 alarms(&scene.bob.refuses("mallory", late[1].clone(), Code::EpochStale).await);
             assert_eq!(alarms, []);
@@ -55,7 +61,7 @@ async fn a_message_of_a_closed_epoch_is_refused() {
             scene.bob.shows(late[0].clone(), "late").await;
         }
     }
-    scene.bob.shows(scene.mallory.text(&one, 1, "in time"), "in time").await;
+    scene.bob.shows(scene.mallory.text(&one, 2, "in time"), "in time").await;
 }
 
 /// 32: a device that was away for 30 days reads all that was sent meanwhile, in order, under the

@@ -13,6 +13,7 @@ use hushwire_client::{
 };
 use hushwire_wire::frame;
 use tempfile::TempDir;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
@@ -149,6 +150,21 @@ impl Victim {
     pub async fn connected(&mut self) {
         self.until(|event| matches!(event, Event::Connected).then_some(())).await;
         self.client.account().await.unwrap();
+    }
+
+    /// Notified when the server has answered `sync`: what is delivered then comes after that.
+    pub fn drains(&self) -> Arc<Notify> {
+        let drained = Arc::new(Notify::new());
+        let tells = Arc::clone(&drained);
+        self.evil.rule(|rules| {
+            rules.to_client = Box::new(move |frame| {
+                if matches!(frame.op, frame::ServerOp::Ok {}) {
+                    tells.notify_one();
+                }
+                vec![frame]
+            });
+        });
+        drained
     }
 
     pub async fn disconnected(&mut self) -> (String, Option<u64>) {

@@ -93,6 +93,10 @@ pub enum CreateError {
     Exchange,
 }
 
+/// An epoch's number is at most so far above the newest that was accepted: numbers end, and one
+/// header shall not use them up.
+pub const JUMP_MAX: u32 = 1 << 16;
+
 /// What a recipient knows of the pair before an epoch comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct History<'a> {
@@ -177,6 +181,9 @@ pub enum AcceptError {
     /// E3: not newer than what was accepted.
     #[error("the epoch is not newer than those known")]
     Old,
+    /// E3: its number is more than [`JUMP_MAX`] above the newest.
+    #[error("the epoch's number is too far above those known")]
+    Jump,
     /// E3: the first epoch does not name the request that made the contact.
     #[error("the first epoch does not name the contact request")]
     Request,
@@ -222,6 +229,7 @@ impl AcceptError {
             Self::Pair | Self::Roster | Self::Layout(_) | Self::Request => Code::EpochRoster,
             Self::Creator => Code::DeviceRevoked,
             Self::Own | Self::Old | Self::Time => Code::EpochStale,
+            Self::Jump => Code::EpochGap,
             Self::Behind(_) | Self::PrekeyMissing => Code::EpochUnknown,
             Self::LogFork => Code::LogFork,
             Self::Prekey(error) => error.code(),
@@ -427,6 +435,9 @@ impl History<'_> {
         };
         if header.n < newest.n || self.known.iter().any(|known| known.id == header.id()) {
             return Err(AcceptError::Old);
+        }
+        if header.n - newest.n > JUMP_MAX {
+            return Err(AcceptError::Jump);
         }
         let fork = header.n == newest.n;
         let follows = before.is_some_and(|before| header.n.checked_sub(1) == Some(before.n))

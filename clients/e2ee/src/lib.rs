@@ -22,8 +22,8 @@ pub mod state;
 
 pub use content::{Body, Content, ContentError, ContentId, ReceiptKind};
 pub use epoch::{
-    AcceptError, Accepted, CreateError, Created, History, NewEpoch, Offered, Party, Previous,
-    create, open,
+    AcceptError, Accepted, CreateError, Created, History, JUMP_MAX, NewEpoch, Offered, Party,
+    Previous, create, open,
 };
 pub use key::DeviceKey;
 pub use message::{OpenError, Opened, Received, SealError, SealedMessage};

@@ -7,8 +7,8 @@ use std::num::NonZeroU32;
 
 use common::*;
 use hushwire_e2ee::{
-    AcceptError, CreateError, History, NewEpoch, Offered, PrekeySecret, Previous, RandomError,
-    create, open,
+    AcceptError, CreateError, History, JUMP_MAX, NewEpoch, Offered, PrekeySecret, Previous,
+    RandomError, create, open,
 };
 use hushwire_identity::{
     Code, Current, EpochHeader, Head, Posting, Prekey, PrekeyError, Side, Slot, Suite, Suites,
@@ -321,6 +321,12 @@ fn epochs_follow_one_another() {
     let again = next(1, EpochId(REQUEST.0), NOW);
     assert_eq!(judge(&again, Some(newest)).unwrap(), (false, false), "accepted again");
     assert_eq!(judge(&next(3, one.id, NOW), Some(newest)).unwrap(), (true, false));
+    let far = |n| judge(&next(n, one.id, NOW), Some(newest));
+    assert_eq!(far(JUMP_MAX).unwrap(), (true, false));
+    for n in [JUMP_MAX + 1, u32::MAX - 1, u32::MAX] {
+        assert_eq!(far(n).unwrap_err(), AcceptError::Jump);
+    }
+    assert_eq!(AcceptError::Jump.code(), Code::EpochGap);
     let sibling = next(1, zero.id, NOW + 1);
     let newest = Previous { n: 1, id: one.id, created_ms: NOW };
     assert_eq!(judge(&sibling, Some(newest)).unwrap(), (true, true), "its parent is not kept");

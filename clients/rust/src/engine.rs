@@ -59,6 +59,8 @@ pub(crate) const REMEMBERED_DAYS: u32 = 32;
 const QUESTIONS_MAX: usize = 64;
 /// How often a connected device looks after its keys, in milliseconds.
 const UPKEEP_EVERY_MS: u64 = 3_600_000;
+/// How often what is past its time is erased, in milliseconds, connected or not.
+const FORGET_EVERY_MS: u64 = 3_600_000;
 /// Turns that share a transaction, at most.
 const TURNS_MAX: u32 = 8;
 
@@ -92,7 +94,7 @@ pub(crate) struct Engine {
     ahead: HashMap<UserId, Ahead>,
     /// Epochs whose headers lead nowhere.
     refused: HashSet<(UserId, EpochId)>,
-    /// Keys of epochs that an earlier run made and did not note.
+    /// Keys of epochs that were made here and are not noted: the server may not have them.
     orphans: Vec<EpochId>,
     /// Alarms that were told.
     alarmed: HashSet<(UserId, EpochId, Code)>,
@@ -122,6 +124,8 @@ pub(crate) struct Engine {
     next_order: u64,
     /// When keys are looked after next, in ticks.
     upkeep_at: u64,
+    /// When what is past its time is erased next, in ticks.
+    forget_at: u64,
     /// Messages that disappear.
     leaving: expiry::Leaving,
     /// The own profile name.
@@ -261,7 +265,8 @@ impl Engine {
         let is_behind = self.unshown.keys().next_back().is_some_and(|last| *last > self.told);
         let channel = (is_behind || self.missed > 0).then_some(now + 100);
         let leaving = self.leaving_wake();
-        [connection, self.outbox.wake(), self.gaps.wake(), leaving, channel]
+        let forget = Some(self.forget_at);
+        [connection, self.outbox.wake(), self.gaps.wake(), leaving, channel, forget]
             .into_iter()
             .flatten()
             .min()
@@ -270,6 +275,9 @@ impl Engine {
     async fn tick(&mut self) -> Result<(), StoreError> {
         let now = self.clock.ticks_ms();
         self.expire()?;
+        if now >= self.forget_at {
+            self.forget_expired()?;
+        }
         self.connection_tick(now).await?;
         if matches!(self.phase, Phase::Up(_)) && now >= self.upkeep_at {
             self.upkeep().await?;
@@ -534,6 +542,7 @@ impl Engine {
             told: 0,
             next_order: last,
             upkeep_at: 0,
+            forget_at: 0,
             leaving,
             profile,
         }))

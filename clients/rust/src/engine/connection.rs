@@ -261,7 +261,8 @@ impl Engine {
     }
 
     /// What is due at a sign-in, and every hour of a connection that lasts: the day's prekey, lost
-    /// calls, what waits for an epoch, and erasing what is past its time.
+    /// calls, what waits for an epoch, and erasing what is past its time. An epoch closes only
+    /// when `sync` is answered: a queue that was not drained may hold messages under it.
     pub(super) async fn upkeep(&mut self) -> Result<(), StoreError> {
         self.upkeep_at = self.clock.ticks_ms() + UPKEEP_EVERY_MS;
         quiet(self.renew_prekey().await)?;
@@ -269,7 +270,10 @@ impl Engine {
         quiet(self.take_unclaimed().await)?;
         quiet(self.open_waiting().await)?;
         quiet(self.look_after_silent().await)?;
-        self.forget_old_epochs()?;
+        let is_asked = self.questions.values().any(|(what, _)| matches!(what, Question::Sync));
+        if matches!(self.phase, Phase::Up(_)) && !is_asked && !self.old_epochs()?.is_empty() {
+            self.ask_drained();
+        }
         self.forget_expired()
     }
 
@@ -308,7 +312,8 @@ impl Engine {
                 self.release(release)?;
                 // What came after the question waits for an answer of its own.
                 self.ask_sync();
-                Ok(())
+                // All that was queued has come.
+                self.close_old_epochs()
             }
             Some(Question::Resynced) => {
                 let now = self.clock.ticks_ms();
@@ -322,10 +327,15 @@ impl Engine {
     /// Asks `sync` if something is held behind a gap.
     pub(super) fn ask_sync(&mut self) {
         if matches!(self.phase, Phase::Up(_)) && self.gaps.wants_sync() {
-            let now = self.clock.ticks_ms();
-            self.gaps.asked(now, self.next_order + 1);
-            self.ask(ClientOp::Sync {}, Question::Sync);
+            self.ask_drained();
         }
+    }
+
+    /// Asks `sync`: its answer says that all that was queued has come.
+    fn ask_drained(&mut self) {
+        let now = self.clock.ticks_ms();
+        self.gaps.asked(now, self.next_order + 1);
+        self.ask(ClientOp::Sync {}, Question::Sync);
     }
 }
 

@@ -145,26 +145,38 @@ impl Engine {
         self.store.add(&batch)
     }
 
-    /// Erases the keys of epochs that are closed, and skipped keys that are too old. An epoch
-    /// with a message that still waits is not closed.
-    pub(super) fn forget_old_epochs(&mut self) -> Result<(), StoreError> {
+    /// Epochs that are past their time, and that no message waits for which is here.
+    pub(super) fn old_epochs(&mut self) -> Result<Vec<(UserId, EpochId)>, StoreError> {
         let now = self.clock.now_ms();
         let waiting = self.waiting_epochs()?;
-        let mut batch = Batch::default();
-        for peer in self.peers.values_mut() {
-            let all = peer.epochs.clone();
-            let is_closed = |note: &EpochNote| {
-                let is_past =
-                    |o: &EpochNote| o.n > note.n && o.accepted_ms + CLOSED_AFTER_MS <= now;
-                all.iter().any(is_past) && !waiting.contains(&note.id)
-            };
-            for closed in all.iter().filter(|note| is_closed(note)) {
-                batch.delete(Space::Epoch, closed.id.as_bytes());
-                self.epochs.remove(&closed.id);
-                peer.epochs.retain(|note| note.id != closed.id);
-                batch.put(Space::Peer, peer.user.as_bytes(), to_json(&*peer));
-            }
+        let mut old = Vec::new();
+        for peer in self.peers.values() {
+            let past = peer.epochs.iter().filter(|note| note.accepted_ms + CLOSED_AFTER_MS <= now);
+            let Some(newest) = past.map(|note| note.n).max() else { continue };
+            let is_old = |note: &&EpochNote| note.n < newest && !waiting.contains(&note.id);
+            old.extend(peer.epochs.iter().filter(is_old).map(|note| (peer.user, note.id)));
         }
+        Ok(old)
+    }
+
+    /// Closes epochs that are past their time, and erases their keys. Only when the server has
+    /// just said that all that it had was sent: what waits in the queue may be under them.
+    pub(super) fn close_old_epochs(&mut self) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for (user, id) in self.old_epochs()? {
+            batch.delete(Space::Epoch, id.as_bytes());
+            self.epochs.remove(&id);
+            let Some(peer) = self.peers.get_mut(&user) else { continue };
+            peer.epochs.retain(|note| note.id != id);
+            batch.put(Space::Peer, user.as_bytes(), to_json(&*peer));
+        }
+        self.store.add(&batch)
+    }
+
+    /// Erases skipped keys that are too old.
+    pub(super) fn forget_skipped(&mut self) -> Result<(), StoreError> {
+        let now = self.clock.now_ms();
+        let mut batch = Batch::default();
         let open = self.peers.values().flat_map(|peer| &peer.epochs).filter(|note| !note.dropped);
         for id in open.map(|note| note.id).collect::<Vec<_>>() {
             self.epoch_state(&id)?;
@@ -177,11 +189,14 @@ impl Engine {
         self.store.add(&batch)
     }
 
-    /// Erases the keys of epochs that were made by an earlier run and that the server does not
-    /// have: asked for after a whole look at what it has.
+    /// Erases the keys of epochs that were made here and that the server does not have: asked for
+    /// after a whole look at what it has.
     pub(super) fn forget_orphans(&mut self) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         for id in std::mem::take(&mut self.orphans) {
+            if self.peers.values().any(|peer| peer.knows(&id)) {
+                continue;
+            }
             batch.delete(Space::Epoch, id.as_bytes());
             self.epochs.remove(&id);
         }

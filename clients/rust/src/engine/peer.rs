@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hushwire_identity::{Code, DeviceLog, Handle, Pin, Prekey, PrekeyError, PrekeyRecord};
 use hushwire_wire::http::{LogEntries, PrekeyBundle, Prekeys};
-use hushwire_wire::{EpochId, Sealed, UserId};
+use hushwire_wire::{DeviceId, EpochId, Sealed, UserId};
 
 use super::Engine;
 use crate::error::ClientError;
@@ -138,14 +138,17 @@ impl Engine {
         let known = self.log_of(&user)?;
         // Each record names its signer's own log head: a heartbeat of that log.
         let names_more = prekeys.iter().any(|prekey| prekey.record.log_seq > known.seq());
-        let renewed = if with_log || names_more { Some(self.fetch_log(user).await?) } else { None };
+        // A device may have been taken out since, which only the log says.
+        let lacks = self.lacks_prekey(&user, &known, &prekeys);
+        let renewed =
+            if with_log || names_more || lacks { Some(self.fetch_log(user).await?) } else { None };
         let log = renewed.as_ref().map_or(&*known, |(_, log)| log);
         for prekey in &prekeys {
             if let Err(error) = prekey.record.verify(log) {
                 return Err(self.contradicted(&user, error.code()));
             }
         }
-        let records = self.newer_records(&user, &prekeys)?;
+        let records = self.newer_records(&user, log, &prekeys)?;
         if let Some((entries, log)) = renewed {
             self.take_log(user, entries, log)?;
         }
@@ -153,26 +156,44 @@ impl Engine {
         Ok(prekeys)
     }
 
-    /// What is known of a user's prekeys with these, none of which may go back.
-    fn newer_records(&self, user: &UserId, prekeys: &[Prekey]) -> Result<Vec<Sealed>, ClientError> {
-        let known = self.peers.get(user).ok_or(ClientError::NoContact)?;
-        let mut records = known.records.clone();
+    /// Whether an answer leaves an active device out of which a usable prekey is known.
+    fn lacks_prekey(&self, user: &UserId, log: &DeviceLog, prekeys: &[Prekey]) -> bool {
+        let today = self.today();
+        let known = self.peers.get(user).map(Peer::prekeys).unwrap_or_default();
+        let serves =
+            |record: &PrekeyRecord| record.usable_on(today) && is_active(log, &record.device);
+        let is_there = |record: &PrekeyRecord| {
+            prekeys.iter().any(|prekey| prekey.record.device == record.device)
+        };
+        known.iter().any(|prekey| serves(&prekey.record) && !is_there(&prekey.record))
+    }
+
+    /// What is known of a user's active devices with these prekeys: none may go back, be left out
+    /// while it can be used, or have two contents.
+    fn newer_records(
+        &self,
+        user: &UserId,
+        log: &DeviceLog,
+        prekeys: &[Prekey],
+    ) -> Result<Vec<Sealed>, ClientError> {
+        let rolled_back = ClientError::Unverified(Code::PrekeyRollback);
+        if self.lacks_prekey(user, log, prekeys) {
+            return Err(rolled_back);
+        }
+        let known = self.peers.get(user).ok_or(ClientError::NoContact)?.prekeys();
+        let mut records: Vec<PrekeyRecord> = known.into_iter().map(|known| known.record).collect();
+        records.retain(|record| is_active(log, &record.device));
         for Prekey { record, .. } in prekeys {
-            let of = |bytes: &Sealed| PrekeyRecord::parse(bytes.as_bytes()).ok();
-            let same = |bytes: &Sealed| of(bytes).is_some_and(|r| r.device == record.device);
-            let bytes = Sealed::new(record.to_bytes());
-            match records.iter().position(same) {
-                None => records.push(bytes),
-                Some(at) => {
-                    let seen = of(&records[at]).map_or(0, |record| record.id);
-                    if record.id < seen {
-                        return Err(ClientError::Unverified(Code::PrekeyRollback));
-                    }
-                    records[at] = bytes;
+            match records.iter_mut().find(|seen| seen.device == record.device) {
+                None => records.push(record.clone()),
+                Some(seen) if record.id < seen.id => return Err(rolled_back),
+                Some(seen) if record.id == seen.id && record != seen => {
+                    return Err(ClientError::Unverified(Code::PrekeyInvalid));
                 }
+                Some(seen) => seen.clone_from(record),
             }
         }
-        Ok(records)
+        Ok(records.iter().map(|record| Sealed::new(record.to_bytes())).collect())
     }
 
     fn note_prekeys(
@@ -243,10 +264,9 @@ impl Engine {
         let Ok(log) = self.log_of(&user) else { return Ok(false) };
         let active = |peer: &&Peer| peer.standing == Standing::Active;
         let Some(peer) = self.peers.get(&user).filter(active) else { return Ok(false) };
-        let is_active = |prekey: &Prekey| {
-            log.device(&prekey.record.device).is_some_and(|device| device.revoked.is_none())
+        let serves = |prekey: &Prekey| {
+            prekey.record.usable_on(today) && is_active(&log, &prekey.record.device)
         };
-        let serves = |prekey: &Prekey| prekey.record.usable_on(today) && is_active(prekey);
         let reach = peer.prekeys().iter().any(serves);
         if peer.unreachable != reach {
             return Ok(reach);
@@ -303,6 +323,10 @@ impl Engine {
         }
         Ok(peer)
     }
+}
+
+fn is_active(log: &DeviceLog, device: &DeviceId) -> bool {
+    log.device(device).is_some_and(|device| device.revoked.is_none())
 }
 
 /// Whether anything may be sent to a contact, reachable or not (CRYPTO 9).

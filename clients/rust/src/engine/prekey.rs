@@ -12,7 +12,7 @@ use hushwire_identity::{Code, DeviceLog, EpochHeader, Prekey, PrekeyRecord, Suit
 use hushwire_wire::http::{EpochBundle, PrekeyBundle, PrekeyPut, Prekeys, ProblemCode, Unclaimed};
 use hushwire_wire::{EpochId, Sealed, UserId};
 
-use super::{Engine, account, call, peer};
+use super::{Engine, FORGET_EVERY_MS, account, call, peer};
 use crate::error::ClientError;
 use crate::event::{Trouble, alarm, trouble};
 use crate::record::{OwnPrekey, Standing, to_json};
@@ -199,6 +199,10 @@ impl Engine {
 
     /// Takes what waits under older prekeys, then erases every secret that nothing waits for.
     pub(super) async fn take_unclaimed(&mut self) -> Result<(), ClientError> {
+        // The list is of the prekey that stands, which is sealed to until the next one does.
+        if !self.prekey.published {
+            return Ok(());
+        }
         for _ in 0..LISTS_MAX {
             let Some(PrekeyPut { unclaimed, more }) = self.unclaimed.take() else { return Ok(()) };
             let mut needed = Vec::new();
@@ -230,13 +234,11 @@ impl Engine {
         let bundle: EpochBundle = self.get(path).await?;
         let header = EpochHeader::parse(bundle.header.as_bytes()).ok();
         let header = header.filter(|header| header.id() == epoch);
-        let user = header.as_ref().and_then(|header| self.other_of(header));
-        if let Some(user) = user {
-            match self.ensure_epoch(user, epoch).await {
-                Ok(()) => return Ok(()),
-                Err(error) if !is_final(&error) => return Err(error),
-                Err(_) => {}
-            }
+        let header = header.ok_or(ClientError::Nonsense)?;
+        if let Some(user) = self.other_of(&header)
+            && self.take_or_refuse(user, epoch).await?
+        {
+            return Ok(());
         }
         // Refused for good: it is not to be listed again.
         self.say_claimed(epoch).await
@@ -262,23 +264,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Forgets what is past its day, prekeys' secrets among it.
+    /// Erases what is past its time, whether there is a connection or not: rows past their day,
+    /// secrets of prekeys among them, and skipped keys.
     pub(super) fn forget_expired(&mut self) -> Result<(), StoreError> {
+        self.forget_at = self.clock.ticks_ms() + FORGET_EVERY_MS;
+        self.forget_skipped()?;
         let today = self.today();
         if self.store.expire(today)? > 0 {
             self.secrets = account::secrets(&mut self.store)?;
         }
         Ok(())
-    }
-}
-
-/// Whether what was refused stays refused: nothing that may be fetched later would change it.
-fn is_final(error: &ClientError) -> bool {
-    match error {
-        ClientError::Unverified(code) => {
-            !matches!(code, Code::EpochUnknown | Code::Limit | Code::LogRollback)
-        }
-        ClientError::Refused(problem) => problem.code == ProblemCode::NotFound,
-        _ => false,
     }
 }

@@ -268,7 +268,7 @@ fn refusal(error: AcceptError) -> &'static str {
         AcceptError::Pair | AcceptError::Roster => "EPOCH_ROSTER",
         AcceptError::Creator => "DEVICE_REVOKED",
         AcceptError::Old | AcceptError::Own => "REPLAY",
-        AcceptError::Request => "EPOCH_GAP",
+        AcceptError::Request | AcceptError::Jump => "EPOCH_GAP",
         AcceptError::Behind(_) | AcceptError::PrekeyMissing => "HOLD",
         AcceptError::LogFork => "LOG_FORK",
         AcceptError::Prekey(error) => code_of(error),

@@ -6,6 +6,7 @@ use hushwire_identity::Reason;
 use hushwire_wire::{EpochId, UserId};
 
 use super::Engine;
+use crate::engine::peer::may_send;
 use crate::engine::{HealAt, Phase};
 use crate::error::ClientError;
 use crate::event::{Trouble, trouble};
@@ -54,8 +55,12 @@ impl Engine {
     }
 
     /// Whether an epoch may be sent under although the next one cannot be made now: its heads are
-    /// the newest, and it is not too old (CRYPTO, F4).
+    /// the newest, and it is not too old (CRYPTO, F4). Why it could not be made may be that nothing
+    /// is to be sent any more.
     pub(in crate::engine) fn still_serves(&self, state: &EpochState, user: &UserId) -> bool {
+        if self.peers.get(user).is_none_or(|peer| may_send(peer).is_err()) {
+            return false;
+        }
         let age = self.clock.now_ms().saturating_sub(state.header().created_ms);
         !self.has_moved(state, user) && age < hushwire_e2ee::state::AGE_MAX_MS
     }

@@ -58,6 +58,8 @@ impl Engine {
         let mut batch = Batch::default();
         batch.put(Space::Epoch, created.id.as_bytes(), created.state.to_bytes());
         self.store.add(&batch)?;
+        // Until it is noted that the server has it.
+        self.orphans.push(created.id);
         Ok(created)
     }
 
@@ -94,7 +96,9 @@ impl Engine {
                 }
                 Err(error) => error,
             };
-            if error.is_passing() || matches!(error, ClientError::Store(_)) {
+            // Only a refusal says that it does not stand: else its keys stay until the server's
+            // epochs were looked at.
+            if error.is_passing() || !matches!(error, ClientError::Refused(_)) {
                 return Err(error);
             }
             if has_moved_on(&error) {
@@ -132,6 +136,8 @@ impl Engine {
     fn forget_epoch(&mut self, id: EpochId) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         batch.delete(Space::Epoch, id.as_bytes());
+        self.orphans.retain(|orphan| *orphan != id);
+        self.epochs.remove(&id);
         self.store.add(&batch)
     }
 

@@ -4,7 +4,7 @@
 //! Headers are believed only as a chain: each names the one before by its hash, down to one that is
 //! known here or to the request that made the contact.
 
-use hushwire_e2ee::{AcceptError, History, Offered, Party, Previous};
+use hushwire_e2ee::{AcceptError, History, JUMP_MAX, Offered, Party, Previous};
 use hushwire_identity::epoch::AHEAD_MAX_MS;
 use hushwire_identity::{Code, EpochHeader, Prekey, PrekeyRecord};
 use hushwire_wire::http::{EpochBundle, PrekeyBundle};
@@ -35,21 +35,37 @@ struct Fetched {
     prekeys: Vec<Prekey>,
 }
 
+/// How an epoch stands that is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judged {
+    /// Not at all: what it takes could not be had, or does not verify.
+    NotYet,
+    /// Refused, and nothing that comes later changes that.
+    ForGood,
+    /// Not usable now.
+    ForNow,
+}
+
 /// Why an epoch is not used, and what it calls for if it is the newest.
 struct Refused {
     error: ClientError,
+    judged: Judged,
     calls_for: Option<Wanted>,
 }
 
 impl From<ClientError> for Refused {
     fn from(error: ClientError) -> Self {
-        Self { error, calls_for: None }
+        Self { error, judged: Judged::NotYet, calls_for: None }
     }
 }
 
 impl From<Code> for Refused {
     fn from(code: Code) -> Self {
-        ClientError::Unverified(code).into()
+        let judged = match code {
+            Code::EpochUnknown | Code::Limit | Code::LogRollback => Judged::ForNow,
+            _ => Judged::ForGood,
+        };
+        Self { error: ClientError::Unverified(code), judged, calls_for: None }
     }
 }
 
@@ -75,7 +91,7 @@ impl Engine {
         user: UserId,
         id: EpochId,
     ) -> Result<(), ClientError> {
-        self.take_up_to(user, id, true).await
+        self.take_up_to(user, id, true).await.map_err(|refused| refused.error)
     }
 
     /// Takes an epoch and all before it that are not known yet.
@@ -84,7 +100,24 @@ impl Engine {
         user: UserId,
         id: EpochId,
     ) -> Result<(), ClientError> {
-        self.take_up_to(user, id, false).await
+        self.take_up_to(user, id, false).await.map_err(|refused| refused.error)
+    }
+
+    /// Takes an epoch and all before it that are not known yet, or says that it is refused for
+    /// good: `false`.
+    ///
+    /// # Errors
+    /// If it may still be taken later.
+    pub(in crate::engine) async fn take_or_refuse(
+        &mut self,
+        user: UserId,
+        id: EpochId,
+    ) -> Result<bool, ClientError> {
+        match self.take_up_to(user, id, false).await {
+            Ok(()) => Ok(true),
+            Err(Refused { judged: Judged::ForGood, .. }) => Ok(false),
+            Err(Refused { error, .. }) => Err(error),
+        }
     }
 
     async fn take_up_to(
@@ -92,45 +125,45 @@ impl Engine {
         user: UserId,
         id: EpochId,
         is_newest: bool,
-    ) -> Result<(), ClientError> {
+    ) -> Result<(), Refused> {
         if !self.peers.get(&user).is_some_and(Peer::may_have_epochs) {
-            return Err(ClientError::NoContact);
+            return Err(ClientError::NoContact.into());
         }
         let mut chain = self.fetch_back(user, id).await?;
         if chain.is_empty() && is_newest {
             // Taken before it was known to be the newest.
-            return self.judge_newest(user, id);
+            return Ok(self.judge_newest(user, id)?);
         }
         while let Some(fetched) = chain.pop() {
             let is_last = chain.is_empty();
-            let Err(Refused { error, calls_for }) = self.take_epoch(user, &fetched).await else {
+            let Err(refused) = self.take_epoch(user, &fetched).await else {
                 if is_last && is_newest {
                     self.judge_newest(user, id)?;
                 }
                 continue;
             };
             // What may still be taken is not passed over: later ones would shut it out for ever.
-            if matches!(error, ClientError::Store(_)) || error.is_passing() {
-                return Err(error);
+            if refused.judged == Judged::NotYet {
+                return Err(refused);
             }
             if is_last {
-                if let Some(wanted) = calls_for.filter(|_| is_newest) {
+                if let Some(wanted) = refused.calls_for.filter(|_| is_newest) {
                     self.goes_beyond(user, &fetched.header, wanted)?;
                 }
-                return Err(error);
+                return Err(refused);
             }
         }
         Ok(())
     }
 
     /// The epoch and those before it that are not known, the newest first.
-    async fn fetch_back(&mut self, user: UserId, id: EpochId) -> Result<Vec<Fetched>, ClientError> {
+    async fn fetch_back(&mut self, user: UserId, id: EpochId) -> Result<Vec<Fetched>, Refused> {
         let mut chain: Vec<Fetched> = Vec::new();
         let mut next = id;
         loop {
             let peer = self.peers.get(&user).ok_or(ClientError::NoContact)?;
             if self.refused.contains(&(user, next)) {
-                return Err(ClientError::Unverified(Code::EpochRoster));
+                return Err(Code::EpochRoster.into());
             }
             if let Some(known) = peer.note(&next) {
                 let after = chain.last().map(|after| after.header.n);
@@ -144,8 +177,8 @@ impl Engine {
             let bundle: EpochBundle = match self.get(path).await {
                 Ok(bundle) => bundle,
                 // What came before may be gone; the epoch itself may not.
-                Err(error) if chain.is_empty() || error.is_passing() => return Err(error),
-                Err(error @ ClientError::Store(_)) => return Err(error),
+                Err(error) if chain.is_empty() || error.is_passing() => return Err(error.into()),
+                Err(error @ ClientError::Store(_)) => return Err(error.into()),
                 Err(_) => break,
             };
             let fetched = Fetched::read(&bundle, next)?;
@@ -169,19 +202,19 @@ impl Engine {
         // There is a gap. Nothing would bind the first epoch of a contact to its request.
         match self.peers.get(&user).and_then(Peer::newest) {
             Some(_) => Ok(chain),
-            None => Err(ClientError::Unverified(Code::EpochUnknown)),
+            None => Err(Code::EpochUnknown.into()),
         }
     }
 
     /// A chain of headers is none, whatever else the server shows: its newest is not looked at
     /// again in this run.
-    fn refuse_chain(&mut self, user: UserId, newest: EpochId) -> ClientError {
+    fn refuse_chain(&mut self, user: UserId, newest: EpochId) -> Refused {
         if self.refused.len() >= REFUSED_MAX {
             self.refused.clear();
         }
         self.refused.insert((user, newest));
         self.alarm_once(&user, newest, Code::EpochRoster);
-        ClientError::Unverified(Code::EpochRoster)
+        Code::EpochRoster.into()
     }
 
     async fn take_epoch(&mut self, user: UserId, fetched: &Fetched) -> Result<(), Refused> {
@@ -194,7 +227,12 @@ impl Engine {
                 return Err(Code::EpochStale.into());
             }
             let marks = Marks { stale: self.has_moved(&state, &user), ..Marks::default() };
-            return Ok(self.adopt(user, state, marks)?);
+            self.adopt(user, state, marks)?;
+            // Another one with its number was shown before.
+            if newest == Some(header.n) {
+                self.forked(user, header.n)?;
+            }
+            return Ok(());
         }
         let known = self.peers.get(&user).map(|peer| peer.epochs.as_slice()).unwrap_or_default();
         let siblings = known.iter().filter(|note| note.n == header.n).count();
@@ -203,13 +241,13 @@ impl Engine {
         }
         let Some(wrap) = &fetched.wrap else {
             // Claimed by a later state of this device, made by one, or never made for it.
-            let (error, calls_for) =
-                (ClientError::Unverified(Code::EpochUnknown), Some(self.left_out(header)));
-            return Err(Refused { error, calls_for });
+            let calls_for = Some(self.left_out(header));
+            return Err(Refused { calls_for, ..Code::EpochUnknown.into() });
         };
-        let mut prekeys = fetched.prekeys.clone();
-        // What was seen before is not forgotten: nobody is called stale who is not (E6).
-        prekeys.extend(self.peers.get(&user).map(Peer::prekeys).unwrap_or_default());
+        // What was seen before is not forgotten: nobody is called stale who is not (E6), and no
+        // other record takes the place of one.
+        let mut prekeys = self.peers.get(&user).map(Peer::prekeys).unwrap_or_default();
+        prekeys.extend(fetched.prekeys.iter().cloned());
         for _ in 0..ATTEMPTS {
             let log = self.log_of(&user)?;
             let peer = self.peers.get(&user).ok_or(ClientError::NoContact)?;
@@ -268,15 +306,15 @@ impl Engine {
             AcceptError::NoSecret => Some(self.left_out(header)),
             _ => None,
         };
-        let error = if code == Code::LogFork {
-            self.contradicted(&user, code)
-        } else {
-            if code.is_alarm() {
-                self.alarm_once(&user, header.id(), code);
+        if code == Code::LogFork {
+            // Nothing but a broken store is another error than the code.
+            if let error @ ClientError::Store(_) = self.contradicted(&user, code) {
+                return error.into();
             }
-            ClientError::Unverified(code)
-        };
-        Refused { error, calls_for }
+        } else if code.is_alarm() {
+            self.alarm_once(&user, header.id(), code);
+        }
+        Refused { calls_for, ..code.into() }
     }
 
     /// What an epoch calls for whose wrap this device cannot have: R1 if it was marked stale.
@@ -296,7 +334,10 @@ impl Engine {
         wanted: Wanted,
     ) -> Result<(), ClientError> {
         let Some(peer) = self.peers.get(&user) else { return Ok(()) };
-        let is_past = peer.newest().is_some_and(|newest| header.n > newest.n);
+        // Not so far that one header, which nobody vouches for, uses the pair's numbers up.
+        let is_past = peer.newest().is_some_and(|newest| {
+            header.n.checked_sub(newest.n).is_some_and(|over| (1..=JUMP_MAX).contains(&over))
+        });
         let latest = self.clock.now_ms().saturating_add(AHEAD_MAX_MS);
         if peer.standing != Standing::Active || !is_past || header.created_ms > latest {
             return Ok(());

@@ -269,23 +269,25 @@ async fn epochs_without_end_are_refused_before_they_are_looked_at() {
         let (id, bundle) = stranger(&first, n, 1);
         world.answers(200, &bundle);
         match world.engine.ensure_epoch(bob.0, id).await {
-            Err(ClientError::Unverified(code)) => code,
+            Err(ClientError::Unverified(code)) => Some(code),
+            // It is judged, and the server shows no prekeys to judge it by.
+            Err(ClientError::Nonsense) => None,
             other => panic!("{other:?}"),
         }
     };
     for _ in 0..3 {
         world.note(bob.0, &first, 0);
     }
-    assert_ne!(offer(&mut world, 0).await, Code::Limit, "the fourth sibling is judged");
+    assert_ne!(offer(&mut world, 0).await, Some(Code::Limit), "the fourth sibling is judged");
     world.note(bob.0, &first, 0);
-    assert_eq!(offer(&mut world, 0).await, Code::Limit, "the fifth is not");
+    assert_eq!(offer(&mut world, 0).await, Some(Code::Limit), "the fifth is not");
     for n in 1..1_019 {
         world.note(bob.0, &first, n);
     }
-    assert_ne!(offer(&mut world, 1_019).await, Code::Limit);
+    assert_ne!(offer(&mut world, 1_019).await, Some(Code::Limit));
     world.note(bob.0, &first, 1_018);
     world.note(bob.0, &first, 1_018);
-    assert_eq!(offer(&mut world, 1_019).await, Code::Limit, "1,024 are open");
+    assert_eq!(offer(&mut world, 1_019).await, Some(Code::Limit), "1,024 are open");
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use hushwire_e2ee::content::{FileContent, Item};
 use hushwire_e2ee::file::FileKey;
-use hushwire_e2ee::{Body, Content, ContentId, History, Offered, Party};
+use hushwire_e2ee::{Body, Content, ContentId, Created, History, Offered, Party};
+use hushwire_identity::Prekey;
 use hushwire_wire::message::Upload;
 use hushwire_wire::{DeviceId, Sealed, frame};
 
@@ -24,6 +25,29 @@ struct Talk {
     device: DeviceId,
     state: EpochState,
     n: u8,
+    contact: (UserId, DeviceLog, Prekey),
+}
+
+/// Bob's keys of an epoch that alice made.
+fn theirs(
+    world: &World,
+    (_, log, prekey): &(UserId, DeviceLog, Prekey),
+    made: &Created,
+) -> EpochState {
+    let key = world.last_key.clone().unwrap();
+    let secrets = [world.last_secret.clone().unwrap()];
+    let (mine, theirs) = ([prekey.clone()], [world.engine.own_prekey().unwrap()]);
+    let offered = Offered {
+        header: &made.header,
+        wrap: &made.wraps[0].1,
+        me: &key,
+        secrets: &secrets,
+        mine: Party { log, prekeys: &mine },
+        peer: Some(Party { log: &world.engine.log, prekeys: &theirs }),
+        history: History { request: Some(hushwire_wire::RequestId([7; 32])), known: &[] },
+        now_ms: world.now(),
+    };
+    hushwire_e2ee::open(&offered).unwrap().state
 }
 
 impl Talk {
@@ -32,21 +56,9 @@ impl Talk {
         let contact = world.contact("bob", Standing::Active);
         let made = world.epoch(&contact, 0);
         world.note(contact.0, &made, 0);
-        let key = world.last_key.clone().unwrap();
-        let secrets = [world.last_secret.clone().unwrap()];
-        let (mine, theirs) = ([contact.2.clone()], [world.engine.own_prekey().unwrap()]);
-        let offered = Offered {
-            header: &made.header,
-            wrap: &made.wraps[0].1,
-            me: &key,
-            secrets: &secrets,
-            mine: Party { log: &contact.1, prekeys: &mine },
-            peer: Some(Party { log: &world.engine.log, prekeys: &theirs }),
-            history: History { request: Some(hushwire_wire::RequestId([7; 32])), known: &[] },
-            now_ms: world.now(),
-        };
-        let state = hushwire_e2ee::open(&offered).unwrap().state;
-        Self { world, bob: contact.0, device: key.device_id(), state, n: 0 }
+        let state = theirs(&world, &contact, &made);
+        let device = world.last_key.as_ref().unwrap().device_id();
+        Self { world, bob: contact.0, device, state, n: 0, contact }
     }
 
     fn content(&mut self, id: u8, body: Body) -> Content {
@@ -158,8 +170,7 @@ impl Talk {
 
     /// As after a restart of the program.
     fn restart(self) -> Self {
-        let Self { world, bob, device, state, n } = self;
-        Self { world: world.restarted(), bob, device, state, n }
+        Self { world: self.world.restarted(), ..self }
     }
 }
 
@@ -638,4 +649,35 @@ async fn what_this_client_does_not_use_is_dropped_and_fills_its_counter() {
     talk.says(3, text("hello")).await;
     assert_eq!(talk.names(), ["MessageReceived"]);
     assert_eq!(talk.texts().await, ["hello"]);
+}
+
+#[tokio::test]
+async fn skipped_keys_are_bounded_for_all_epochs_of_a_pair_together() {
+    let mut talk = Talk::new();
+    let first = talk.state.id();
+    let made = talk.world.epoch(&talk.contact, 0);
+    talk.world.note(talk.bob, &made, 0);
+    let mut second = theirs(&talk.world, &talk.contact, &made);
+    // So many of bob's messages are lost, and the next one comes.
+    for (id, lost, is_second) in [(1, 1_000, false), (2, 1_000, false), (3, 100, true)] {
+        if is_second {
+            std::mem::swap(&mut talk.state, &mut second);
+        }
+        talk.world.clock.0.fetch_add(1, Ordering::Relaxed);
+        let content = talk.content(id, text("x"));
+        let (class, lane) = content.body.class_and_lane();
+        for _ in 0..lost {
+            talk.state.seal(class, lane, &content, [0; 16]).unwrap();
+        }
+        talk.says(id, text("x")).await;
+    }
+    for _ in 0..2 {
+        let mut kept = Vec::new();
+        for id in [first, made.id] {
+            kept.push(talk.world.engine.epoch_state(&id).unwrap().unwrap().skipped());
+        }
+        assert_eq!(kept, [1_948, 100], "the oldest went, 2,048 stay");
+        // And so it is stored.
+        talk.world.engine.epochs.clear();
+    }
 }

@@ -15,6 +15,8 @@ from hw1.refused import Refused, require
 
 ROSTER = "EPOCH_ROSTER"
 DAY_MS = prekey.DAY_MS
+# An epoch's number is at most so far above the highest that is known.
+JUMP = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ def _check_number(view: View, header: Header, epoch_id: bytes) -> list[str]:
     require(epoch_id not in view.known, "REPLAY", "the same epoch again")
     highest = max((known.n for known in view.known.values()), default=-1)
     require(header.n >= highest, "REPLAY", "n is not above the highest")
+    require(highest < 0 or header.n <= highest + JUMP, "EPOCH_GAP", "n leaps")
     flags = ["FORK"] if header.n == highest else []
     if header.is_self_pair and header.n == 0:
         require(header.prev == ZERO, "EPOCH_GAP", "the first of a self-pair has no prev")

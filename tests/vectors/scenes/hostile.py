@@ -124,6 +124,9 @@ def numbers(tape: Tape) -> Case:
     talk.bad("REPLAY", n=0, prev=bytes.fromhex(request))
     talk.take("a1", "e0", PAIR, "REPLAY")
     talk.good("e2")
+    talk.bad("EPOCH_GAP", n=2 + 2**16 + 1)
+    talk.bad("EPOCH_GAP", n=2**32 - 1)
+    talk.fine(("GAP",), n=2 + 2**16)
     return talk.case()
 
 

@@ -4,8 +4,11 @@
 
 mod support;
 
-use hushwire_client::{Device, Encoding, Event, KdfCost, Standing, StoreKey, Zeroizing};
+use hushwire_client::{
+    Device, Encoding, Event, KdfCost, OpenStoreError, Standing, StoreKey, Zeroizing,
+};
 use support::Server;
+use support::stores::try_open;
 use support::talker::{contacts, outside};
 
 #[tokio::test]
@@ -117,9 +120,11 @@ async fn a_passphrase_store_opens_with_its_passphrase_alone() {
     let mut device = Device::open(&path, &key("correct horse")).unwrap();
     device.register(&outside, &server.url, "alice").await.unwrap();
     drop(device);
-    assert!(Device::open(&path, &key("battery staple")).is_err());
-    let mut device = Device::open(&path, &key("correct horse")).unwrap();
+    let wrong = try_open(&path, &key("battery staple")).unwrap_err();
+    assert!(matches!(wrong, OpenStoreError::WrongPassphrase), "{wrong}");
+    let mut device = try_open(&path, &key("correct horse")).unwrap();
     assert_eq!(device.server().unwrap().as_deref(), Some(server.url.as_str()));
     // A second program on the same store is refused while the first has it.
-    assert!(Device::open(&path, &key("correct horse")).is_err());
+    let second = Device::open(&path, &key("correct horse")).unwrap_err();
+    assert!(matches!(second, OpenStoreError::Locked), "{second}");
 }

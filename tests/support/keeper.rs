@@ -1,7 +1,6 @@
 //! A person with the real SDK whose clock the test moves, on a network that keeps what passes:
 //! epochs and prekeys as they are posted, messages as they are sent.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use futures_util::future::BoxFuture;
 use hushwire_client::ports::{Clock, SystemClock};
 use hushwire_client::transport::{Arrival, Call, LINK_FRAMES, Link, Method, Reply, Unreachable};
 use hushwire_client::{
-    Client, Device, Encoding, Event, Message, NetTransport, Outside, StoreKey, Transport, Trouble,
+    Client, Encoding, Event, Message, NetTransport, Outside, Transport, Trouble,
 };
 use hushwire_identity::EpochHeader;
 use hushwire_wire::Reject;
@@ -22,6 +21,7 @@ use tokio::sync::mpsc::{self, Receiver};
 use tokio::time::timeout;
 
 use super::Server;
+use super::stores::open;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const ENCODING: Encoding = Encoding::Cbor;
@@ -151,16 +151,11 @@ impl Keeper {
         let clock = Arc::new(Behind(SystemClock::default(), AtomicU64::new(behind_ms)));
         let home = tempfile::tempdir().unwrap();
         let mut keeper = Self { home, clock, kept, keeping, running: None };
-        let mut device = keeper.open();
+        let mut device = open(keeper.home.path());
         device.register(&keeper.outside(), &server.url, name).await.unwrap();
         drop(device);
         keeper.start().await;
         keeper
-    }
-
-    fn open(&self) -> Device {
-        let home = self.home.path();
-        Device::open(&home.join("store.db"), &StoreKey::File(home.join("store.key"))).unwrap()
     }
 
     fn outside(&self) -> Outside {
@@ -173,7 +168,7 @@ impl Keeper {
 
     /// Starts the device and waits until what a start does is done.
     pub async fn start(&mut self) {
-        self.running = Some(self.open().start(self.outside()).unwrap());
+        self.running = Some(open(self.home.path()).start(self.outside()).unwrap());
         self.until(|event| matches!(event, Event::Connected).then_some(())).await;
         self.client().contacts().await.unwrap();
     }
@@ -199,7 +194,7 @@ impl Keeper {
     }
 
     fn store(&self) -> std::path::PathBuf {
-        let home: &Path = self.home.path();
+        let home = self.home.path();
         home.join("store.db")
     }
 

@@ -12,6 +12,7 @@ pub mod person;
 pub mod server;
 pub mod socket;
 pub mod stolen;
+pub mod stores;
 pub mod talker;
 pub mod victim;
 

@@ -1,17 +1,15 @@
 //! Somebody who talks with the real SDK: a home folder and, at times, a running client.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hushwire_client::{
-    Client, Device, Encoding, Event, Id, Message, NetTransport, Outside, StoreKey,
-};
+use hushwire_client::{Client, Encoding, Event, Id, Message, NetTransport, Outside};
 use tempfile::TempDir;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 use super::Server;
+use super::stores::open;
 
 /// How long an event may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -100,10 +98,6 @@ impl Talker {
         let history = self.client.history(name, 1_000).await.unwrap();
         history.into_iter().map(|message| message.text).collect()
     }
-}
-
-fn open(home: &Path) -> Device {
-    Device::open(&home.join("store.db"), &StoreKey::File(home.join("store.key"))).unwrap()
 }
 
 /// The way to the server at `url`.

@@ -2,15 +2,11 @@
 //! server; and what of them must not move when something is refused.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use hushwire_client::ports::{Clock, SystemClock};
-use hushwire_client::{
-    Client, Code, Device, Encoding, Event, Message, OpenStoreError, Outside, StoreKey, UserId,
-};
+use hushwire_client::{Client, Code, Encoding, Event, Message, Outside, UserId};
 use hushwire_wire::frame;
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -20,6 +16,7 @@ use tokio::time::timeout;
 use super::Server;
 use super::evil::{Evil, PATIENCE, Rules};
 use super::stolen::Stolen;
+use super::stores::open;
 
 pub const DAY_MS: u64 = 86_400_000;
 pub const HOUR_MS: u64 = 3_600_000;
@@ -251,19 +248,6 @@ pub fn alarms(told: &[Event]) -> Vec<Code> {
         _ => None,
     };
     told.iter().filter_map(code).collect()
-}
-
-/// Opens a store that no program has open. A server that another test starts at this moment holds
-/// this process' locks between its fork and its first instruction: that is waited for.
-pub fn open(home: &Path) -> Device {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let key = StoreKey::File(home.join("store.key"));
-        match Device::open(&home.join("store.db"), &key) {
-            Err(OpenStoreError::Locked) if Instant::now() < until => std::thread::yield_now(),
-            opened => return opened.unwrap(),
-        }
-    }
 }
 
 pub fn outside(evil: &Evil, clock: &Arc<Moved>) -> Outside {

@@ -120,10 +120,20 @@ async fn an_edit_is_held_by_the_rule_and_a_removal_is_not() {
     alice.client.send_text("bob", "three").await.unwrap();
     let held = alice.client.send_text("bob", "four").await.unwrap();
     assert_eq!(alice.client.remove("bob", held).await.unwrap(), None);
-    let last = alice.client.send_text("bob", "five").await.unwrap();
-    bob.shown("five").await;
-    alice.delivered(last).await;
-    assert_eq!(bob.shown, ["one", "three", "five"]);
+    // So is a part of a batch; the other parts leave without it.
+    let texts = ["five", "a slip", "six"].map(str::to_owned).to_vec();
+    let batch = alice.client.send_texts("bob", texts).await.unwrap();
+    assert_eq!(alice.client.remove("bob", batch.items[1]).await.unwrap(), None);
+    // And a batch of which nothing is left.
+    let texts = ["another", "slip"].map(str::to_owned).to_vec();
+    for part in alice.client.send_texts("bob", texts).await.unwrap().items {
+        assert_eq!(alice.client.remove("bob", part).await.unwrap(), None);
+    }
+    bob.shown("six").await;
+    alice.delivered(batch.id).await;
+    let waiting = alice.client.outbox().await.unwrap().waiting;
+    assert!(waiting.is_empty(), "{waiting:?}");
+    assert_eq!(bob.shown, ["one", "three", "five", "six"]);
 }
 
 #[tokio::test]

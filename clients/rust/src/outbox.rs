@@ -289,10 +289,11 @@ impl Outbox {
     }
 
     /// Takes a message to `to` back, with all changes of it that wait: what has never been
-    /// encrypted is dropped, and never leaves. Changes are told as failed, `withdrawn`.
+    /// encrypted is dropped, and never leaves; of a batch, the part. Changes are told as failed,
+    /// `withdrawn`.
     pub fn withdraw(&mut self, to: &UserId, id: &Id, now: u64) -> Withdrawn {
         let concerned = |entry: &Entry| {
-            let is_it = entry.id == *id;
+            let is_it = entry.id == *id || entry.said.has_part(id);
             let is_change = entry.said.target() == Some(id);
             (entry.to == *to && (is_it || is_change)).then_some(is_it)
         };
@@ -308,7 +309,14 @@ impl Outbox {
         for (order, is_it, has_left) in &found {
             match (is_it, has_left) {
                 (_, true) => {}
-                (true, false) => self.remove(*order, &mut effects),
+                (true, false) => {
+                    let entry = self.entries.get_mut(order);
+                    if entry.is_some_and(|e| e.said.has_part(id) && e.said.drop_part(id)) {
+                        effects.push(Effect::Put(*order));
+                    } else {
+                        self.remove(*order, &mut effects);
+                    }
+                }
                 (false, false) => self.fail(*order, "withdrawn", &mut effects),
             }
         }

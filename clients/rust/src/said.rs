@@ -191,6 +191,18 @@ impl Said {
         }
     }
 
+    /// Whether it is a batch with this part.
+    pub(crate) fn has_part(&self, id: &Id) -> bool {
+        matches!(self, Self::Batch { items } if items.iter().any(|item| item.id == *id))
+    }
+
+    /// Takes a part out of a batch, and reactions to it; whether anything is left of the batch.
+    pub(crate) fn drop_part(&mut self, id: &Id) -> bool {
+        let Self::Batch { items } = self else { return false };
+        items.retain(|item| item.id != *id && item.said.target() != Some(id));
+        !items.is_empty()
+    }
+
     /// Whether the 10-second rule counts it: texts, batches and edits.
     #[must_use]
     pub const fn is_paced(&self) -> bool {

@@ -39,7 +39,8 @@ fn accepted(op: ServerOp) -> Accepted {
 async fn online_it_is_accepted_when_the_recipient_has_persisted_it() {
     for suites in [both_suites(), plain_suite()] {
         for (from, to) in [(Encoding::Cbor, Encoding::Json), (Encoding::Json, Encoding::Cbor)] {
-            let server = Server::start();
+            // A busy machine is no reason to take what is on its way for an offline message.
+            let server = Server::start_with(&[("limits.custody_after_ms", "9000")]);
             let mut pair = Pair::meet_with(&server.http(), "alice", "bob", suites).await;
             let (mut alice, _) = pair.alice.connect(from).await;
             let (mut bob, _) = pair.bob.connect(to).await;

@@ -3,11 +3,10 @@
 
 use std::sync::atomic::Ordering;
 
-use hushwire_identity::{ContactLink, ContactRequest, Handle};
+use hushwire_identity::ContactLink;
 use hushwire_wire::Sealed;
-use hushwire_wire::http::{Contact, ContactState};
 
-use super::friend::{Board, Friend, REQUEST};
+use super::friend::{Friend, asks, contact};
 use super::hostile::World;
 use super::*;
 use crate::client::ContactTrouble;
@@ -16,20 +15,6 @@ use crate::record::{Point, Standing};
 use crate::said::Said;
 
 const DAY_MS: u64 = 86_400_000;
-
-/// A world with a contact under the epoch 0 that the contact made.
-async fn contact() -> (World, Board, Friend, hushwire_e2ee::Created) {
-    let mut world = World::new();
-    let board = Board::of(&world);
-    let bob = Friend::new(&world, "bob");
-    bob.known_to(&mut world, Standing::Active);
-    bob.shown_on(&board);
-    let first = bob.makes(&world, 0, REQUEST.0);
-    bob.posts(&world, &board, &first);
-    world.engine.sync_contacts().await.unwrap();
-    let _ = world.goes_up();
-    (world, board, bob, first)
-}
 
 async fn sends(world: &mut World, handle: &str) -> Result<Id, ClientError> {
     let (reply, mut answer) = tokio::sync::oneshot::channel();
@@ -62,31 +47,12 @@ fn troubles(events: &[Event]) -> Vec<Trouble> {
     events.iter().filter_map(trouble).collect()
 }
 
-/// A request of the friend to the world's user, on the board.
-fn asks(friend: &Friend, board: &Board) {
-    friend.shown_on(board);
-    let request = ContactRequest {
-        from: friend.log.point(),
-        to: None,
-        handle: Handle::parse("alice").unwrap(),
-        nonce: [1; 16],
-        time_ms: 1,
-    };
-    let contact = Contact {
-        peer: friend.user(),
-        state: ContactState::Requested,
-        request: Sealed::new(request.to_bytes()),
-        newest: None,
-    };
-    board.set(|shown| shown.contacts.push(contact));
-}
-
 #[tokio::test]
 async fn a_name_that_another_log_takes_blocks_until_that_one_is_accepted() {
     let (mut world, board, bob, first) = contact().await;
     sends(&mut world, "bob").await.unwrap();
     let other = Friend::new(&world, "bob");
-    asks(&other, &board);
+    asks(&other, &board, 1);
     for _ in 0..2 {
         world.engine.sync_contacts().await.unwrap();
     }

@@ -6,28 +6,13 @@ use hushwire_identity::{ContactLink, Reason};
 use hushwire_wire::http::{EpochBundle, ProblemCode};
 use hushwire_wire::{Sealed, frame};
 
-use super::friend::{Board, Friend, REQUEST};
+use super::friend::{Board, Friend, REQUEST, contact};
 use super::hostile::World;
 use super::*;
 use crate::event::Trouble;
 use crate::record::{Heal, Standing, Wanted};
 
 const DAY_MS: u64 = 86_400_000;
-
-/// A world with a friend who is a contact under the epoch 0 that the friend made.
-async fn contact() -> (World, Board, Friend, hushwire_e2ee::Created) {
-    let mut world = World::new();
-    let board = Board::of(&world);
-    let bob = Friend::new(&world, "bob");
-    bob.known_to(&mut world, Standing::Active);
-    bob.shown_on(&board);
-    let first = bob.makes(&world, 0, REQUEST.0);
-    bob.posts(&world, &board, &first);
-    world.engine.sync_contacts().await.unwrap();
-    assert!(world.engine.peers[&bob.user()].knows(&first.id));
-    let _ = world.goes_up();
-    (world, board, bob, first)
-}
 
 fn refused(taken: Result<(), ClientError>) -> Code {
     match taken {

@@ -25,6 +25,44 @@ use crate::transport::Method;
 /// The request of every contact here.
 pub(super) const REQUEST: RequestId = RequestId([7; 32]);
 
+/// A world with a friend who is a contact under the epoch 0 that the friend made.
+pub(super) async fn contact() -> (World, Board, Friend, Created) {
+    let mut world = World::new();
+    let board = Board::of(&world);
+    let bob = Friend::new(&world, "bob");
+    bob.known_to(&mut world, Standing::Active);
+    bob.shown_on(&board);
+    let first = bob.makes(&world, 0, REQUEST.0);
+    bob.posts(&world, &board, &first);
+    world.engine.sync_contacts().await.unwrap();
+    assert!(world.engine.peers[&bob.user()].knows(&first.id));
+    let _ = world.goes_up();
+    (world, board, bob, first)
+}
+
+/// A request of the friend to the world's user, the only one of theirs on the board.
+pub(super) fn asks(friend: &Friend, board: &Board, nonce: u8) -> ContactRequest {
+    friend.shown_on(board);
+    let request = ContactRequest {
+        from: friend.log.point(),
+        to: None,
+        handle: Handle::parse("alice").unwrap(),
+        nonce: [nonce; 16],
+        time_ms: 1,
+    };
+    let contact = Contact {
+        peer: friend.user(),
+        state: ContactState::Requested,
+        request: Sealed::new(request.to_bytes()),
+        newest: None,
+    };
+    board.set(|shown| {
+        shown.contacts.retain(|contact| contact.peer != friend.user());
+        shown.contacts.push(contact);
+    });
+    request
+}
+
 /// What the server shows, and what was posted to it.
 #[derive(Clone, Default)]
 pub(super) struct Board(Arc<Mutex<Shown>>);

@@ -5,33 +5,10 @@ use hushwire_identity::{ContactLink, ContactRequest, Handle, contact_link};
 use hushwire_wire::http::{Contact, ContactState};
 use hushwire_wire::{Sealed, UserId};
 
-use super::friend::{Board, Friend, REQUEST};
+use super::friend::{Board, Friend, REQUEST, asks};
 use super::hostile::World;
 use super::*;
 use crate::record::{Peer, Point, Standing};
-
-/// A request of the friend to the world's user, the only one of theirs on the board.
-fn asks(friend: &Friend, board: &Board, nonce: u8) -> ContactRequest {
-    friend.shown_on(board);
-    let request = ContactRequest {
-        from: friend.log.point(),
-        to: None,
-        handle: Handle::parse("alice").unwrap(),
-        nonce: [nonce; 16],
-        time_ms: 1,
-    };
-    let contact = Contact {
-        peer: friend.user(),
-        state: ContactState::Requested,
-        request: Sealed::new(request.to_bytes()),
-        newest: None,
-    };
-    board.set(|shown| {
-        shown.contacts.retain(|contact| contact.peer != friend.user());
-        shown.contacts.push(contact);
-    });
-    request
-}
 
 /// `bob`, or the link to the friend.
 fn named(friend: Option<&Friend>) -> ContactLink {

@@ -51,7 +51,7 @@ impl Engine {
         let (n, created_ms, id) = (header.n, header.created_ms, state.id());
         let made_by = header.roster.get(usize::from(header.creator));
         let by_peer = made_by.is_some_and(|slot| header.user(slot.side) == Some(user));
-        let prev_sent = self.epoch_state(&EpochId(header.prev))?.map_or(0, |state| state.sent());
+        let prev_sent = self.state_here(&EpochId(header.prev))?.map_or(0, EpochState::sent);
         let now = self.clock.now_ms();
         let Some(peer) = self.peers.get_mut(&user) else { return Err(ClientError::NoContact) };
         if !peer.knows(&id) {
@@ -148,13 +148,17 @@ impl Engine {
     /// Epochs that are past their time, and that no message waits for which is here.
     pub(super) fn old_epochs(&mut self) -> Result<Vec<(UserId, EpochId)>, StoreError> {
         let now = self.clock.now_ms();
-        let waiting = self.waiting_epochs()?;
         let mut old = Vec::new();
         for peer in self.peers.values() {
             let past = peer.epochs.iter().filter(|note| note.accepted_ms + CLOSED_AFTER_MS <= now);
             let Some(newest) = past.map(|note| note.n).max() else { continue };
-            let is_old = |note: &&EpochNote| note.n < newest && !waiting.contains(&note.id);
+            let is_old = |note: &&EpochNote| note.n < newest;
             old.extend(peer.epochs.iter().filter(is_old).map(|note| (peer.user, note.id)));
+        }
+        // What waits is read only if there is something to close.
+        if !old.is_empty() {
+            let waiting = self.waiting_epochs()?;
+            old.retain(|(_, id)| !waiting.contains(id));
         }
         Ok(old)
     }
@@ -179,7 +183,7 @@ impl Engine {
         let mut batch = Batch::default();
         let open = self.peers.values().flat_map(|peer| &peer.epochs).filter(|note| !note.dropped);
         for id in open.map(|note| note.id).collect::<Vec<_>>() {
-            self.epoch_state(&id)?;
+            self.state_here(&id)?;
         }
         for (id, state) in &mut self.epochs {
             if state.expire(now) > 0 {

@@ -151,7 +151,7 @@ impl Engine {
         }
         let own = self.log.point();
         let names_own = self
-            .epoch_state(&id)?
+            .state_here(&id)?
             .is_some_and(|state| state.header().a == own || state.header().b == Some(own));
         // For the own log this device is the authority.
         self.want_epoch(user, if names_own { Wanted::Devices } else { Wanted::Heal })
@@ -164,7 +164,7 @@ impl Engine {
             return Ok(());
         }
         let peer = Peer { heal: Heal::default(), ..peer.clone() };
-        let by_peer = self.epoch_state(id)?.is_some_and(|state| {
+        let by_peer = self.state_here(id)?.is_some_and(|state| {
             let header = state.header();
             let creator = header.roster.get(usize::from(header.creator));
             creator.is_some_and(|slot| header.user(slot.side) == Some(user))

@@ -178,7 +178,7 @@ impl Client {
             mid: Mid(mid),
         };
         let upload = write_upload(&header, &[0; 32], &[0xcc; 272], &[[5; 16]]);
-        let send = Send { to, sn, upload: upload.into(), re: None };
+        let send = Send { to, sn, upload: upload.into(), withdraw: Vec::new(), re: None };
         loop {
             self.op(sn, ClientOp::Send(send.clone())).await;
             let op = loop {

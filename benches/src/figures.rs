@@ -290,7 +290,8 @@ impl Talk {
         for _ in 0..messages {
             pair.sn += 1;
             let upload = seal_text(&mut pair.keys, now_ms)?.into();
-            let send = Send { to: pair.to.user(), sn: pair.sn, upload, re: None };
+            let send =
+                Send { to: pair.to.user(), sn: pair.sn, upload, withdraw: Vec::new(), re: None };
             let frame = ClientFrame { id: Some(pair.sn), op: ClientOp::Send(send) };
             frames.push(Encoding::Cbor.encode_client(&frame));
         }

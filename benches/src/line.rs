@@ -132,6 +132,9 @@ pub(crate) fn name(op: &ServerOp) -> String {
         ServerOp::Notice(_) => "notice".to_owned(),
         ServerOp::Event(_) => "event".to_owned(),
         ServerOp::Resync(_) => "resync".to_owned(),
+        ServerOp::Ephemeral(_) => "ephemeral".to_owned(),
+        ServerOp::Call(_) => "call".to_owned(),
+        ServerOp::Presence(_) => "presence".to_owned(),
         ServerOp::Ok {} => "ok".to_owned(),
         ServerOp::Pong {} => "pong".to_owned(),
     }

@@ -189,7 +189,13 @@ mod tests {
         to.say_name(&other).await.unwrap();
         for (n, ct) in [(1, 272), (2, 65_552), (3, 272)] {
             let upload = upload(ct);
-            let send = Send { to: other.user(), sn: n, upload: upload.clone().into(), re: None };
+            let send = Send {
+                to: other.user(),
+                sn: n,
+                upload: upload.clone().into(),
+                withdraw: Vec::new(),
+                re: None,
+            };
             from.send(&ClientFrame { id: None, op: ClientOp::Send(send) }).await.unwrap();
             let ServerOp::Message(message) = to.next().await.unwrap().op else {
                 panic!("no message")

@@ -7,14 +7,14 @@ use hushwire_e2ee::{Body, Content, ContentId, ReceiptKind, RecoveryWords};
 use hushwire_identity::report::{Delivery, envelope};
 use hushwire_identity::{ContactRequest, Handle, QrPayload, contact_link};
 use hushwire_wire::frame::{
-    Accepted, Ack, Challenge, ClientFrame, ClientOp, Event, EventKind, Failed, Hello, Message,
-    News, Notice, Resync, Resynced, Send, ServerFrame, ServerOp, SkipReason, Skipped, Welcome,
-    Window,
+    self, Accepted, Ack, CallAct, Challenge, ClientFrame, ClientOp, Ephemeral, Event, EventKind,
+    Failed, Hello, Message, News, Notice, Presence, Resync, Resynced, Send, SendCall,
+    SendEphemeral, ServerFrame, ServerOp, ShowPresence, SkipReason, Skipped, Welcome, Window,
 };
 use hushwire_wire::message::{Delivered, HEADER_LEN};
 use hushwire_wire::{
-    Close, Conn, DeviceId, Encoding, EpochId, Gen, Mid, Nonce, Reject, RequestId, Rule, Sealed,
-    Token, UserId, http,
+    CallId, Close, Conn, DeviceId, Encoding, EpochId, Gen, Mid, Nonce, Reject, RequestId, Rule,
+    Sealed, Token, UserId, http,
 };
 use serde::Serialize;
 
@@ -192,8 +192,20 @@ fn client_ops() -> Vec<ClientOp> {
             to: UserId([1; 32]),
             sn: 300,
             upload: Sealed::new(vec![9; 40]),
+            withdraw: vec![Mid([6; 16])],
             re: Some(Gen([4; 16])),
         }),
+        ClientOp::Ephemeral(SendEphemeral {
+            to: UserId([1; 32]),
+            upload: Sealed::new(vec![9; 40]),
+        }),
+        ClientOp::Call(SendCall {
+            to: UserId([1; 32]),
+            call_id: CallId([7; 16]),
+            act: CallAct::Ring,
+            upload: Some(Sealed::new(vec![9; 40])),
+        }),
+        ClientOp::Presence(ShowPresence { on: true, to: vec![UserId([1; 32])] }),
         ClientOp::Ack(Ack { n: 70_000, failed: vec![Failed { n: 1, code: "BAD_TAG".to_owned() }] }),
         ClientOp::Resynced(Resynced { r#gen: Gen([5; 16]) }),
         ClientOp::Sync {},
@@ -246,6 +258,20 @@ fn server_ops(world: &World) -> Vec<ServerOp> {
         }),
         ServerOp::Notice(Notice { n: 2, what: News::Delivered { mid, device } }),
         ServerOp::Notice(Notice { n: 3, what: News::Undecryptable { mid, device, code } }),
+        ServerOp::Notice(Notice { n: 4, what: News::Gap { contact: UserId([1; 32]), count: 3 } }),
+        ServerOp::Ephemeral(Ephemeral {
+            from_user: UserId([1; 32]),
+            from_device: device,
+            msg: Sealed::new(vec![9; 40]),
+        }),
+        ServerOp::Call(frame::Call {
+            from_user: UserId([1; 32]),
+            from_device: device,
+            call_id: CallId([7; 16]),
+            act: CallAct::Elsewhere,
+            msg: None,
+        }),
+        ServerOp::Presence(Presence { user: UserId([1; 32]), on: true }),
         ServerOp::Event(Event { v: 9, kind: EventKind::Epoch, peer: Some(UserId([1; 32])) }),
         ServerOp::Resync(Resync { r#gen: Gen([2; 16]) }),
     ]

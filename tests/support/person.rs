@@ -248,7 +248,13 @@ impl Person {
 
     /// A `send` of a sealed text.
     pub fn send(to: &UserId, sn: u64, upload: Vec<u8>) -> ClientOp {
-        ClientOp::Send(Send { to: *to, sn, upload: Sealed::from(upload), re: None })
+        ClientOp::Send(Send {
+            to: *to,
+            sn,
+            upload: Sealed::from(upload),
+            withdraw: Vec::new(),
+            re: None,
+        })
     }
 }
 

@@ -157,6 +157,7 @@ mod tests {
                 to: UserId([1; 32]),
                 sn: 3,
                 upload: Sealed::new(vec![9; 40]),
+                withdraw: Vec::new(),
                 re: None,
             }),
         }

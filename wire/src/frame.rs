@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Conn, DeviceId, Gen, Mid, Nonce, Token, UserId};
+use crate::ids::{CallId, Conn, DeviceId, Gen, Mid, Nonce, Token, UserId};
 use crate::reject::Reject;
 use crate::sealed::Sealed;
 
@@ -33,6 +33,12 @@ pub enum ClientOp {
     Ack(Ack),
     /// All of the loss was sent again. Answer: `ok`.
     Resynced(Resynced),
+    /// Sends what only live devices get, typing and the like. No answer but `reject`.
+    Ephemeral(SendEphemeral),
+    /// Signals a call. Answer: `ok` or `reject`.
+    Call(SendCall),
+    /// Shows this device to contacts that show themselves, or no more. Answer: `ok` or `reject`.
+    Presence(ShowPresence),
     /// Answers `ok` when all that was in the ledger at the time of asking has been sent.
     Sync {},
     /// Answer: `pong`.
@@ -70,9 +76,74 @@ pub struct Send {
     pub sn: u64,
     /// CRYPTO 6, `upload`.
     pub upload: Sealed,
+    /// Messages of the sender's own user to this recipient that need not be delivered any more,
+    /// if they still wait: with class 3 (removal) only, at most [`crate::limits::WITHDRAW_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdraw: Vec<Mid>,
     /// Set when a loss is made good: the generation that this message is sent to again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub re: Option<Gen>,
+}
+
+/// An ephemeral message: to the recipient's live devices, and kept nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SendEphemeral {
+    /// The recipient.
+    pub to: UserId,
+    /// CRYPTO 6, `upload`, of lane 1 and class 17.
+    pub upload: Sealed,
+}
+
+/// A signal of a call (CRYPTO 7, "Call"). The server sees that a call happens, and its steps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SendCall {
+    /// The other side.
+    pub to: UserId,
+    /// Chosen by the caller for one call.
+    pub call_id: CallId,
+    /// The step.
+    pub act: CallAct,
+    /// CRYPTO 6, `upload`, of lane 1 and class 16: what the step carries, sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<Sealed>,
+}
+
+/// A step of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallAct {
+    /// The caller calls: all devices of the other side ring.
+    Ring,
+    /// A device rings.
+    Ringing,
+    /// A device takes the call. The first one wins.
+    Answer,
+    /// The other side does not want it.
+    Decline,
+    /// The other side is in a call.
+    Busy,
+    /// Offers, answers and candidates on the way.
+    Signal,
+    /// It is over.
+    End,
+    /// Another device of the same user took or ended it. Sent by the server only.
+    Elsewhere,
+}
+
+/// Whom a device shows itself to.
+///
+/// Presence is mutual: each side hears of the other as long as both name each other and both have
+/// a live device that does. A new list replaces the last one of this connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShowPresence {
+    /// Whether this device is shown at all.
+    pub on: bool,
+    /// To whom: accepted contacts, at most [`crate::limits::PRESENCE_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<UserId>,
 }
 
 /// A cumulative acknowledgement: everything numbered up to `n` is persisted.
@@ -138,6 +209,12 @@ pub enum ServerOp {
     Event(Event),
     /// The queue store lost its data: send again what was accepted and not delivered.
     Resync(Resync),
+    /// An ephemeral message of a contact.
+    Ephemeral(Ephemeral),
+    /// A step of a call.
+    Call(Call),
+    /// A contact is there, or no more.
+    Presence(Presence),
 }
 
 /// What the device signs.
@@ -268,6 +345,14 @@ pub enum News {
         /// The device.
         device: DeviceId,
     },
+    /// Messages of a contact (or own ones to it) found this device's queue full and were skipped:
+    /// ask another own device for the history.
+    Gap {
+        /// The other user of the pair.
+        contact: UserId,
+        /// How many, since the last such notice.
+        count: u64,
+    },
 }
 
 /// Something about the account changed; the HTTP interface has it.
@@ -292,6 +377,12 @@ pub enum EventKind {
     Accepted,
     /// A new epoch of a pair.
     Epoch,
+    /// The log of `peer`, or the own one, has a new entry.
+    Log,
+    /// The user blocked `peer`, or unblocked it: for the user's own devices only.
+    Block,
+    /// `peer` is no contact any more, because the user removed it or because its account is gone.
+    Removed,
     /// A device of `peer` has a fresher prekey, or knows more of its log. Told to contacts'
     /// devices that are live, and to nobody else: it changes no version.
     Prekey,
@@ -304,4 +395,40 @@ pub enum EventKind {
 pub struct Resync {
     /// The new generation.
     pub r#gen: Gen,
+}
+
+/// An ephemeral message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ephemeral {
+    /// The sender.
+    pub from_user: UserId,
+    /// The sending device.
+    pub from_device: DeviceId,
+    /// CRYPTO 6, `delivered to j`.
+    pub msg: Sealed,
+}
+
+/// A step of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Who made it; oneself for `elsewhere`.
+    pub from_user: UserId,
+    /// The device.
+    pub from_device: DeviceId,
+    /// The call.
+    pub call_id: CallId,
+    /// The step.
+    pub act: CallAct,
+    /// CRYPTO 6, `delivered to j`, if the step carries something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub msg: Option<Sealed>,
+}
+
+/// Whether a contact is there: a device of it is live and shows itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// The contact.
+    pub user: UserId,
+    /// Whether it is there.
+    pub on: bool,
 }

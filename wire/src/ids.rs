@@ -110,6 +110,10 @@ id! {
     NodeId, 16, "a node id of 16 bytes"
 }
 id! {
+    /// A call: random, chosen by the caller.
+    CallId, 16, "a call id of 16 bytes"
+}
+id! {
     /// A challenge to be signed once within 60 seconds.
     Nonce, 32, "a nonce of 32 bytes"
 }

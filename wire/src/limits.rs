@@ -36,3 +36,15 @@ pub const FEATURES_MAX: usize = 16;
 pub const ACK_FAILED_MAX: usize = 2 * WINDOW_MESSAGES;
 /// The JSON bodies of HTTP requests, in bytes.
 pub const HTTP_BODY_MAX: usize = 64 * 1024;
+/// The most mids in `send.withdraw`.
+pub const WITHDRAW_MAX: usize = 16;
+/// The most users in `presence.to`.
+pub const PRESENCE_MAX: usize = 256;
+/// The content of an ephemeral message other than a call's, in bytes, padded.
+pub const EPHEMERAL_CONTENT_MAX: usize = 256;
+/// The content of a call's signal, in bytes, padded.
+pub const CALL_CONTENT_MAX: usize = 16 * 1024;
+/// The oldest version of the protocol that is spoken.
+pub const VERSION_OLDEST: u16 = 1;
+/// The newest version of the protocol that is spoken.
+pub const VERSION_NEWEST: u16 = 1;

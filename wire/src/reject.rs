@@ -141,4 +141,10 @@ pub enum Rule {
     Resubmission,
     /// Repeats of a frame that is still under way.
     Repeat,
+    /// Typing and other ephemeral messages, for each contact.
+    Ephemeral,
+    /// Signals of calls.
+    CallSignal,
+    /// Changes of whom a device shows itself to.
+    Presence,
 }

@@ -347,7 +347,7 @@ fn send_of(class: Class, sender: u8, to: u8, sn: u64, tags: usize) -> Send {
     };
     let tags: Vec<_> = (0..tags).map(|k| [k as u8; 16]).collect();
     let upload = write_upload(&header, &[0xc0; 32], &[0xcc; 272], &tags);
-    Send { to: user(to), sn, upload: upload.into(), re: None }
+    Send { to: user(to), sn, upload: upload.into(), withdraw: Vec::new(), re: None }
 }
 
 fn mid(sn: u64) -> Mid {

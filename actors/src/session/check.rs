@@ -82,7 +82,7 @@ mod tests {
         let (epoch, mid) = (EpochId([7; 32]), Mid([9; 16]));
         let header = Header { class, sender: 1, lane, counter: 0, epoch, mid };
         let upload = write_upload(&header, &[0; 32], &vec![0; ct], &vec![[4; 16]; tags]);
-        Send { to: UserId([to; 32]), sn: 1, upload: upload.into(), re: None }
+        Send { to: UserId([to; 32]), sn: 1, upload: upload.into(), withdraw: Vec::new(), re: None }
     }
 
     fn facts() -> PairFacts {

@@ -171,6 +171,9 @@ impl Open {
                 }
                 Ok(ServerOp::Pong {})
             }
+            ClientOp::Ephemeral(_) | ClientOp::Call(_) | ClientOp::Presence(_) => {
+                Err(Reject::bad("op", "an operation that is spoken"))
+            }
             ClientOp::Hello(_) => Err(Reject::bad("op.hello", "the first frame only")),
         };
         match done {

@@ -310,7 +310,8 @@ impl Engine {
         while let Some(effect) = queue.pop_front() {
             match effect {
                 Effect::Transmit { order, to, sn, upload, re } => {
-                    let send = hushwire_wire::frame::Send { to, sn, upload, re };
+                    let send =
+                        hushwire_wire::frame::Send { to, sn, upload, withdraw: Vec::new(), re };
                     self.ask(ClientOp::Send(send), Question::Send(order));
                 }
                 Effect::SayResynced(r#gen) => {

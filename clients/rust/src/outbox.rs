@@ -445,7 +445,10 @@ impl Outbox {
         let mut out = Vec::new();
         let (News::Delivered { mid, device }
         | News::Undecryptable { mid, device, .. }
-        | News::Expired { mid, device }) = news;
+        | News::Expired { mid, device }) = news
+        else {
+            return out;
+        };
         if let Some(order) = self.by_mid.get(mid).copied()
             && let Some(entry) = self.entries.get_mut(&order)
         {
@@ -459,6 +462,7 @@ impl Outbox {
                     out.push(Effect::Tell(Progress::Unreadable { id, code }));
                 }
                 News::Expired { .. } => out.push(Effect::Tell(Progress::Expired(entry.id))),
+                News::Gap { .. } => {}
             }
             self.store_or_drop(order, &mut out);
         }

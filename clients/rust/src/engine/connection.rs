@@ -184,6 +184,7 @@ impl Engine {
             (ServerOp::Reject(reject), Phase::Up(_)) => {
                 self.answer(id, Answer::Reject(reject)).await?;
             }
+            (ServerOp::Ephemeral(_) | ServerOp::Call(_) | ServerOp::Presence(_), Phase::Up(_)) => {}
             (ServerOp::Ok {}, Phase::Up(_)) => self.okay(id).await?,
             (ServerOp::Pong {}, Phase::Up(_)) => {}
             (ServerOp::Challenge(_) | ServerOp::Welcome(_), Phase::Up(_)) => {

@@ -14,6 +14,7 @@ use hushwire_wire::Close;
 use hushwire_wire::frame::{Event, ServerOp};
 
 use crate::envelope::Entry;
+use crate::fault;
 use crate::limits::Limits;
 use crate::ports::Unavailable;
 use crate::queue::DeviceReply;
@@ -150,6 +151,7 @@ impl<F> Lane<F> {
         match inner.gate {
             Gate::Closed => return Err(delivery),
             Gate::Open if inner.has_room(size, self.most_messages, self.most_bytes) => {
+                fault::point("lane: push");
                 inner.bytes += size;
                 inner.deliveries.push_back(delivery);
             }

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use hushwire_wire::frame::{News, SkipReason};
 use hushwire_wire::{Conn, DeviceId, Mid, NodeId, UserId};
 
-use crate::envelope::Entry;
+use crate::envelope::{Entry, Envelope};
+use crate::fault;
 use crate::limits::Limits;
 use crate::queue::{Key, Mode, Op, Outcome, Page, Settled, Taken};
 
@@ -157,8 +158,10 @@ impl Ledger {
     /// Deletes messages.
     pub fn settle(&mut self, settled: &[Settled]) {
         for one in settled {
-            let Some(position) = self.by_id.remove(&(one.from, one.mid)) else { continue };
-            let Some(written) = self.entries.remove(&position) else { continue };
+            let Some(position) = self.by_id.get(&(one.from, one.mid)) else { continue };
+            let Some(written) = self.entries.remove(position) else { continue };
+            fault::point("ledger: half deleted");
+            self.by_id.remove(&(one.from, one.mid));
             let envelope = &written.entry.envelope;
             self.bytes -= envelope.size();
             if let Some((count, bytes)) = self.senders.get_mut(&envelope.from_user) {
@@ -169,6 +172,15 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// After a panic in the midst of a change: what is queued says the messages themselves, of
+    /// which each is written and deleted in one step; indices and sums follow them.
+    pub(crate) fn mend(&mut self) {
+        self.by_id = self.entries.iter().map(|(at, w)| (w.entry.id(), *at)).collect();
+        (self.bytes, self.senders) = (0, BTreeMap::new());
+        let queued: Vec<_> = self.entries.values().map(|w| w.entry.envelope.clone()).collect();
+        queued.iter().for_each(|envelope| self.count(envelope));
     }
 
     /// Who holds the device at `now_ms`.
@@ -202,6 +214,13 @@ impl Ledger {
             && self.entries.is_empty()
             && self.notices.is_empty()
             && self.highest.is_empty()
+    }
+
+    fn count(&mut self, envelope: &Envelope) {
+        self.bytes += envelope.size();
+        let (count, bytes) = self.senders.entry(envelope.from_user).or_default();
+        *count += 1;
+        *bytes += envelope.size();
     }
 
     fn hold(&mut self, node: NodeId, conn: Conn, now_ms: u64) {
@@ -296,12 +315,10 @@ impl Ledger {
         }
         let taken = if self.has_room(entry, limits) {
             self.tail += 1;
-            self.by_id.insert(id, self.tail);
-            self.bytes += envelope.size();
-            let (count, bytes) = self.senders.entry(envelope.from_user).or_default();
-            *count += 1;
-            *bytes += envelope.size();
             self.entries.insert(self.tail, Written { entry: entry.clone(), at_ms: now_ms });
+            fault::point("ledger: half written");
+            self.by_id.insert(id, self.tail);
+            self.count(envelope);
             Taken::Queued
         } else {
             Taken::Skipped(SkipReason::Full)

@@ -14,6 +14,7 @@ mod directory;
 mod drain;
 pub mod engine;
 pub mod envelope;
+mod fault;
 pub mod lane;
 pub mod ledger;
 mod limiter;

@@ -18,6 +18,7 @@ use leaky_bucket::RateLimiter as Bucket;
 use tokio::time::Instant;
 
 use crate::admit::{Admit, Offer, Verdict};
+use crate::fault;
 use crate::limits::Limits;
 use crate::ports::Clock;
 use crate::supervise::Alive;
@@ -110,6 +111,7 @@ impl Actor for RateLimiter {
         ctx.run_interval(SWEEP, |limiter, _| {
             let now_ms = limiter.clock.now_ms();
             let mut shard = lock(&limiter.shard);
+            fault::point("limiter: sweep");
             shard.admit.expire(now_ms);
             shard.forget_idle(Instant::now());
         });
@@ -141,7 +143,9 @@ impl Admission {
         if verdict == Verdict::New {
             shard.take(self.user, class).map_err(Verdict::Refused)?;
         }
-        Ok(shard.admit.routed(self.device, offer, &verdict, now_ms))
+        let at_ms = shard.admit.routed(self.device, offer, &verdict, now_ms);
+        fault::point("limiter: admitted");
+        Ok(at_ms)
     }
 
     /// Custody is complete.

@@ -13,6 +13,7 @@ use hushwire_wire::message::TAG_LEN;
 
 use crate::custody::{Custody, Outcome, Place, Step};
 use crate::envelope::{Entry, Envelope};
+use crate::fault;
 use crate::lane::{Delivery, Fact, Lane};
 use crate::limiter::Admission;
 use crate::node::Node;
@@ -79,6 +80,7 @@ pub(crate) fn route(
 /// Brings one copy to its device: into the lane of a live session, or into the device's ledger.
 pub(crate) fn deliver(node: &Arc<Node>, flight: FlightRef, attempts: u8) {
     let Some(device) = flight.device() else { return };
+    fault::point("route: a copy");
     let write = |entry: Entry, flight: FlightRef, dead| {
         let entries = vec![entry];
         let to = To::Custody { flights: vec![Some(flight)], device, attempts };
@@ -106,6 +108,7 @@ impl Flight {
             self.answer(outcome);
         }
         if step.release {
+            fault::point("route: own copies");
             let own: Vec<_> = self.custody().own().collect();
             for k in own {
                 deliver(&self.node, FlightRef { flight: self.clone(), k }, 0);
@@ -119,6 +122,7 @@ impl Flight {
             Outcome::Accepted { delivered, skipped } => {
                 let accepted = Accepted { sn, mid, delivered, skipped };
                 self.admission.accepted(to, Arc::new(accepted.clone()));
+                fault::point("route: accepted, not answered");
                 ServerOp::Accepted(accepted)
             }
             Outcome::Rejected(reject) => {

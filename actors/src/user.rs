@@ -16,6 +16,7 @@ use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message, WrapFutur
 use hushwire_wire::frame::Event;
 use hushwire_wire::{Close, Conn, DeviceId, UserId};
 
+use crate::fault;
 use crate::lane::{Fact, Lane};
 use crate::node::Node;
 use crate::route::FlightRef;
@@ -146,6 +147,7 @@ impl Users {
     }
 
     fn note(&mut self, note: Note) {
+        fault::point("users: a note");
         match note {
             Note::Came { user, device, conn, lane } => self.came(user, device, conn, lane),
             Note::Left { user, conn } => {
@@ -264,6 +266,7 @@ impl Handler<Tell> for UserSupervisor {
     type Result = ();
 
     fn handle(&mut self, Tell(event): Tell, _: &mut Self::Context) {
+        fault::point("user: tell");
         lock(&self.sessions).iter().for_each(|s| s.lane.tell(Fact::Event(event.clone())));
     }
 }

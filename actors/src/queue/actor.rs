@@ -11,6 +11,7 @@ use hushwire_wire::DeviceId;
 
 use super::{Call, Mode, Op, Outcome, Reply, Taken, To};
 use crate::custody::Place;
+use crate::fault;
 use crate::lane::Fact;
 use crate::node::Node;
 use crate::ports::Unavailable;
@@ -55,7 +56,9 @@ async fn serve(node: Arc<Node>) {
     loop {
         let (calls, mut pending): (Vec<_>, Vec<_>) =
             node.intake.next(BATCH).await.into_iter().unzip();
+        fault::point("queue: before a batch");
         let replies = node.queue.call(calls).await;
+        fault::point("queue: after a batch");
         for (pending, reply) in pending.iter_mut().zip(replies) {
             if let Some(to) = pending.take() {
                 tell(&node, to, reply);
@@ -65,6 +68,7 @@ async fn serve(node: Arc<Node>) {
 }
 
 fn tell(node: &Arc<Node>, to: To, reply: Result<Reply, Unavailable>) {
+    fault::point("queue: a reply");
     if let Ok(Reply::Device(reply)) = &reply
         && let Outcome::Noticed(devices) = &reply.outcome
     {
@@ -105,6 +109,7 @@ fn tell(node: &Arc<Node>, to: To, reply: Result<Reply, Unavailable>) {
 fn taken(outcome: &Outcome, flights: &[Option<FlightRef>]) {
     let Outcome::Written(taken) = outcome else { return };
     for (flight, taken) in flights.iter().zip(taken) {
+        fault::point("queue: custody");
         if let Some(flight) = flight {
             let place = match taken {
                 Taken::Queued => Place::Queued,

@@ -9,6 +9,7 @@ use hushwire_wire::limits::NONCE_TTL_MS;
 use hushwire_wire::{DeviceId, Gen, Nonce, UserId};
 
 use super::{Call, DeviceReply, Op, Outcome, Queue, Reply, Settled, Stored};
+use crate::fault;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::ports::{Clock, Random, Unavailable};
@@ -37,8 +38,14 @@ struct Store {
     stored: Stored,
     /// The highest position in any ledger that was forgotten: no ledger uses one twice.
     floor: u64,
+    /// The ledger that is changed now, and what it held before. Found set, a panic has left the
+    /// change half done.
+    changing: Option<(DeviceId, Held)>,
     sweep: VecDeque<DeviceId>,
 }
+
+/// Messages, their bytes, and notices of one ledger.
+type Held = (usize, usize, usize);
 
 impl MemoryQueue {
     /// Empty, with a random generation.
@@ -60,6 +67,7 @@ impl MemoryQueue {
     }
 
     fn execute(&self, store: &mut Store, call: Call, now_ms: u64) -> Result<Reply, Unavailable> {
+        fault::point("store: a call");
         match call {
             Call::Device { r#gen, device, op } => {
                 Ok(Reply::Device(self.device(store, r#gen, device, &op, now_ms)))
@@ -159,23 +167,39 @@ impl Queue for MemoryQueue {
     }
 }
 
+impl Stored {
+    fn change(&mut self, before: Held, after: Held) {
+        self.messages = self.messages + after.0 as u64 - before.0 as u64;
+        self.bytes = self.bytes + after.1 as u64 - before.1 as u64;
+        self.notices = self.notices + after.2 as u64 - before.2 as u64;
+    }
+}
+
 impl Store {
     /// Changes a ledger, keeps the sums, and forgets it when it is empty.
     fn change<R>(&mut self, device: DeviceId, change: impl FnOnce(&mut Ledger) -> R) -> R {
+        self.mend();
         let floor = self.floor;
         let ledger = self.ledgers.entry(device).or_insert_with(|| Box::new(Ledger::above(floor)));
         let before = ledger.len();
+        self.changing = Some((device, before));
         let result = change(ledger);
         let after = ledger.len();
+        self.changing = None;
         if ledger.is_empty() {
             self.floor = floor.max(ledger.top());
             self.ledgers.remove(&device);
         }
-        let stored = &mut self.stored;
-        stored.messages = stored.messages + after.0 as u64 - before.0 as u64;
-        stored.bytes = stored.bytes + after.1 as u64 - before.1 as u64;
-        stored.notices = stored.notices + after.2 as u64 - before.2 as u64;
+        self.stored.change(before, after);
         result
+    }
+
+    /// Makes whole what a panic has left half done.
+    fn mend(&mut self) {
+        let Some((device, before)) = self.changing.take() else { return };
+        let Some(ledger) = self.ledgers.get_mut(&device) else { return };
+        ledger.mend();
+        self.stored.change(before, ledger.len());
     }
 
     fn tell_senders(&mut self, settled: &[Settled], limits: &Limits, now_ms: u64) -> Vec<DeviceId> {

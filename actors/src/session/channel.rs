@@ -15,6 +15,7 @@ use hushwire_wire::{Close, Conn, DeviceId, Gen, NodeId, Reject};
 use super::window::Window;
 use crate::custody::Place;
 use crate::envelope::Entry;
+use crate::fault;
 use crate::lane::{Delivery, Lane};
 use crate::limits::Limits;
 use crate::ports::Unavailable;
@@ -218,6 +219,7 @@ impl<F: Custodian + Clone> Channel<F> {
             self.full = false;
         }
         for (n, item) in items {
+            fault::point("channel: an acknowledged message");
             let failed = ack.failed.iter().find(|f| f.n == n).map(|f| f.code.as_str());
             match item {
                 Sent::Notice(position) => self.acked_notices = self.acked_notices.max(position),
@@ -338,6 +340,7 @@ impl<F: Custodian + Clone> Channel<F> {
         now_ms: u64,
     ) -> Vec<Out> {
         let Some(doing) = self.doing.take() else { return Vec::new() };
+        fault::point("channel: a reply");
         let mut out = Vec::new();
         match reply {
             Err(Unavailable) => self.failed(doing, lane, now_ms, &mut out),
@@ -360,6 +363,7 @@ impl<F: Custodian + Clone> Channel<F> {
         let settled = std::mem::take(&mut self.acks);
         let notices = std::mem::take(&mut self.acked_notices);
         lane.close(|waiting| {
+            fault::point("channel: the end");
             if !settled.is_empty() || notices > 0 {
                 let op = Op::Ack { settled, notices };
                 hand_over(QueueCall { r#gen, op, flights: Vec::new() });

@@ -35,6 +35,7 @@ use tokio_util::codec::Decoder as _;
 use tokio_util::io::poll_read_buf;
 
 use crate::engine::SocketPermit;
+use crate::fault;
 use crate::node::Node;
 use crate::ports::{SignedIn, Unavailable};
 use crate::queue::Call;
@@ -172,6 +173,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
     fn sign_in(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         let Stage::SigningIn { signing, last_gen, .. } = &mut self.stage else { return Ok(()) };
         let Poll::Ready(signed) = signing.as_mut().poll(cx) else { return Ok(()) };
+        fault::point("session: signed in");
         match signed {
             Ok(Some(_)) if self.node.is_draining() => {
                 Err(Over::Closed(Close::Restarting, Some(BUSY_AFTER_MS)))
@@ -242,6 +244,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
     /// Takes all complete frames out of `bytes`, judging each by its declared length first.
     fn take(&mut self, bytes: &mut BytesMut) -> Result<(), Over> {
         while !bytes.is_empty() && self.may_read() {
+            fault::point("session: take a frame");
             let most = match self.stage {
                 Stage::Closing { .. } => {
                     bytes.clear();
@@ -378,6 +381,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
             let mut scratch = WRITE.take();
             scratch.clear();
             while scratch.len() < SCRATCH && open.deliver(&mut scratch) {}
+            fault::point("session: write");
             let written = if scratch.is_empty() {
                 Ok(0)
             } else {

@@ -20,6 +20,7 @@ use super::{check, write_message, write_op};
 use crate::admit::{Offer, UNDER_WAY_RETRY_MS, Verdict};
 use crate::directory::Live;
 use crate::envelope::Envelope;
+use crate::fault;
 use crate::lane::{Fact, Lane};
 use crate::limiter::Admission;
 use crate::node::Node;
@@ -136,6 +137,7 @@ impl Open {
 
     /// One frame of the client.
     pub(crate) fn frame(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Close> {
+        fault::point("session: a frame");
         let now_ms = self.node.now_ms();
         let frame = match self.encoding.decode_client(bytes) {
             Ok(frame) => frame,
@@ -194,6 +196,7 @@ impl Open {
     pub(crate) fn hear(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) -> Result<(), End> {
         let now_ms = self.node.now_ms();
         while let Some(fact) = self.lane.next_fact(self.channel.is_attached()) {
+            fault::point("session: a fact");
             match fact {
                 Fact::Kick { close, after_ms } => return Err((close, after_ms)),
                 Fact::Reply(reply) => {
@@ -232,12 +235,14 @@ impl Open {
         let Some((n, entry)) = self.channel.deliver(&self.lane, self.node.now_ms()) else {
             return false;
         };
+        fault::point("session: deliver");
         write_message(out, self.encoding, &entry.frame(&self.me.user, n));
         true
     }
 
     /// Time passed: pings, deadlines, what is due at the queue. An error ends the connection.
     pub(crate) fn tick(&mut self, out: &mut BytesMut) -> Result<Ping, End> {
+        fault::point("session: tick");
         let now_ms = self.node.now_ms();
         if let Some(close) = self.channel.tick(&self.lane, now_ms) {
             return Err((close, None));
@@ -408,6 +413,7 @@ impl Open {
             Err(Verdict::Refused(reject)) => return Err(reject),
             Err(_) => return Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS }),
         };
+        fault::point("session: admitted");
         let envelope = Arc::new(Envelope {
             from_user: self.me.user,
             from_device: self.me.device,
@@ -479,17 +485,25 @@ impl Open {
 
 impl Drop for Open {
     /// The one end of a signed-in connection, orderly or not: the lane is closed and what is in
-    /// no ledger is written there, in one call that also gives the key back.
+    /// no ledger is written there, in one call that also gives the key back. Each step happens
+    /// even if the one before it breaks, since a panic during a panic would end the process.
     fn drop(&mut self) {
-        let (node, device) = (self.node.clone(), self.me.device);
-        self.channel.end(&self.lane, |call| {
-            let r#gen = call.r#gen;
-            let to = To::Custody { flights: call.flights, device, attempts: 0 };
-            node.intake.push(Call::Device { r#gen, device, op: call.op }, to);
+        let (node, me, conn) = (self.node.clone(), self.me, self.conn);
+        contain(|| {
+            self.channel.end(&self.lane, |call| {
+                let r#gen = call.r#gen;
+                let to = To::Custody { flights: call.flights, device: me.device, attempts: 0 };
+                node.intake.push(Call::Device { r#gen, device: me.device, op: call.op }, to);
+            });
         });
-        node.directory.remove_if(device, self.conn);
-        node.tell(self.me.user, Note::Left { user: self.me.user, conn: self.conn });
+        contain(|| node.directory.remove_if(me.device, conn));
+        contain(|| node.tell(me.user, Note::Left { user: me.user, conn }));
     }
+}
+
+/// A panic ends here: its hook has said so.
+fn contain(step: impl FnOnce()) {
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(step));
 }
 
 /// The facts of a pair, from the port, into the cache.

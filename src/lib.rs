@@ -15,5 +15,6 @@ pub mod server;
 pub mod settings;
 mod socket;
 
+pub use http::routes;
 pub use server::{Server, StartError, StopHandle};
 pub use settings::Settings;

@@ -1,4 +1,5 @@
-//! The HTTP interface: routes, what every answer carries, and what is logged of a request.
+//! The HTTP interface: what every answer carries, and what is logged of a request. Which routes
+//! there are is the table in [`routes`].
 //!
 //! Handlers read, ask `hushwire-identity` to verify, ask the store to commit, tell the engine,
 //! and answer. Rules live there; here is only their order.
@@ -13,6 +14,7 @@ mod epochs;
 mod health;
 mod posting;
 pub(crate) mod problem;
+pub mod routes;
 mod users;
 
 use std::net::IpAddr;
@@ -22,7 +24,7 @@ use std::time::Duration;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{DefaultHeaders, Next, from_fn};
-use actix_web::{App, HttpRequest, HttpResponse, Resource, web};
+use actix_web::{App, HttpRequest, web};
 use hushwire_actors::Engine;
 use hushwire_actors::ports::Clock;
 use hushwire_schema::Store;
@@ -96,21 +98,8 @@ pub(crate) fn public(
         .app_data(state)
         .wrap(headers())
         .wrap(from_fn(record))
-        .service(takes("/v1/server", "GET").get(web::get().to(accounts::server)))
-        .service(takes("/v1/accounts", "POST").get(web::post().to(accounts::register)))
-        .service(takes("/v1/auth/challenge", "POST").get(web::post().to(auth::challenge)))
-        .service(takes("/v1/auth/token", "POST").get(web::post().to(auth::token)))
-        .service(takes("/v1/users/{user}/log", "GET").get(web::get().to(users::log)))
-        .service(takes("/v1/users/{user}/prekeys", "GET").get(web::get().to(users::prekeys)))
-        .service(takes("/v1/prekey", "PUT").get(web::put().to(users::put_prekey)))
-        .service(takes("/v1/contacts", "GET").get(web::get().to(contacts::list)))
-        .service(takes("/v1/contacts/request", "POST").get(web::post().to(contacts::request)))
-        .service(takes("/v1/contacts/accept", "POST").get(web::post().to(contacts::accept)))
-        .service(takes("/v1/epochs", "POST").get(web::post().to(epochs::post)))
-        .service(takes("/v1/epochs/{epoch}", "GET").get(web::get().to(epochs::find)))
-        .service(takes("/v1/epochs/{epoch}/claimed", "POST").get(web::post().to(epochs::claimed)))
-        .service(takes(crate::socket::PATH, "GET").get(web::get().to(not_upgraded)))
-        .default_service(web::to(nowhere))
+        .configure(|config| serve(config, routes::PUBLIC))
+        .default_service(web::to(routes::nowhere))
 }
 
 /// The interface that is not public.
@@ -129,36 +118,15 @@ pub(crate) fn admin(
         .app_data(state)
         .wrap(headers())
         .wrap(from_fn(record))
-        .service(takes("/healthz", "GET").get(web::get().to(health::healthz)))
-        .service(takes("/readyz", "GET").get(web::get().to(health::readyz)))
-        .default_service(web::to(nowhere))
+        .configure(|config| serve(config, routes::ADMIN))
+        .default_service(web::to(routes::nowhere))
 }
 
-/// A path that takes one method.
-struct Takes {
-    path: &'static str,
-    method: &'static str,
-}
-
-const fn takes(path: &'static str, method: &'static str) -> Takes {
-    Takes { path, method }
-}
-
-impl Takes {
-    /// With this route; any other method is answered 405.
-    fn get(self, route: actix_web::Route) -> Resource {
-        let method = self.method;
-        let other = move || std::future::ready(Err::<HttpResponse, _>(Refusal::method(method)));
-        web::resource(self.path).route(route).default_service(web::to(other))
+/// Adds the rows of a table; it is how routes get into an `App`.
+fn serve(config: &mut web::ServiceConfig, rows: &'static [routes::Route]) {
+    for resource in routes::resources(rows) {
+        config.service(resource);
     }
-}
-
-async fn nowhere() -> Result<HttpResponse, Refusal> {
-    Err(Refusal::new(ProblemCode::NotFound, "There is no such path."))
-}
-
-async fn not_upgraded() -> Result<HttpResponse, Refusal> {
-    Err(crate::socket::upgrade_required("This path takes WebSocket connections only."))
 }
 
 /// What every answer carries. There is no page here: nothing may be loaded, framed or kept.

@@ -2,6 +2,7 @@
 //!
 //! What a client may read and what the log keeps are two fields. Neither repeats the input.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use actix_web::body::BoxBody;
@@ -18,7 +19,7 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 #[derive(Debug)]
 pub(crate) struct Refusal {
     problem: Box<Problem>,
-    allow: Option<&'static str>,
+    allow: Option<Cow<'static, str>>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -59,7 +60,8 @@ impl Refusal {
     }
 
     /// 405, with what the path allows.
-    pub(crate) fn method(allow: &'static str) -> Self {
+    pub(crate) fn method(allow: impl Into<Cow<'static, str>>) -> Self {
+        let allow = allow.into();
         let detail = format!("This path takes {allow}.");
         let mut refusal = Self::new(ProblemCode::MethodNotAllowed, detail);
         refusal.allow = Some(allow);
@@ -136,8 +138,8 @@ impl ResponseError for Refusal {
     fn error_response(&self) -> HttpResponse<BoxBody> {
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON)));
-        if let Some(allow) = self.allow {
-            response.insert_header((ALLOW, HeaderValue::from_static(allow)));
+        if let Some(allow) = &self.allow {
+            response.insert_header((ALLOW, allow.as_ref()));
         }
         if let Some(ms) = self.problem.retry_after_ms {
             response.insert_header((RETRY_AFTER, ms.div_ceil(1_000)));

@@ -11,19 +11,22 @@ mod body;
 mod caller;
 mod contacts;
 mod epochs;
+pub(crate) mod headers;
 mod health;
 mod posting;
 pub(crate) mod problem;
+mod proxies;
 pub mod routes;
 mod users;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_http::header::HeaderMap;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::middleware::{DefaultHeaders, Next, from_fn};
+use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpRequest, web};
 use hushwire_actors::Engine;
 use hushwire_actors::ports::Clock;
@@ -33,6 +36,7 @@ use slog::{Logger, debug, error, warn};
 
 use self::addresses::Addresses;
 use self::problem::Refusal;
+use self::proxies::Proxies;
 use crate::logging::causes;
 use crate::settings::Settings;
 
@@ -44,6 +48,7 @@ pub(crate) struct State {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
     pub(crate) log: Logger,
+    proxies: Proxies,
     registrations: Addresses,
     sign_ins: Addresses,
 }
@@ -59,6 +64,7 @@ impl State {
         let limits = &settings.limits;
         let (per_hour, per_minute) = (limits.registrations_per_hour, limits.sign_ins_per_minute);
         Self {
+            proxies: Proxies::new(&settings.http.proxies),
             registrations: Addresses::new(per_hour, 3_600_000, limits.addresses),
             sign_ins: Addresses::new(per_minute, 60_000, limits.addresses),
             store,
@@ -75,6 +81,20 @@ impl State {
 
     fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    /// The address that a request came from, past the proxies that are trusted.
+    fn address(&self, req: &HttpRequest) -> Result<Option<IpAddr>, Refusal> {
+        let Some(peer) = req.peer_addr() else { return Ok(None) };
+        let found = self.proxies.client(peer.ip(), req.headers());
+        let expected = "a list of addresses, as the trusted proxy itself adds them";
+        found.map(Some).map_err(|_| Refusal::field("x-forwarded-for", expected))
+    }
+
+    /// Whether an answer goes out over TLS, ended here or at a trusted proxy.
+    pub(crate) fn is_secure(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> bool {
+        self.settings.tls.files().is_some()
+            || peer.is_some_and(|peer| self.proxies.says_https(peer.ip(), headers))
     }
 
     fn body_within(&self) -> Duration {
@@ -96,7 +116,8 @@ pub(crate) fn public(
 > {
     App::new()
         .app_data(state)
-        .wrap(headers())
+        .wrap(from_fn(headers::cross_origin))
+        .wrap(from_fn(headers::dressed))
         .wrap(from_fn(record))
         .configure(|config| serve(config, routes::PUBLIC))
         .default_service(web::to(routes::nowhere))
@@ -116,7 +137,7 @@ pub(crate) fn admin(
 > {
     App::new()
         .app_data(state)
-        .wrap(headers())
+        .wrap(from_fn(headers::dressed))
         .wrap(from_fn(record))
         .configure(|config| serve(config, routes::ADMIN))
         .default_service(web::to(routes::nowhere))
@@ -127,15 +148,6 @@ fn serve(config: &mut web::ServiceConfig, rows: &'static [routes::Route]) {
     for resource in routes::resources(rows) {
         config.service(resource);
     }
-}
-
-/// What every answer carries. There is no page here: nothing may be loaded, framed or kept.
-fn headers() -> DefaultHeaders {
-    DefaultHeaders::new()
-        .add(("cache-control", "no-store"))
-        .add(("content-security-policy", "default-src 'none'; frame-ancestors 'none'"))
-        .add(("referrer-policy", "no-referrer"))
-        .add(("x-content-type-options", "nosniff"))
 }
 
 /// Logs a request by its route's template: never its path, its query or its caller.
@@ -150,21 +162,19 @@ async fn record(
         let route = response.request().match_pattern().unwrap_or_else(|| "-".to_owned());
         let status = response.status().as_u16();
         let refusal = response.response().error().and_then(|error| error.as_error::<Refusal>());
-        match refusal.and_then(Refusal::cause) {
-            Some(cause) if status == 503 => {
-                warn!(state.log, "refused"; "route" => &route, "why" => causes(cause));
+        if let Some(refusal) = refusal
+            && let Some(cause) = refusal.cause()
+        {
+            let (id, why) = (refusal.request_id().unwrap_or("-"), causes(cause));
+            if status == 503 {
+                warn!(state.log, "refused"; "route" => &route, "request" => id, "why" => why);
+            } else {
+                error!(state.log, "failed"; "route" => &route, "request" => id, "why" => why);
             }
-            Some(cause) => error!(state.log, "failed"; "route" => &route, "why" => causes(cause)),
-            None => {}
         }
         debug!(state.log, "request"; "method" => %method, "route" => route, "status" => status);
     }
     Ok(response)
-}
-
-/// The address that a request came from.
-fn address(req: &HttpRequest) -> Option<IpAddr> {
-    req.peer_addr().map(|address| address.ip())
 }
 
 /// 429 for an address.

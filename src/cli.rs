@@ -9,13 +9,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use hushwire_actors::ports::Clock as _;
 use hushwire_schema::SqliteStore;
 use hushwire_wire::Encoding;
 
+use crate::adapters::SystemClock;
 use crate::logging::{self, causes};
+use crate::process;
 use crate::server::{Server, StopHandle, claim};
 use crate::settings::layers::{Layers, Loaded};
 use crate::settings::{DATABASE_FILE, Settings};
+use crate::tls::Tls;
 
 const ABOUT: &str = "The Hushwire server: routes end-to-end encrypted messages it cannot read.";
 
@@ -33,7 +37,7 @@ Starts the server. Without arguments it needs nothing else: accounts go to a SQL
 
 SIGTERM and SIGINT drain: new work is refused, messages under way find their custody, every
 client is told when to come back, and the process ends within 30 seconds. A second signal ends
-it at once.";
+it at once. SIGHUP reads the certificate of TLS and its key again.";
 
 const SETTINGS: &str = "\
 Settings come in layers, the later wins:
@@ -164,13 +168,19 @@ fn run(command: Command, environment: Vec<(String, String)>) -> Result<(), Faile
     match command {
         Command::Serve(chosen) => serve(chosen.load(environment)?.settings),
         Command::Migrate { chosen, status } => migrate(&chosen.load(environment)?.settings, status),
-        Command::CheckConfig(chosen) => print(&listing(&chosen.load(environment)?)),
+        Command::CheckConfig(chosen) => check_config(&chosen.load(environment)?),
         Command::Version { json } => print(&version(json)),
     }
 }
 
 fn print(text: &str) -> Result<(), Failed> {
     writeln!(std::io::stdout(), "{text}").map_err(failed)
+}
+
+/// Lists the settings; certificate and key are read, too, since they may not fit.
+fn check_config(loaded: &Loaded) -> Result<(), Failed> {
+    Tls::load(&loaded.settings.tls, SystemClock.now_ms()).map_err(failed)?;
+    print(&listing(loaded))
 }
 
 /// Every key, its value and where it came from, in columns.
@@ -204,13 +214,16 @@ fn migrate(settings: &Settings, status: bool) -> Result<(), Failed> {
 }
 
 fn serve(settings: Settings) -> Result<(), Failed> {
-    limit_process();
+    process::harden(&settings);
     let (log, guard) = logging::start(&settings.log);
+    logging::log_panics(&log);
+    process::report(&settings, &log);
     let served = actix::System::new().block_on(async {
         let greeting = Greeting::of(&settings);
         let server = Server::bind(settings, log.clone()).await.map_err(failed)?;
         print(&greeting.text(&server))?;
-        actix::spawn(signals(server.stop_handle()).inspect_failure(log.clone()));
+        let heard = signals(server.stop_handle(), server.tls().cloned(), log.clone());
+        actix::spawn(heard.inspect_failure(log.clone()));
         server.run().await.map_err(failed)
     });
     drop(log);
@@ -232,7 +245,8 @@ impl Greeting {
 
     fn text(&self, server: &Server) -> String {
         let Self { domain, database } = self;
-        let address = server.address();
+        let scheme = if server.tls().is_some() { "https" } else { "http" };
+        let address = format!("{scheme}://{}", server.address());
         let admin = server.admin_address().map_or_else(
             || "off".to_owned(),
             |admin| format!("http://{admin}/healthz and http://{admin}/readyz"),
@@ -240,28 +254,17 @@ impl Greeting {
         format!(
             "Hushwire {} for the domain {domain}\n\
              \n\
-             \x20 listens on   http://{address}\n\
+             \x20 listens on   {address}\n\
              \x20 admin        {admin}\n\
              \x20 accounts     {database}\n\
              \x20 messages     in memory only, until they are delivered\n\
              \n\
              Next, in another terminal:\n\
              \n\
-             \x20 hush register --server http://{address} NAME\n",
+             \x20 hush register --server {address} NAME\n",
             env!("CARGO_PKG_VERSION"),
         )
     }
-}
-
-/// No core dump may hold a message; and as many files as the system allows, since each socket
-/// is one.
-fn limit_process() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    // Either fails only where the system forbids it; `check-config` and the log still work.
-    let _ = setrlimit(Resource::Core, none);
-    let files = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
 }
 
 /// Signals as a future that can fail.
@@ -277,17 +280,22 @@ impl<F: Future<Output = std::io::Result<()>>> InspectFailure for F {
     }
 }
 
-/// The first SIGTERM or SIGINT drains, the second ends.
+/// The first SIGTERM or SIGINT drains, the second ends; SIGHUP reads the certificate again.
 #[cfg(unix)]
-async fn signals(stop: StopHandle) -> std::io::Result<()> {
+async fn signals(stop: StopHandle, tls: Option<Tls>, log: slog::Logger) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut first = true;
     loop {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hangup.recv() => {
+                read_again(tls.as_ref(), &log);
+                continue;
+            }
         }
         if first {
             stop.drain()
@@ -298,9 +306,23 @@ async fn signals(stop: StopHandle) -> std::io::Result<()> {
     }
 }
 
+#[cfg(unix)]
+fn read_again(tls: Option<&Tls>, log: &slog::Logger) {
+    let Some(tls) = tls else {
+        slog::info!(log, "SIGHUP: there is no certificate to read again");
+        return;
+    };
+    match tls.reload(SystemClock.now_ms()) {
+        Ok(()) => tls.report(SystemClock.now_ms(), log),
+        Err(error) => {
+            slog::error!(log, "the certificate was not changed"; "why" => causes(&error));
+        }
+    }
+}
+
 /// The first Ctrl-C drains, the second ends.
 #[cfg(not(unix))]
-async fn signals(stop: StopHandle) -> std::io::Result<()> {
+async fn signals(stop: StopHandle, _: Option<Tls>, _: slog::Logger) -> std::io::Result<()> {
     tokio::signal::ctrl_c().await?;
     stop.drain();
     tokio::signal::ctrl_c().await?;

@@ -11,9 +11,12 @@ mod http;
 pub mod logging;
 #[cfg(test)]
 mod loopback;
+mod process;
 pub mod server;
 pub mod settings;
 mod socket;
+mod tls;
 
+pub use http::routes;
 pub use server::{Server, StartError, StopHandle};
 pub use settings::Settings;

@@ -4,7 +4,7 @@
 //! the level is judged before the queue. Loggers are passed down as children. No record holds
 //! a user, a device, a token, or a path with an id in it.
 
-use slog::{Drain as _, Level, LevelFilter, Logger, o};
+use slog::{Drain as _, Level, LevelFilter, Logger, crit, o};
 use slog_async::{Async, AsyncGuard, OverflowStrategy};
 
 use crate::settings::{Log, LogFormat, LogLevel};
@@ -43,6 +43,17 @@ const fn level(level: LogLevel) -> Level {
         LogLevel::Info => Level::Info,
         LogLevel::Debug => Level::Debug,
     }
+}
+
+/// Logs where a thread panicked, and which. What it said may hold what a person wrote, so it goes
+/// nowhere: not to standard error either.
+pub fn log_panics(log: &Logger) {
+    let log = log.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string);
+        let thread = std::thread::current();
+        crit!(log, "panicked"; "at" => place, "thread" => thread.name().unwrap_or("-"));
+    }));
 }
 
 /// An error and its causes on one line, for a record.
@@ -96,6 +107,35 @@ mod tests {
         let taken = taken.lock().unwrap();
         assert!(taken.len() < 70, "{} records were held", taken.len());
         assert!(taken.iter().any(|record| record.contains("dropped")), "the loss is reported");
+    }
+
+    /// Keeps a record whole: message and values.
+    struct Kept(Mutex<Vec<u8>>);
+
+    impl std::io::Write for &Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_logged_without_what_it_said() {
+        static KEPT: Kept = Kept(Mutex::new(Vec::new()));
+        let log = Logger::root(Mutex::new(slog_json::Json::default(&KEPT)).fuse(), o!());
+        let before = std::panic::take_hook();
+        log_panics(&log);
+        let thread = std::thread::Builder::new().name("worker-7".to_owned());
+        let ended = thread.spawn(|| panic!("a canary: {}", "hunter2")).unwrap().join();
+        std::panic::set_hook(before);
+        assert!(ended.is_err());
+        let said = String::from_utf8(KEPT.0.lock().unwrap().clone()).unwrap();
+        assert!(said.contains("panicked") && said.contains("worker-7"), "{said}");
+        assert!(said.contains("logging.rs:"), "{said}");
+        assert!(!said.contains("hunter2") && !said.contains("canary"), "{said}");
     }
 
     #[test]

@@ -29,6 +29,7 @@ use crate::http::{self, State};
 use crate::logging::causes;
 use crate::settings::{Invalid, Settings};
 use crate::socket;
+use crate::tls::{self, Tls, TlsError};
 
 /// How long a stop may take, whatever is still open.
 const STOP_WITHIN: Duration = Duration::from_secs(28);
@@ -85,6 +86,9 @@ pub enum StartError {
     /// The database did not answer.
     #[error("the database did not answer")]
     Store(#[source] hushwire_schema::Failure),
+    /// Certificate and key cannot be used.
+    #[error("TLS cannot be spoken")]
+    Tls(#[from] TlsError),
     /// An address cannot be listened on.
     #[error("{address} ({key}): cannot listen there")]
     Listen {
@@ -104,6 +108,7 @@ pub enum StartError {
 pub struct Server {
     address: SocketAddr,
     admin: Option<SocketAddr>,
+    tls: Option<Tls>,
     running: actix_server::Server,
     engine: Engine,
     store: Arc<dyn Store>,
@@ -157,6 +162,11 @@ impl Server {
     /// If a setting, the database or an address cannot be used.
     pub async fn bind(settings: Settings, log: Logger) -> Result<Self, StartError> {
         settings.validate().map_err(StartError::Settings)?;
+        let now_ms = SystemClock.now_ms();
+        let tls = Tls::load(&settings.tls, now_ms)?;
+        if let Some(tls) = &tls {
+            tls.report(now_ms, &log);
+        }
         let (store, lock) = open(&settings)?;
         let domain = settings.server.domain.clone();
         store.settle_domain(&domain).await.map_err(|error| match error {
@@ -196,11 +206,13 @@ impl Server {
 
         let (address, listener) = listener;
         let (admin_address, admin) = admin.unzip();
-        let running = build(&state, address, listener, admin).map_err(StartError::Build)?;
+        let running =
+            build(&state, address, listener, tls.clone(), admin).map_err(StartError::Build)?;
         let (stop, stopped) = mpsc::channel(2);
         Ok(Self {
             address,
             admin: admin_address,
+            tls,
             running,
             engine,
             store,
@@ -222,6 +234,11 @@ impl Server {
     #[must_use]
     pub const fn admin_address(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// TLS on the public interface, if it is on.
+    pub(crate) const fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// Stops this server.
@@ -336,6 +353,7 @@ fn build(
     state: &web::Data<State>,
     address: SocketAddr,
     listener: std::net::TcpListener,
+    tls: Option<Tls>,
     admin: Option<std::net::TcpListener>,
 ) -> std::io::Result<actix_server::Server> {
     let workers = match state.settings.server.workers {
@@ -358,19 +376,18 @@ fn build(
         let http = &state.settings.http;
         let stopping = stopping.clone();
         let upgrades = state.clone();
-        HttpService::build()
+        let service = HttpService::build()
             .keep_alive(KeepAlive::Timeout(Duration::from_millis(http.keep_alive_ms)))
             .client_request_timeout(Duration::from_millis(http.request_timeout_ms))
             .client_disconnect_timeout(Duration::from_secs(1))
             .graceful_shutdown_signal(move || notified(stopping.clone()))
             .local_addr(address)
-            .tcp_nodelay(true)
             .upgrade(fn_service(move |(req, framed): (Request, Framed<_, h1::Codec>)| {
                 let state = upgrades.clone();
                 async move { socket::upgrade(req, framed, &state).await }
             }))
-            .finish(map_config(app.map_err(|e| e.error_response()), |()| AppConfig::default()))
-            .tcp()
+            .finish(map_config(app.map_err(|e| e.error_response()), |()| AppConfig::default()));
+        tls::accept(tls.clone(), state.log.clone()).and_then(service)
     })?;
     if let Some(admin) = admin {
         let shared = state.clone();

@@ -4,12 +4,15 @@
 //! values together; nothing else reads a file or the environment.
 
 pub mod layers;
+mod network;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hushwire_identity::entry::is_domain;
 use serde::{Deserialize, Serialize};
+
+pub use self::network::Network;
 
 /// All settings of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,8 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// Who the server is and where it listens.
     pub server: Server,
+    /// TLS on the public interface.
+    pub tls: Tls,
     /// The listener that is not public.
     pub admin: Admin,
     /// Where accounts are kept.
@@ -43,6 +48,8 @@ pub struct Server {
     pub workers: usize,
     /// Connections that wait to be accepted.
     pub backlog: u32,
+    /// Whether a debugger of the same user may read the process's memory.
+    pub inspectable: bool,
 }
 
 impl Default for Server {
@@ -52,7 +59,28 @@ impl Default for Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             workers: 0,
             backlog: 4096,
+            inspectable: false,
         }
+    }
+}
+
+/// TLS on the public interface; off while both paths are empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// The certificate and those that lead to its authority, as PEM, the server's own first.
+    pub certificate_file: PathBuf,
+    /// Its private key, as PEM.
+    pub key_file: PathBuf,
+}
+
+impl Tls {
+    /// Certificate and key; `None` if TLS is off.
+    #[must_use]
+    pub fn files(&self) -> Option<(&Path, &Path)> {
+        let set = |path: &PathBuf| !path.as_os_str().is_empty();
+        (set(&self.certificate_file) && set(&self.key_file))
+            .then_some((self.certificate_file.as_path(), self.key_file.as_path()))
     }
 }
 
@@ -105,11 +133,18 @@ pub struct Http {
     pub body_timeout_ms: u64,
     /// How long an idle connection is kept open, in milliseconds.
     pub keep_alive_ms: u64,
+    /// Networks whose `X-Forwarded-*` headers are believed, like `10.0.0.0/8`.
+    pub proxies: Vec<String>,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { request_timeout_ms: 5_000, body_timeout_ms: 10_000, keep_alive_ms: 30_000 }
+        Self {
+            request_timeout_ms: 5_000,
+            body_timeout_ms: 10_000,
+            keep_alive_ms: 30_000,
+            proxies: Vec::new(),
+        }
     }
 }
 
@@ -290,6 +325,18 @@ impl Settings {
             "database.path",
             "the path of a file, like hushwire-data/hushwire.sqlite",
         )?;
+        let tls = &self.tls;
+        check(
+            tls.files().is_some() || *tls == Tls::default(),
+            "tls.key_file",
+            "tls.certificate_file and tls.key_file, both or neither",
+        )?;
+        let proxies = &self.http.proxies;
+        check(
+            proxies.len() <= 256 && proxies.iter().all(|text| text.parse::<Network>().is_ok()),
+            "http.proxies",
+            "at most 256 addresses or networks like 10.0.0.0/8 or fd00::/8",
+        )?;
         self.validate_times()?;
         let origin = |text: &String| {
             text == "*"
@@ -420,6 +467,10 @@ mod tests {
         wrong("admin.listen", |s| s.admin.listen = "here".to_owned());
         wrong("admin.listen", |s| s.admin.listen = "127.0.0.1:8080".to_owned());
         wrong("database.path", |s| s.database.path = PathBuf::from("/"));
+        wrong("tls.key_file", |s| s.tls.certificate_file = PathBuf::from("chain.pem"));
+        wrong("tls.key_file", |s| s.tls.key_file = PathBuf::from("key.pem"));
+        wrong("http.proxies", |s| s.http.proxies = vec!["10.0.0.1/8".to_owned()]);
+        wrong("http.proxies", |s| s.http.proxies = vec!["proxy.example".to_owned()]);
         wrong("http.body_timeout_ms", |s| s.http.body_timeout_ms = 0);
         wrong("sockets.origins", |s| s.sockets.origins = vec!["https://a.example/x".to_owned()]);
         wrong("sockets.origins", |s| s.sockets.origins = vec!["a.example".to_owned()]);

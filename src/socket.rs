@@ -3,7 +3,7 @@
 //! Every request with `Upgrade: websocket`, on any path and with any method, comes here and
 //! never to the `App`; so path, method, Origin and subprotocol are checked here. A refusal
 //! closes the connection. After 101 the raw stream belongs to a session of the engine, and the
-//! HTTP task ends. Generic over the stream: TLS would use the same code.
+//! HTTP task ends. Generic over the stream: with TLS or without, the code is the same.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use slog::debug;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::http::State;
+use crate::http::headers::dress;
 use crate::http::problem::{self, Refusal};
 
 /// Where WebSockets connect.
@@ -63,7 +64,8 @@ where
     match admitted {
         Err(refusal) => {
             debug!(state.log, "upgrade refused"; "status" => refusal.problem().status);
-            within(refuse(&mut framed, &refusal)).await
+            let secure = state.is_secure(req.peer_addr(), &req.head().headers);
+            within(refuse(&mut framed, &refusal, secure)).await
         }
         Ok((encoding, permit)) => {
             let mut response = ws::handshake_response(req.head());
@@ -91,7 +93,11 @@ async fn within(answer: impl Future<Output = Result<(), Broken>>) -> Result<(), 
     tokio::time::timeout(ANSWER_WITHIN, answer).await.unwrap_or(Err(Broken("too slow")))
 }
 
-async fn refuse<T>(framed: &mut Framed<T, h1::Codec>, refusal: &Refusal) -> Result<(), Broken>
+async fn refuse<T>(
+    framed: &mut Framed<T, h1::Codec>,
+    refusal: &Refusal,
+    secure: bool,
+) -> Result<(), Broken>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -100,7 +106,7 @@ where
     let head = response.head_mut();
     head.set_connection_type(ConnectionType::Close);
     let headers = &mut head.headers;
-    headers.insert(actix_http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    dress(headers, secure);
     if head.status == StatusCode::UPGRADE_REQUIRED {
         headers.insert(actix_http::header::UPGRADE, HeaderValue::from_static("websocket"));
         let version = actix_http::header::SEC_WEBSOCKET_VERSION;

@@ -8,7 +8,7 @@ use hushwire_wire::http::{PrekeyBundle, ProblemCode, Register, Registered, Serve
 
 use super::body::Body;
 use super::problem::Refusal;
-use super::{State, address, too_often};
+use super::{State, too_often};
 
 /// How far a genesis entry's time may lie ahead, in milliseconds: no later entry may be earlier.
 const AHEAD_MAX_MS: u64 = 86_400_000;
@@ -32,7 +32,7 @@ pub(super) async fn register(
     let rate = state.settings.limits.registrations_per_hour;
     state
         .registrations
-        .admit(address(&req), now_ms)
+        .admit(state.address(&req)?, now_ms)
         .map_err(|ms| too_often("Accounts", rate, "an hour", ms))?;
     let Body(Register { genesis, prekey }) = body;
     let log = DeviceLog::genesis(genesis.as_bytes())

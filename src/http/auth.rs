@@ -5,7 +5,7 @@ use hushwire_wire::http::{AuthAnswer, AuthChallenge, AuthToken};
 
 use super::body::Body;
 use super::problem::Refusal;
-use super::{State, address, too_often};
+use super::{State, too_often};
 use crate::adapters::sign_in;
 
 pub(super) async fn challenge(
@@ -51,6 +51,6 @@ fn admit(state: &State, req: &HttpRequest) -> Result<(), Refusal> {
     let rate = state.settings.limits.sign_ins_per_minute;
     state
         .sign_ins
-        .admit(address(req), state.now_ms())
+        .admit(state.address(req)?, state.now_ms())
         .map_err(|ms| too_often("Sign-ins", rate, "a minute", ms))
 }

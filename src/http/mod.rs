@@ -1,4 +1,5 @@
-//! The HTTP interface: routes, what every answer carries, and what is logged of a request.
+//! The HTTP interface: what every answer carries, and what is logged of a request. Which routes
+//! there are is the table in [`routes`].
 //!
 //! Handlers read, ask `hushwire-identity` to verify, ask the store to commit, tell the engine,
 //! and answer. Rules live there; here is only their order.
@@ -10,19 +11,23 @@ mod body;
 mod caller;
 mod contacts;
 mod epochs;
+pub(crate) mod headers;
 mod health;
 mod posting;
 pub(crate) mod problem;
+mod proxies;
+pub mod routes;
 mod users;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_http::header::HeaderMap;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::middleware::{DefaultHeaders, Next, from_fn};
-use actix_web::{App, HttpRequest, HttpResponse, Resource, web};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{App, HttpRequest, web};
 use hushwire_actors::Engine;
 use hushwire_actors::ports::Clock;
 use hushwire_schema::Store;
@@ -31,6 +36,7 @@ use slog::{Logger, debug, error, warn};
 
 use self::addresses::Addresses;
 use self::problem::Refusal;
+use self::proxies::Proxies;
 use crate::logging::causes;
 use crate::settings::Settings;
 
@@ -42,6 +48,7 @@ pub(crate) struct State {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
     pub(crate) log: Logger,
+    proxies: Proxies,
     registrations: Addresses,
     sign_ins: Addresses,
 }
@@ -57,6 +64,7 @@ impl State {
         let limits = &settings.limits;
         let (per_hour, per_minute) = (limits.registrations_per_hour, limits.sign_ins_per_minute);
         Self {
+            proxies: Proxies::new(&settings.http.proxies),
             registrations: Addresses::new(per_hour, 3_600_000, limits.addresses),
             sign_ins: Addresses::new(per_minute, 60_000, limits.addresses),
             store,
@@ -73,6 +81,20 @@ impl State {
 
     fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    /// The address that a request came from, past the proxies that are trusted.
+    fn address(&self, req: &HttpRequest) -> Result<Option<IpAddr>, Refusal> {
+        let Some(peer) = req.peer_addr() else { return Ok(None) };
+        let found = self.proxies.client(peer.ip(), req.headers());
+        let expected = "a list of addresses, as the trusted proxy itself adds them";
+        found.map(Some).map_err(|_| Refusal::field("x-forwarded-for", expected))
+    }
+
+    /// Whether an answer goes out over TLS, ended here or at a trusted proxy.
+    pub(crate) fn is_secure(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> bool {
+        self.settings.tls.files().is_some()
+            || peer.is_some_and(|peer| self.proxies.says_https(peer.ip(), headers))
     }
 
     fn body_within(&self) -> Duration {
@@ -94,23 +116,11 @@ pub(crate) fn public(
 > {
     App::new()
         .app_data(state)
-        .wrap(headers())
+        .wrap(from_fn(headers::cross_origin))
+        .wrap(from_fn(headers::dressed))
         .wrap(from_fn(record))
-        .service(takes("/v1/server", "GET").get(web::get().to(accounts::server)))
-        .service(takes("/v1/accounts", "POST").get(web::post().to(accounts::register)))
-        .service(takes("/v1/auth/challenge", "POST").get(web::post().to(auth::challenge)))
-        .service(takes("/v1/auth/token", "POST").get(web::post().to(auth::token)))
-        .service(takes("/v1/users/{user}/log", "GET").get(web::get().to(users::log)))
-        .service(takes("/v1/users/{user}/prekeys", "GET").get(web::get().to(users::prekeys)))
-        .service(takes("/v1/prekey", "PUT").get(web::put().to(users::put_prekey)))
-        .service(takes("/v1/contacts", "GET").get(web::get().to(contacts::list)))
-        .service(takes("/v1/contacts/request", "POST").get(web::post().to(contacts::request)))
-        .service(takes("/v1/contacts/accept", "POST").get(web::post().to(contacts::accept)))
-        .service(takes("/v1/epochs", "POST").get(web::post().to(epochs::post)))
-        .service(takes("/v1/epochs/{epoch}", "GET").get(web::get().to(epochs::find)))
-        .service(takes("/v1/epochs/{epoch}/claimed", "POST").get(web::post().to(epochs::claimed)))
-        .service(takes(crate::socket::PATH, "GET").get(web::get().to(not_upgraded)))
-        .default_service(web::to(nowhere))
+        .configure(|config| serve(config, routes::PUBLIC))
+        .default_service(web::to(routes::nowhere))
 }
 
 /// The interface that is not public.
@@ -127,47 +137,17 @@ pub(crate) fn admin(
 > {
     App::new()
         .app_data(state)
-        .wrap(headers())
+        .wrap(from_fn(headers::dressed))
         .wrap(from_fn(record))
-        .service(takes("/healthz", "GET").get(web::get().to(health::healthz)))
-        .service(takes("/readyz", "GET").get(web::get().to(health::readyz)))
-        .default_service(web::to(nowhere))
+        .configure(|config| serve(config, routes::ADMIN))
+        .default_service(web::to(routes::nowhere))
 }
 
-/// A path that takes one method.
-struct Takes {
-    path: &'static str,
-    method: &'static str,
-}
-
-const fn takes(path: &'static str, method: &'static str) -> Takes {
-    Takes { path, method }
-}
-
-impl Takes {
-    /// With this route; any other method is answered 405.
-    fn get(self, route: actix_web::Route) -> Resource {
-        let method = self.method;
-        let other = move || std::future::ready(Err::<HttpResponse, _>(Refusal::method(method)));
-        web::resource(self.path).route(route).default_service(web::to(other))
+/// Adds the rows of a table; it is how routes get into an `App`.
+fn serve(config: &mut web::ServiceConfig, rows: &'static [routes::Route]) {
+    for resource in routes::resources(rows) {
+        config.service(resource);
     }
-}
-
-async fn nowhere() -> Result<HttpResponse, Refusal> {
-    Err(Refusal::new(ProblemCode::NotFound, "There is no such path."))
-}
-
-async fn not_upgraded() -> Result<HttpResponse, Refusal> {
-    Err(crate::socket::upgrade_required("This path takes WebSocket connections only."))
-}
-
-/// What every answer carries. There is no page here: nothing may be loaded, framed or kept.
-fn headers() -> DefaultHeaders {
-    DefaultHeaders::new()
-        .add(("cache-control", "no-store"))
-        .add(("content-security-policy", "default-src 'none'; frame-ancestors 'none'"))
-        .add(("referrer-policy", "no-referrer"))
-        .add(("x-content-type-options", "nosniff"))
 }
 
 /// Logs a request by its route's template: never its path, its query or its caller.
@@ -182,21 +162,19 @@ async fn record(
         let route = response.request().match_pattern().unwrap_or_else(|| "-".to_owned());
         let status = response.status().as_u16();
         let refusal = response.response().error().and_then(|error| error.as_error::<Refusal>());
-        match refusal.and_then(Refusal::cause) {
-            Some(cause) if status == 503 => {
-                warn!(state.log, "refused"; "route" => &route, "why" => causes(cause));
+        if let Some(refusal) = refusal
+            && let Some(cause) = refusal.cause()
+        {
+            let (id, why) = (refusal.request_id().unwrap_or("-"), causes(cause));
+            if status == 503 {
+                warn!(state.log, "refused"; "route" => &route, "request" => id, "why" => why);
+            } else {
+                error!(state.log, "failed"; "route" => &route, "request" => id, "why" => why);
             }
-            Some(cause) => error!(state.log, "failed"; "route" => &route, "why" => causes(cause)),
-            None => {}
         }
         debug!(state.log, "request"; "method" => %method, "route" => route, "status" => status);
     }
     Ok(response)
-}
-
-/// The address that a request came from.
-fn address(req: &HttpRequest) -> Option<IpAddr> {
-    req.peer_addr().map(|address| address.ip())
 }
 
 /// 429 for an address.

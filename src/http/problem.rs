@@ -2,6 +2,7 @@
 //!
 //! What a client may read and what the log keeps are two fields. Neither repeats the input.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use actix_web::body::BoxBody;
@@ -14,11 +15,16 @@ use hushwire_wire::http::{Problem, ProblemCode};
 /// The media type of a refusal.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
+/// The header that names a refusal which is the server's fault; the log has the same.
+pub(crate) const REQUEST_ID: &str = "x-request-id";
+
 /// Why a request is refused.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     problem: Box<Problem>,
-    allow: Option<&'static str>,
+    allow: Option<Cow<'static, str>>,
+    /// 16 hex digits, if there is a cause.
+    request_id: Option<String>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -36,7 +42,7 @@ impl Refusal {
             retry_after_ms: None,
             header: None,
         };
-        Self { problem: Box::new(problem), allow: None, cause: None }
+        Self { problem: Box::new(problem), allow: None, request_id: None, cause: None }
     }
 
     /// 400 at a field.
@@ -59,7 +65,8 @@ impl Refusal {
     }
 
     /// 405, with what the path allows.
-    pub(crate) fn method(allow: &'static str) -> Self {
+    pub(crate) fn method(allow: impl Into<Cow<'static, str>>) -> Self {
+        let allow = allow.into();
         let detail = format!("This path takes {allow}.");
         let mut refusal = Self::new(ProblemCode::MethodNotAllowed, detail);
         refusal.allow = Some(allow);
@@ -70,21 +77,35 @@ impl Refusal {
     pub(crate) fn internal(
         cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
     ) -> Self {
-        let detail = "The server failed. It is not the request's fault; the operator's log has it.";
-        let mut refusal = Self::new(ProblemCode::Internal, detail);
-        refusal.cause = Some(cause.into());
-        refusal
+        let detail = "The server failed. It is not the request's fault.";
+        Self::new(ProblemCode::Internal, detail).because(cause)
     }
 
     /// 503, with the cause for the log.
     pub(crate) fn unavailable(
         cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
     ) -> Self {
-        let mut refusal =
-            Self::new(ProblemCode::Unavailable, "The server cannot do this now. Try again.");
-        refusal.problem.retry_after_ms = Some(1_000);
-        refusal.cause = Some(cause.into());
-        refusal
+        Self::new(ProblemCode::Unavailable, "The server cannot do this now. Try again.")
+            .retry_after(1_000)
+            .because(cause)
+    }
+
+    /// The cause is for the log; an id that both get lets an operator find it.
+    fn because(
+        mut self,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
+    ) -> Self {
+        self.cause = Some(cause.into());
+        let mut random = [0; 8];
+        // Without randomness there is no id, and still an answer.
+        if getrandom::fill(&mut random).is_ok() {
+            let id = format!("{:016x}", u64::from_be_bytes(random));
+            self.problem.detail.push_str(" The operator's log has it as ");
+            self.problem.detail.push_str(&id);
+            self.problem.detail.push('.');
+            self.request_id = Some(id);
+        }
+        self
     }
 
     /// Another status than the code's usual one, for statuses that HTTP itself defines.
@@ -108,6 +129,11 @@ impl Refusal {
     /// What the client gets.
     pub(crate) fn problem(&self) -> &Problem {
         &self.problem
+    }
+
+    /// What both get, if it is the server's fault.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
     }
 
     /// What the log gets.
@@ -136,11 +162,14 @@ impl ResponseError for Refusal {
     fn error_response(&self) -> HttpResponse<BoxBody> {
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON)));
-        if let Some(allow) = self.allow {
-            response.insert_header((ALLOW, HeaderValue::from_static(allow)));
+        if let Some(allow) = &self.allow {
+            response.insert_header((ALLOW, allow.as_ref()));
         }
         if let Some(ms) = self.problem.retry_after_ms {
             response.insert_header((RETRY_AFTER, ms.div_ceil(1_000)));
+        }
+        if let Some(id) = &self.request_id {
+            response.insert_header((REQUEST_ID, id.as_str()));
         }
         if self.problem.code == ProblemCode::Unauthenticated {
             response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
@@ -237,8 +266,13 @@ mod tests {
     async fn a_cause_is_for_the_log_alone() {
         let refusal = Refusal::internal(std::io::Error::other("secret path"));
         assert_eq!(refusal.cause().unwrap().to_string(), "secret path");
-        let (status, _, problem) = rendered(refusal).await;
+        let id = refusal.request_id().unwrap().to_owned();
+        let other = Refusal::unavailable(std::io::Error::other("x"));
+        assert_ne!(other.request_id(), Some(id.as_str()), "each has its own");
+        let (status, headers, problem) = rendered(refusal).await;
         assert_eq!(status, 500);
+        assert_eq!(header(&headers, "x-request-id"), Some(id.as_str()));
+        assert!(id.len() == 16 && problem.detail.contains(&id), "{}", problem.detail);
         assert!(!serde_json::to_string(&problem).unwrap().contains("secret"));
     }
 }

@@ -45,6 +45,37 @@ pub enum ClientOp {
     Ping {},
 }
 
+/// Lists operations once, so that the list and the match cannot differ: a variant that is
+/// missing here does not compile.
+macro_rules! client_ops {
+    ($($variant:ident => $name:literal,)*) => {
+        impl ClientOp {
+            /// The names of all operations, as they are on the wire.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            /// The name of this one.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $name,)*
+                }
+            }
+        }
+    };
+}
+
+client_ops! {
+    Hello => "hello",
+    Send => "send",
+    Ack => "ack",
+    Resynced => "resynced",
+    Ephemeral => "ephemeral",
+    Call => "call",
+    Presence => "presence",
+    Sync => "sync",
+    Ping => "ping",
+}
+
 /// Answers the challenge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -23,6 +23,7 @@ use crate::envelope::Envelope;
 use crate::lane::{Fact, Lane};
 use crate::limiter::Admission;
 use crate::node::Node;
+use crate::path::Path;
 use crate::ports::{PairFacts, SignedIn, Unavailable};
 use crate::queue::{Call, To};
 use crate::route::{self, FlightRef};
@@ -219,6 +220,7 @@ impl Open {
                 }
                 Fact::Behind => self.channel.behind(&self.lane, now_ms),
                 Fact::Notices => self.channel.notices(),
+                Fact::Touch => self.channel.heartbeat(),
             }
         }
         self.loaded(cx, now_ms, out)
@@ -484,7 +486,7 @@ impl Drop for Open {
         let (node, device) = (self.node.clone(), self.me.device);
         self.channel.end(&self.lane, |call| {
             let r#gen = call.r#gen;
-            let to = To::Custody { flights: call.flights, device, attempts: 0 };
+            let to = To::Custody { flights: call.flights, device, path: Path::forced() };
             node.intake.push(Call::Device { r#gen, device, op: call.op }, to);
         });
         node.directory.remove_if(device, self.conn);

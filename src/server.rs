@@ -15,6 +15,7 @@ use actix_http::{HttpService, KeepAlive, Request, h1};
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web;
+use hushwire_actors::bus::Alone;
 use hushwire_actors::ports::{Clock, Ports};
 use hushwire_actors::queue::MemoryQueue;
 use hushwire_actors::{Engine, Readiness};
@@ -192,6 +193,7 @@ impl Server {
             clock: Arc::clone(&clock),
             random: Arc::new(SystemRandom),
             digest: Arc::new(Blake2b),
+            bus: Arc::new(Alone),
         };
         let engine_log = log.new(o!("part" => "engine"));
         let engine = Engine::start(ports, Arc::new(queue), limits, domain, engine_log);

@@ -12,6 +12,7 @@ use slog::Logger;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
+use crate::bus::{BusActor, Post, Waits};
 use crate::directory::Directory;
 use crate::drain;
 use crate::limiter::Limiter;
@@ -109,6 +110,8 @@ impl Engine {
             limiter: Limiter::new(&limits, ports.clock.clone()),
             pairs: Pairs::new(&limits),
             intake: Intake::new(limits.intake),
+            post: Post::default(),
+            waits: Waits::default(),
             directory: Directory::new(),
             ports,
             queue,
@@ -127,6 +130,10 @@ impl Engine {
         node.services.keep("queue", arbiter.clone(), move |alive| {
             QueueActor::new(of.clone(), alive).start();
         });
+        let of = node.clone();
+        node.services.keep("bus", arbiter.clone(), move |alive| {
+            BusActor::new(of.clone(), alive).start();
+        });
         for shard in 0..Limiter::shards() {
             let of = node.limiter.clone();
             node.services.keep("rate limiter", arbiter.clone(), move |alive| {
@@ -134,6 +141,11 @@ impl Engine {
             });
         }
         Self { node }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn ports(&self) -> Ports {
+        self.node.ports.clone()
     }
 
     /// Registers the arbiter of an HTTP worker, once and before its first socket: the users of
@@ -233,6 +245,12 @@ impl Engine {
             Reply::Token(whose) => Ok(whose),
             _ => Err(Unavailable),
         }
+    }
+
+    /// This node, as others know it.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.node.id
     }
 
     /// The queue store's generation.

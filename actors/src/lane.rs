@@ -67,6 +67,8 @@ pub enum Fact {
     Behind,
     /// New notices are stored.
     Notices,
+    /// Words of other nodes may be lost: ask the queue store.
+    Touch,
     /// Close the connection.
     Kick {
         /// Why.
@@ -90,6 +92,7 @@ struct Inner<F> {
     gate: Gate,
     behind: bool,
     notices: bool,
+    touch: bool,
     events_lost: bool,
     deliveries: VecDeque<Delivery<F>>,
     bytes: usize,
@@ -121,6 +124,7 @@ impl<F> Lane<F> {
                 gate: Gate::Shut,
                 behind: false,
                 notices: false,
+                touch: false,
                 events_lost: false,
                 deliveries: VecDeque::new(),
                 bytes: 0,
@@ -268,6 +272,7 @@ impl<F> Lane<F> {
                 inner.behind = true;
             }
             Fact::Notices => inner.notices = true,
+            Fact::Touch => inner.touch = true,
             Fact::Kick { close, after_ms } => {
                 inner.kick.get_or_insert((close, after_ms));
             }
@@ -305,6 +310,9 @@ impl<F> Lane<F> {
         }
         if std::mem::take(&mut inner.events_lost) {
             return Some(Fact::EventsLost);
+        }
+        if std::mem::take(&mut inner.touch) {
+            return Some(Fact::Touch);
         }
         std::mem::take(&mut inner.notices).then_some(Fact::Notices)
     }

@@ -24,6 +24,8 @@ pub struct Limits {
     pub refused_per_minute: u32,
     /// When a live device that has not acknowledged is backed by its queue (DELIVERY, "Send").
     pub custody_after_ms: u64,
+    /// Custody that another node has not reported counts as refused after so long.
+    pub bus_within_ms: u64,
     /// When a send that has no custody is answered `unavailable`.
     pub send_deadline_ms: u64,
     /// Behind for so long without an acknowledgement, before 4410.
@@ -90,6 +92,7 @@ impl Default for Limits {
             control_burst: 30,
             refused_per_minute: 120,
             custody_after_ms: 1_000,
+            bus_within_ms: 3_000,
             send_deadline_ms: 10_000,
             slow_after_ms: 30_000,
             window_messages: wire::WINDOW_MESSAGES,

@@ -9,6 +9,7 @@ use hushwire_wire::{DeviceId, NodeId, UserId};
 use slog::Logger;
 use tokio::time::Instant;
 
+use crate::bus::{Post, Waits};
 use crate::directory::Directory;
 use crate::limiter::Limiter;
 use crate::limits::Limits;
@@ -31,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) pairs: Pairs,
     pub(crate) limiter: Limiter,
     pub(crate) intake: Intake,
+    pub(crate) post: Post,
+    pub(crate) waits: Waits,
     pub(crate) services: Services,
     /// The inboxes of the user shards, one a worker.
     pub(crate) workers: Mutex<Vec<Arc<Inbox>>>,

@@ -1,5 +1,5 @@
 //! What the engine needs from outside, and nothing about how it is done: accounts and contacts
-//! from a database, the queue store, time, randomness. `src/adapters/` implements these.
+//! from a database, the queue store, other nodes, time, randomness. `src/adapters/` implements these.
 //!
 //! A port that cannot answer says [`Unavailable`]; the engine then refuses and changes nothing.
 
@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hushwire_wire::frame::Hello;
-use hushwire_wire::{DeviceId, EpochId, Nonce, UserId};
+use hushwire_wire::{Conn, DeviceId, EpochId, NodeId, Nonce, UserId};
+
+use crate::custody::Place;
+use crate::envelope::Entry;
 
 /// The port cannot answer now. Nothing fails open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +75,71 @@ pub struct RosterDevice {
     pub wrapped: bool,
 }
 
+/// The way between nodes. Words may be lost, delayed and repeated: each is a hint, or is missed by
+/// a timer of the node that published it.
+#[async_trait]
+pub trait Bus: Send + Sync + fmt::Debug {
+    /// Publishes words in order; for each, whether a node received it.
+    async fn publish(&self, words: Vec<(NodeId, Word)>) -> Vec<bool>;
+
+    /// The next words for `node`, which receives from its first call on.
+    ///
+    /// # Errors
+    /// If words may have been lost since the last call.
+    async fn next(&self, node: NodeId) -> Result<Vec<Word>, Unavailable>;
+}
+
+/// What nodes tell each other (DELIVERY, "Many nodes").
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Word {
+    /// Give this copy to a connection.
+    Route {
+        /// The node that asks.
+        from: NodeId,
+        /// Its number for the copy, repeated in the answer.
+        ticket: u64,
+        /// The device.
+        device: DeviceId,
+        /// The connection, as the queue store knows it.
+        conn: Conn,
+        /// The copy.
+        entry: Entry,
+    },
+    /// Where a copy is.
+    Custody {
+        /// The number of [`Word::Route`].
+        ticket: u64,
+        /// Its place.
+        place: Place,
+    },
+    /// The connection does not live here.
+    CustodyNo {
+        /// The number of [`Word::Route`].
+        ticket: u64,
+        /// The connection.
+        conn: Conn,
+    },
+    /// Something was written for a live connection: it is *behind* now.
+    Behind {
+        /// The device.
+        device: DeviceId,
+        /// The connection.
+        conn: Conn,
+    },
+    /// New notices are stored.
+    Notices {
+        /// The device.
+        device: DeviceId,
+    },
+    /// A newer connection took a device over.
+    Displaced {
+        /// The device.
+        device: DeviceId,
+        /// The older connection.
+        conn: Conn,
+    },
+}
+
 /// The wall clock. Durations are measured with tokio's clock, which tests move.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Milliseconds since 1970.
@@ -102,4 +170,6 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     /// Hashes.
     pub digest: Arc<dyn Digest>,
+    /// The way to other nodes.
+    pub bus: Arc<dyn Bus>,
 }

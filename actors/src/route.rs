@@ -7,17 +7,20 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hushwire_wire::DeviceId;
 use hushwire_wire::frame::{Accepted, ServerOp};
 use hushwire_wire::message::TAG_LEN;
+use hushwire_wire::{Conn, DeviceId, NodeId};
 
 use crate::custody::{Custody, Outcome, Place, Step};
+use crate::directory::Live;
 use crate::envelope::{Entry, Envelope};
 use crate::fault;
 use crate::lane::{Delivery, Fact, Lane};
 use crate::limiter::Admission;
 use crate::node::Node;
-use crate::queue::{Op, To};
+use crate::path::{Event, Next, Path};
+use crate::ports::Word;
+use crate::queue::{Key, Op, To};
 use crate::session::channel::Custodian;
 
 /// A device that a message is for.
@@ -44,9 +47,26 @@ pub(crate) struct Flight {
 
 /// One device's copy of a message on its way.
 #[derive(Clone, Debug)]
-pub(crate) struct FlightRef {
-    flight: Arc<Flight>,
-    k: usize,
+pub(crate) enum FlightRef {
+    /// Its custody is kept on this node.
+    Here {
+        /// The message.
+        flight: Arc<Flight>,
+        /// Which of its targets.
+        k: usize,
+    },
+    /// Its custody is kept on another node.
+    Away(Arc<Away>),
+}
+
+/// A copy that another node sent here.
+#[derive(Debug)]
+pub(crate) struct Away {
+    node: Arc<Node>,
+    from: NodeId,
+    ticket: u64,
+    device: DeviceId,
+    entry: Entry,
 }
 
 /// Routes an admitted message to the recipient's devices; the sender's own follow.
@@ -73,32 +93,77 @@ pub(crate) fn route(
     });
     flight.follow(first);
     for k in recipients {
-        deliver(node, FlightRef { flight: flight.clone(), k }, 0);
+        deliver(node, FlightRef::Here { flight: flight.clone(), k }, Path::new());
     }
 }
 
-/// Brings one copy to its device: into the lane of a live session, or into the device's ledger.
-pub(crate) fn deliver(node: &Arc<Node>, flight: FlightRef, attempts: u8) {
+/// Brings one copy to its device: into the lane of a session that lives here, or wherever its
+/// path leads instead.
+pub(crate) fn deliver(node: &Arc<Node>, flight: FlightRef, mut path: Path) {
     let Some(device) = flight.device() else { return };
     fault::point("route: a copy");
-    let write = |entry: Entry, flight: FlightRef, dead| {
-        let entries = vec![entry];
-        let to = To::Custody { flights: vec![Some(flight)], device, attempts };
-        match dead {
-            None => node.call(device, Op::Force { entries }, to),
-            Some(dead) => node.call(device, Op::Enqueue { entries, dead }, to),
+    let live = node.directory.get(&device);
+    let next = path.on(Event::Looked(live.as_ref().map(|live| live.conn)));
+    carry_out(node, flight, path, next, live);
+}
+
+/// Goes on after what happened to a copy that was not given to a session here.
+pub(crate) fn follow(node: &Arc<Node>, flight: FlightRef, mut path: Path, event: Event) {
+    let next = path.on(event);
+    carry_out(node, flight, path, next, None);
+}
+
+/// The queue store wrote nothing, since somebody else is live.
+pub(crate) fn held(node: &Arc<Node>, flight: FlightRef, mut path: Path, holder: Key) {
+    let Some(device) = flight.device() else { return };
+    let live = node.directory.get(&device);
+    let here = live.as_ref().map(|live| live.conn);
+    let next = path.on(Event::Held { holder, me: node.id, here });
+    carry_out(node, flight, path, next, live);
+}
+
+fn carry_out(node: &Arc<Node>, flight: FlightRef, path: Path, next: Next, live: Option<Live>) {
+    match next {
+        Next::Push(conn) => {
+            let Some(live) = live.filter(|live| live.conn == conn) else { return };
+            let entry = flight.entry();
+            let delivery = Delivery { entry, flight, since_ms: node.now_ms() };
+            // Refused by a lane that is shut, it is written under the lane's lock.
+            let refused = live.lane.push(delivery, |d| follow(node, d.flight, path, Event::Shut));
+            if let Err(Delivery { flight, .. }) = refused {
+                follow(node, flight, path, Event::Closed);
+            }
         }
-    };
-    let entry = flight.entry();
-    let Some(live) = node.directory.get(&device) else {
-        return write(entry, flight, Some(None));
-    };
-    let delivery = Delivery { entry, flight, since_ms: node.now_ms() };
-    // Refused by a lane that is shut, it is forced into the ledger, under the lane's lock.
-    let refused = live.lane.push(delivery, |d| write(d.entry, d.flight, None));
-    if let Err(Delivery { entry, flight, .. }) = refused {
-        write(entry, flight, Some(Some(live.conn)));
+        Next::Publish { node: to, conn } => {
+            let (Some(device), entry) = (flight.device(), flight.entry()) else { return };
+            let until_ms = node.now_ms() + node.limits.bus_within_ms;
+            let ticket = match node.waits.put(flight, path, until_ms) {
+                Ok(ticket) => ticket,
+                Err(flight) => return follow(node, flight, path, Event::NotThere),
+            };
+            let word = Word::Route { from: node.id, ticket, device, conn, entry };
+            if !node.post.push(to, word)
+                && let Some(wait) = node.waits.take(ticket, |_| true)
+            {
+                follow(node, wait.flight, path, Event::NotThere);
+            }
+        }
+        Next::Enqueue { dead } => {
+            let op = Op::Enqueue { entries: vec![flight.entry()], dead };
+            write(node, flight, path, op);
+        }
+        Next::Force => {
+            let op = Op::Force { entries: vec![flight.entry()] };
+            write(node, flight, path, op);
+        }
+        Next::Refuse(conn) => flight.refused(conn),
+        Next::Rest => {}
     }
+}
+
+fn write(node: &Arc<Node>, flight: FlightRef, path: Path, op: Op) {
+    let Some(device) = flight.device() else { return };
+    node.call(device, op, To::Custody { flights: vec![Some(flight)], device, path });
 }
 
 impl Flight {
@@ -111,7 +176,8 @@ impl Flight {
             fault::point("route: own copies");
             let own: Vec<_> = self.custody().own().collect();
             for k in own {
-                deliver(&self.node, FlightRef { flight: self.clone(), k }, 0);
+                let copy = FlightRef::Here { flight: self.clone(), k };
+                deliver(&self.node, copy, Path::new());
             }
         }
     }
@@ -148,22 +214,61 @@ impl Drop for Flight {
 }
 
 impl FlightRef {
-    /// The copy.
-    pub(crate) fn entry(&self) -> Entry {
-        let tag = self.flight.targets.get(self.k).map_or([0; TAG_LEN], |target| target.tag);
-        Entry { envelope: self.flight.envelope.clone(), tag }
+    /// A copy that another node sent, under its ticket.
+    pub(crate) fn away(
+        node: &Arc<Node>,
+        from: NodeId,
+        ticket: u64,
+        device: DeviceId,
+        entry: Entry,
+    ) -> Self {
+        Self::Away(Arc::new(Away { node: node.clone(), from, ticket, device, entry }))
     }
 
-    fn device(&self) -> Option<DeviceId> {
-        self.flight.targets.get(self.k).map(|target| target.device)
+    /// The copy.
+    pub(crate) fn entry(&self) -> Entry {
+        match self {
+            Self::Here { flight, k } => {
+                let tag = flight.targets.get(*k).map_or([0; TAG_LEN], |target| target.tag);
+                Entry { envelope: flight.envelope.clone(), tag }
+            }
+            Self::Away(away) => away.entry.clone(),
+        }
+    }
+
+    /// The device that it is for.
+    pub(crate) fn device(&self) -> Option<DeviceId> {
+        match self {
+            Self::Here { flight, k } => flight.targets.get(*k).map(|target| target.device),
+            Self::Away(away) => Some(away.device),
+        }
+    }
+
+    /// Its connection does not live here.
+    fn refused(&self, conn: Conn) {
+        if let Self::Away(away) = self {
+            away.node.post.push(away.from, Word::CustodyNo { ticket: away.ticket, conn });
+        }
     }
 }
 
 impl Custodian for FlightRef {
     fn reached(&self, place: Place) -> bool {
-        let step = self.flight.custody().reach(self.k, place);
-        let late = step.late;
-        self.flight.follow(step);
-        late
+        match self {
+            Self::Here { flight, k } => {
+                let step = flight.custody().reach(*k, place);
+                let late = step.late;
+                flight.follow(step);
+                late
+            }
+            Self::Away(away) => {
+                away.node.post.push(away.from, Word::Custody { ticket: away.ticket, place });
+                false
+            }
+        }
+    }
+
+    fn is_away(&self) -> bool {
+        matches!(self, Self::Away(_))
     }
 }

@@ -94,6 +94,7 @@ fn serve(limits: Limits) -> (std::net::SocketAddr, Engine) {
                 clock: real.clone(),
                 random: real.clone(),
                 digest: real,
+                bus: Arc::new(hushwire_actors::bus::Alone),
             };
             let log = slog::Logger::root(slog::Discard, slog::o!());
             let engine = Engine::start(ports, queue, limits, "example.org".to_owned(), log);

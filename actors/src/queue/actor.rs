@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext as _, Context, WrapFuture as _};
-use hushwire_wire::DeviceId;
+use hushwire_wire::{DeviceId, NodeId};
 
-use super::{Call, Mode, Op, Outcome, Reply, Taken, To};
+use super::{Call, DeviceReply, Key, Outcome, Reply, Taken, To};
 use crate::custody::Place;
 use crate::fault;
 use crate::lane::Fact;
 use crate::node::Node;
-use crate::ports::Unavailable;
+use crate::path::Path;
+use crate::ports::{Unavailable, Word};
 use crate::route::{self, FlightRef};
 use crate::session::channel::Custodian as _;
 use crate::supervise::Alive;
@@ -25,8 +26,6 @@ const BATCH: usize = 256;
 const SWEEP: Duration = Duration::from_secs(30);
 /// Messages expired in one sweep, at most.
 const SWEEP_MOST: usize = 1_000;
-/// How often a message follows its device's holder, before it waits for its sender.
-const ATTEMPTS: u8 = 4;
 
 /// Serves the queue store.
 #[derive(Debug)]
@@ -69,19 +68,20 @@ async fn serve(node: Arc<Node>) {
 
 fn tell(node: &Arc<Node>, to: To, reply: Result<Reply, Unavailable>) {
     fault::point("queue: a reply");
-    if let Ok(Reply::Device(reply)) = &reply
-        && let Outcome::Noticed(devices) = &reply.outcome
-    {
-        noticed(node, devices);
-    }
-    // A holder that was turned is told before custody is, so that it does not look live for
-    // longer than it must.
-    if let Ok(Reply::Device(reply)) = &reply
-        && let (Outcome::Written(_), Some(device)) = (&reply.outcome, to.device())
-        && let Some(holder) = reply.holder.filter(|holder| holder.mode == Mode::Behind)
-        && let Some(live) = node.directory.get(&device).filter(|live| live.conn == holder.conn)
-    {
-        live.lane.tell(Fact::Behind);
+    if let Ok(Reply::Device(reply)) = &reply {
+        if let Outcome::Noticed(devices) = &reply.outcome {
+            noticed(node, devices);
+        }
+        // A holder that was turned is told before custody is, so that it does not look live for
+        // longer than it must.
+        if let Some((device, holder)) = turned(&to, reply) {
+            behind(node, device, holder);
+        }
+        if let (Some(key), Some(device)) = (reply.displaced, to.device())
+            && key.node != node.id
+        {
+            node.post.push(key.node, Word::Displaced { device, conn: key.conn });
+        }
     }
     match (to, reply) {
         (To::Once(once), reply) => drop(once.send(reply)),
@@ -96,13 +96,35 @@ fn tell(node: &Arc<Node>, to: To, reply: Result<Reply, Unavailable>) {
             };
             lane.tell(Fact::Reply(reply));
         }
-        (To::Custody { flights, device, attempts }, Ok(Reply::Device(reply))) => {
+        (To::Custody { flights, path, .. }, Ok(Reply::Device(reply))) => {
             if let Outcome::Held(key) = reply.outcome {
-                return held(node, flights, device, key.conn, attempts);
+                flights.into_iter().flatten().for_each(|f| route::held(node, f, path, key));
+                return;
             }
             taken(&reply.outcome, &flights);
         }
         (To::Custody { .. } | To::Nobody, _) => {}
+    }
+}
+
+/// Whom a write turned to *behind*, or may have.
+fn turned(to: &To, reply: &DeviceReply) -> Option<(DeviceId, Key)> {
+    if !matches!(reply.outcome, Outcome::Written(_)) {
+        return None;
+    }
+    let holder = match to {
+        To::Custody { path, .. } => path.turned(reply.holder),
+        // A session's own key is told in its reply.
+        _ => Path::forced().turned(reply.holder),
+    };
+    Some((to.device()?, holder?))
+}
+
+fn behind(node: &Node, device: DeviceId, holder: Key) {
+    if holder.node != node.id {
+        node.post.push(holder.node, Word::Behind { device, conn: holder.conn });
+    } else if let Some(live) = node.directory.get(&device).filter(|live| live.conn == holder.conn) {
+        live.lane.tell(Fact::Behind);
     }
 }
 
@@ -120,32 +142,11 @@ fn taken(outcome: &Outcome, flights: &[Option<FlightRef>]) {
     }
 }
 
-/// Somebody else is live: route there. A holder that is not in this node's directory is dead.
-fn held(
-    node: &Arc<Node>,
-    flights: Vec<Option<FlightRef>>,
-    device: DeviceId,
-    conn: hushwire_wire::Conn,
-    attempts: u8,
-) {
-    if attempts >= ATTEMPTS {
-        return;
-    }
-    let live = node.directory.get(&device).is_some_and(|live| live.conn == conn);
-    for flight in flights.into_iter().flatten() {
-        if live {
-            route::deliver(node, flight, attempts + 1);
-        } else {
-            let op = Op::Enqueue { entries: vec![flight.entry()], dead: Some(conn) };
-            let flights = vec![Some(flight)];
-            node.call(device, op, To::Custody { flights, device, attempts: attempts + 1 });
-        }
-    }
-}
-
-fn noticed(node: &Node, devices: &[DeviceId]) {
-    for device in devices {
-        if let Some(live) = node.directory.get(device) {
+fn noticed(node: &Node, devices: &[(DeviceId, NodeId)]) {
+    for (device, holder) in devices {
+        if *holder != node.id {
+            node.post.push(*holder, Word::Notices { device: *device });
+        } else if let Some(live) = node.directory.get(device) {
             live.lane.tell(Fact::Notices);
         }
     }

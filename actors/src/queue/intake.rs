@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{Call, Reply};
 use crate::lane::{Fact, Lane};
+use crate::path::Path;
 use crate::ports::Unavailable;
 use crate::route::FlightRef;
 
@@ -25,8 +26,8 @@ pub(crate) enum To {
         flights: Vec<Option<FlightRef>>,
         /// The device that is written to.
         device: DeviceId,
-        /// How often the holder was looked for already.
-        attempts: u8,
+        /// Their way so far.
+        path: Path,
     },
     /// To a session, after the custody of the entries.
     Session {

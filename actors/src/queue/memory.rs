@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use hushwire_wire::limits::NONCE_TTL_MS;
-use hushwire_wire::{DeviceId, Gen, Nonce, UserId};
+use hushwire_wire::{DeviceId, Gen, NodeId, Nonce, UserId};
 
-use super::{Call, DeviceReply, Op, Outcome, Queue, Reply, Settled, Stored};
+use super::{Call, DeviceReply, Key, Op, Outcome, Queue, Reply, Settled, Stored};
 use crate::fault;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
@@ -101,6 +101,10 @@ impl MemoryQueue {
     ) -> DeviceReply {
         let limits = &self.limits;
         let mut noticed = Vec::new();
+        let displaced = match op {
+            Op::Attach { conn, .. } => store.holder(device, now_ms).filter(|key| key.conn != *conn),
+            _ => None,
+        };
         let outcome = if r#gen == self.generation {
             if let Op::Ack { settled, .. } = op {
                 noticed = store.tell_senders(settled, limits, now_ms);
@@ -110,20 +114,25 @@ impl MemoryQueue {
             Outcome::OtherGen
         };
         let outcome = match (outcome, op) {
-            (Outcome::Noticed(_), Op::Notice { .. }) => Outcome::Noticed(vec![device]),
+            (Outcome::Noticed(_), Op::Notice { .. }) => {
+                let holder = store.holder(device, now_ms).map(|key| (device, key.node));
+                Outcome::Noticed(holder.into_iter().collect())
+            }
             (Outcome::Noticed(_), _) => Outcome::Noticed(noticed),
             (outcome, _) => outcome,
         };
+        let displaced = displaced.filter(|_| outcome == Outcome::Attached);
         let ledger = store.ledgers.get(&device);
         DeviceReply {
             r#gen: self.generation,
             holder: ledger.and_then(|ledger| ledger.holder(now_ms)),
+            displaced,
             tail: ledger.map_or(0, |ledger| ledger.tail()),
             outcome,
         }
     }
 
-    fn sweep(&self, store: &mut Store, most: usize, now_ms: u64) -> Vec<DeviceId> {
+    fn sweep(&self, store: &mut Store, most: usize, now_ms: u64) -> Vec<(DeviceId, NodeId)> {
         if store.sweep.is_empty() {
             store.sweep = store.ledgers.keys().copied().collect();
         }
@@ -202,12 +211,22 @@ impl Store {
         self.stored.change(before, ledger.len());
     }
 
-    fn tell_senders(&mut self, settled: &[Settled], limits: &Limits, now_ms: u64) -> Vec<DeviceId> {
+    fn holder(&self, device: DeviceId, now_ms: u64) -> Option<Key> {
+        self.ledgers.get(&device).and_then(|ledger| ledger.holder(now_ms))
+    }
+
+    /// Stores what the senders must hear. Those of them that somebody holds.
+    fn tell_senders(
+        &mut self,
+        settled: &[Settled],
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Vec<(DeviceId, NodeId)> {
         let mut told = Vec::new();
         for one in settled {
             if let Some(news) = &one.news {
                 self.change(one.from, |ledger| ledger.notice(news.clone(), limits, now_ms));
-                told.push(one.from);
+                told.extend(self.holder(one.from, now_ms).map(|key| (one.from, key.node)));
             }
         }
         told.dedup();

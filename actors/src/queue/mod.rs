@@ -213,8 +213,8 @@ pub enum Reply {
     Nonce(bool),
     /// To `CheckToken`.
     Token(Option<(UserId, DeviceId)>),
-    /// To `Sweep`: the devices that have new notices.
-    Swept(Vec<DeviceId>),
+    /// To `Sweep`: the devices that have new notices, and the nodes that hold them.
+    Swept(Vec<(DeviceId, NodeId)>),
 }
 
 /// The reply to a device call.
@@ -224,6 +224,8 @@ pub struct DeviceReply {
     pub r#gen: Gen,
     /// Who holds the device after the call.
     pub holder: Option<Key>,
+    /// To `Attach`: who held it before with another connection, and must hear of it.
+    pub displaced: Option<Key>,
     /// The last position in the ledger.
     pub tail: u64,
     /// What came of it.
@@ -245,8 +247,8 @@ pub enum Outcome {
     Flipped(bool),
     /// To `Page`, `Flip`, `Touch`: somebody else holds the device.
     NotHolder,
-    /// To `Ack` and `Notice`: the devices that have new notices.
-    Noticed(Vec<DeviceId>),
+    /// To `Ack` and `Notice`: the devices that have new notices, and the nodes that hold them.
+    Noticed(Vec<(DeviceId, NodeId)>),
     /// To `Attach` and `Touch`.
     Attached,
 }

@@ -3,6 +3,7 @@
 
 mod delivery;
 mod lives;
+mod nodes;
 mod panics;
 mod refusals;
 
@@ -22,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Du
 use tokio::time::{Instant, timeout};
 use tokio_util::codec::Decoder as _;
 
+use crate::bus::Alone;
 use crate::ports::{
     Accounts, Clock, Digest, PairFacts, Ports, Random, RosterDevice, SignedIn, Unavailable,
 };
@@ -153,8 +155,13 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock(Instant::now()));
         let random: Arc<dyn Random> = Arc::new(Counting::default());
         let queue = wrap(MemoryQueue::new(limits.clone(), &*random, clock.clone()));
-        let digest = Arc::new(Folding);
-        let ports = Ports { accounts: people.clone(), clock, random, digest };
+        let (digest, bus) = (Arc::new(Folding), Arc::new(Alone));
+        let ports = Ports { accounts: people.clone(), clock, random, digest, bus };
+        Self::node(people, ports, queue, limits)
+    }
+
+    /// One engine.
+    fn node(people: Arc<People>, ports: Ports, queue: Arc<dyn Queue>, limits: Limits) -> Self {
         let log = slog::Logger::root(slog::Discard, slog::o!());
         let arbiter = actix::Arbiter::current();
         let domain = "example.org".to_owned();

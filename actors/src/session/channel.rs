@@ -32,6 +32,12 @@ const CODE_MAX: usize = 32;
 pub trait Custodian {
     /// The copy is at `place`. Whether the sender was answered before and must be told.
     fn reached(&self, place: Place) -> bool;
+
+    /// Whether its custody is kept on another node, which cannot say at once whether the sender
+    /// was answered: what was written to the ledger counts as answered then.
+    fn is_away(&self) -> bool {
+        false
+    }
 }
 
 /// A queue call to be made, and whose custody its reply settles.
@@ -521,7 +527,9 @@ impl<F: Custodian + Clone> Channel<F> {
         let device = self.device;
         let place = if failed.is_some() { Place::Failed } else { Place::Acked };
         // What came from the ledger was accepted before, or will be with this device queued.
-        let late = flight.is_none_or(|flight| flight.reached(place));
+        let late = flight.is_none_or(|flight| {
+            flight.reached(place) || (flight.is_away() && backed != Backed::No)
+        });
         let news = match failed {
             Some(code) => Some(News::Undecryptable { mid, device, code: code.to_owned() }),
             None => late.then_some(News::Delivered { mid, device }),

@@ -24,6 +24,7 @@ use crate::fault;
 use crate::lane::{Fact, Lane};
 use crate::limiter::Admission;
 use crate::node::Node;
+use crate::path::Path;
 use crate::ports::{PairFacts, SignedIn, Unavailable};
 use crate::queue::{Call, To};
 use crate::route::{self, FlightRef};
@@ -222,6 +223,7 @@ impl Open {
                 }
                 Fact::Behind => self.channel.behind(&self.lane, now_ms),
                 Fact::Notices => self.channel.notices(),
+                Fact::Touch => self.channel.heartbeat(),
             }
         }
         self.loaded(cx, now_ms, out)
@@ -492,7 +494,8 @@ impl Drop for Open {
         contain(|| {
             self.channel.end(&self.lane, |call| {
                 let r#gen = call.r#gen;
-                let to = To::Custody { flights: call.flights, device: me.device, attempts: 0 };
+                let to =
+                    To::Custody { flights: call.flights, device: me.device, path: Path::forced() };
                 node.intake.push(Call::Device { r#gen, device: me.device, op: call.op }, to);
             });
         });

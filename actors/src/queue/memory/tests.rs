@@ -84,21 +84,26 @@ async fn another_generation_writes_nothing() {
 #[tokio::test]
 async fn the_sender_is_told_and_the_sums_are_right() {
     let (queue, clock) = queue(Limits { expire_after_ms: 1_000, ..Limits::default() });
-    let attach = Op::Attach { node: NodeId([1; 16]), conn: Conn([1; 16]) };
-    on(&queue, 2, attach).await;
+    let attach = |conn| Op::Attach { node: NodeId([1; 16]), conn: Conn([conn; 16]) };
+    assert_eq!(on(&queue, 2, attach(1)).await.displaced, None);
+    let displaced = on(&queue, 2, attach(2)).await.displaced.unwrap();
+    assert_eq!(displaced.conn, Conn([1; 16]));
+    assert_eq!(on(&queue, 2, attach(2)).await.displaced, None, "the same again");
     for sn in 1..=3 {
         on(&queue, 2, Op::Force { entries: vec![entry(1, 2, sn, 100)] }).await;
     }
     assert_eq!(queue.stored(), Stored { messages: 3, bytes: 300, notices: 0 });
     let (from, mid) = entry(1, 2, 1, 100).id();
+    let holder = NodeId([9; 16]);
+    on(&queue, 1, Op::Attach { node: holder, conn: Conn([3; 16]) }).await;
     let news = Some(News::Delivered { mid, device: DeviceId([2; 16]) });
     let settled = vec![Settled { from, mid, news }];
     let reply = on(&queue, 2, Op::Ack { settled, notices: 0 }).await;
-    assert_eq!(reply.outcome, Outcome::Noticed(vec![from]));
+    assert_eq!(reply.outcome, Outcome::Noticed(vec![(from, holder)]));
     assert_eq!(queue.stored(), Stored { messages: 2, bytes: 200, notices: 1 });
     clock.0.store(1_000, Ordering::Relaxed);
     let swept = one(&queue, Call::Sweep { most: 1 }).await;
-    assert_eq!(swept, Ok(Reply::Swept(vec![from])));
+    assert_eq!(swept, Ok(Reply::Swept(vec![(from, holder)])));
     assert_eq!(queue.stored(), Stored { messages: 1, bytes: 100, notices: 2 });
     one(&queue, Call::Sweep { most: 10 }).await.unwrap();
     assert_eq!(queue.stored(), Stored { messages: 0, bytes: 0, notices: 3 });

@@ -48,7 +48,7 @@ impl Pair {
     fn execute(&mut self, call: &QueueCall<Heard>) -> DeviceReply {
         let outcome = self.ledger.apply(&call.op, &self.limits, 0);
         let (holder, tail) = (self.ledger.holder(0), self.ledger.tail());
-        DeviceReply { r#gen: GEN, holder, tail, outcome }
+        DeviceReply { r#gen: GEN, holder, displaced: None, tail, outcome }
     }
 
     /// Makes calls until none is due.
@@ -248,7 +248,8 @@ fn a_lost_store_is_attached_again_and_everything_unbacked() {
     pair.channel.next_call(&pair.lane, pair.now).unwrap();
     pair.ledger = Ledger::default();
     let outcome = Outcome::OtherGen;
-    let reply = DeviceReply { r#gen: Gen([4; 16]), holder: None, tail: 0, outcome };
+    let reply =
+        DeviceReply { r#gen: Gen([4; 16]), holder: None, displaced: None, tail: 0, outcome };
     let out = pair.channel.reply(Ok(reply), &pair.lane, pair.now);
     assert!(matches!(out[..], [Out::Op(None, ServerOp::Resync(_))]));
     assert!(pair.channel.is_resyncing());

@@ -1,0 +1,109 @@
+//! Buses without a network: none at all, and one between the engines of one process.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use hushwire_wire::NodeId;
+use tokio::sync::Notify;
+
+use crate::ports::{Bus, Unavailable, Word};
+
+/// Words that wait for one node, at most; more are not received.
+const INBOX: usize = 1 << 14;
+
+/// There is no other node: the embedded default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Alone;
+
+#[async_trait]
+impl Bus for Alone {
+    async fn publish(&self, words: Vec<(NodeId, Word)>) -> Vec<bool> {
+        vec![false; words.len()]
+    }
+
+    async fn next(&self, _node: NodeId) -> Result<Vec<Word>, Unavailable> {
+        std::future::pending().await
+    }
+}
+
+/// The engines of one process. Clones are the same bus.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryBus {
+    nodes: Arc<Mutex<HashMap<NodeId, Arc<Inbox>>>>,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    words: Mutex<VecDeque<Word>>,
+    came: Notify,
+}
+
+impl MemoryBus {
+    /// A node is gone: nobody receives for it any more.
+    pub fn leave(&self, node: NodeId) {
+        lock(&self.nodes).remove(&node);
+    }
+}
+
+#[async_trait]
+impl Bus for MemoryBus {
+    async fn publish(&self, words: Vec<(NodeId, Word)>) -> Vec<bool> {
+        let give = |(node, word)| {
+            let Some(inbox) = lock(&self.nodes).get(&node).cloned() else { return false };
+            let mut waiting = lock(&inbox.words);
+            let received = waiting.len() < INBOX;
+            if received {
+                waiting.push_back(word);
+            }
+            drop(waiting);
+            inbox.came.notify_one();
+            received
+        };
+        words.into_iter().map(give).collect()
+    }
+
+    async fn next(&self, node: NodeId) -> Result<Vec<Word>, Unavailable> {
+        let inbox = lock(&self.nodes).entry(node).or_default().clone();
+        loop {
+            let words = std::mem::take(&mut *lock(&inbox.words));
+            if !words.is_empty() {
+                return Ok(words.into());
+            }
+            inbox.came.notified().await;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use hushwire_wire::DeviceId;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn words_reach_who_listens_and_nobody_else() {
+        let (bus, a, b) = (MemoryBus::default(), NodeId([1; 16]), NodeId([2; 16]));
+        let word = Word::Notices { device: DeviceId([3; 16]) };
+        assert_eq!(bus.publish(vec![(a, word.clone())]).await, [false], "nobody listens yet");
+        let listening = tokio::spawn({
+            let bus = bus.clone();
+            async move { bus.next(a).await }
+        });
+        tokio::task::yield_now().await;
+        let both = vec![(a, word.clone()), (b, word.clone())];
+        assert_eq!(bus.publish(both).await, [true, false]);
+        assert_eq!(listening.await.unwrap(), Ok(vec![word.clone()]));
+        for _ in 0..INBOX {
+            assert_eq!(bus.publish(vec![(a, word.clone())]).await, [true]);
+        }
+        assert_eq!(bus.publish(vec![(a, word.clone())]).await, [false], "full");
+        bus.leave(a);
+        assert_eq!(bus.publish(vec![(a, word.clone())]).await, [false], "gone");
+        assert_eq!(Alone.publish(vec![(a, word)]).await, [false]);
+    }
+}

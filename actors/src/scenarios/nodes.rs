@@ -1,0 +1,217 @@
+//! Two nodes over one queue store: sender and recipient on different ones, takeover, words that
+//! are lost, and a node that is gone.
+//!
+//! Each engine keeps its own admit records here (in Redis they are shared), so a resend that goes
+//! to the other node is new there; the recipient knows it by its mid.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::bus::MemoryBus;
+use crate::ports::{Bus, Word};
+use hushwire_wire::NodeId;
+
+/// A bus that loses what it is told to lose.
+#[derive(Debug, Default)]
+struct Lossy {
+    bus: MemoryBus,
+    routes: AtomicBool,
+    answers: AtomicBool,
+    hints: AtomicBool,
+    interrupted: AtomicBool,
+}
+
+#[async_trait]
+impl Bus for Lossy {
+    async fn publish(&self, words: Vec<(NodeId, Word)>) -> Vec<bool> {
+        let mut received = Vec::new();
+        for (node, word) in words {
+            let lost = match word {
+                Word::Route { .. } => &self.routes,
+                Word::Custody { .. } | Word::CustodyNo { .. } => &self.answers,
+                Word::Behind { .. } | Word::Notices { .. } | Word::Displaced { .. } => &self.hints,
+            };
+            // Received by somebody who never reads it.
+            if lost.load(Ordering::Relaxed) {
+                received.push(true);
+            } else {
+                received.append(&mut self.bus.publish(vec![(node, word)]).await);
+            }
+        }
+        received
+    }
+
+    async fn next(&self, node: NodeId) -> Result<Vec<Word>, Unavailable> {
+        if self.interrupted.swap(false, Ordering::Relaxed) {
+            return Err(Unavailable);
+        }
+        self.bus.next(node).await
+    }
+}
+
+/// Two nodes, and their bus.
+fn two(devices: [u8; 4]) -> (World, World, Arc<Lossy>) {
+    tokio::time::pause();
+    let bus = Arc::new(Lossy::default());
+    let limits = unpaced();
+    let mut shared = None;
+    let first = World::over(devices, limits.clone(), |queue| {
+        let queue: Arc<dyn Queue> = Arc::new(queue);
+        shared = Some(queue.clone());
+        queue
+    });
+    let queue = shared.unwrap();
+    let node = || {
+        let mut ports = first.engine.ports();
+        ports.bus = bus.clone();
+        World::node(first.people.clone(), ports, queue.clone(), limits.clone())
+    };
+    (node(), node(), bus)
+}
+
+async fn synced(world: &World, u: u8, d: u8) -> Client {
+    let mut client = world.json(u, d).await;
+    assert_eq!(client.ask(ClientOp::Sync {}).await, ServerOp::Ok {});
+    client
+}
+
+#[actix::test]
+async fn between_nodes_a_message_goes_from_socket_to_socket() {
+    let (one, two, _bus) = two([1, 1, 0, 0]);
+    let mut alice = one.json(1, 0).await;
+    let mut bob = synced(&two, 2, 0).await;
+    let id = alice.op(ClientOp::Send(text(0, 2, 1, 1))).await;
+    assert_eq!(bob.message().await.n, 1);
+    assert_eq!(one.engine.counts().queued_messages, 0);
+    bob.ack(1).await;
+    let ServerOp::Accepted(accepted) = alice.answer(id).await else { panic!("refused") };
+    assert_eq!(accepted.delivered, [device(2, 0)]);
+    assert!(alice.is_quiet(Duration::from_secs(5)).await, "no notice: it was in the answer");
+    // One that is slow to acknowledge is backed by its own node; the notice finds its way back.
+    let id = alice.op(ClientOp::Send(text(0, 2, 2, 1))).await;
+    assert_eq!(bob.message().await.n, 2);
+    let ServerOp::Accepted(accepted) = alice.answer(id).await else { panic!("refused") };
+    assert!(accepted.delivered.is_empty());
+    assert_eq!(one.engine.counts().queued_messages, 1);
+    bob.ack(2).await;
+    let what = News::Delivered { mid: mid(2), device: device(2, 0) };
+    assert_eq!(alice.notice().await, (1, what));
+    assert_eq!(one.engine.counts().queued_messages, 0);
+}
+
+#[actix::test]
+async fn a_device_that_moves_displaces_itself_and_inherits_its_messages() {
+    let (one, two, _bus) = two([1, 1, 0, 0]);
+    let mut alice = one.json(1, 0).await;
+    let mut old = synced(&one, 2, 0).await;
+    let id = alice.op(ClientOp::Send(text(0, 2, 1, 1))).await;
+    assert_eq!(old.message().await.n, 1);
+    let before = Instant::now();
+    let mut new = two.json(2, 0).await;
+    assert_eq!(old.closed().await, Close::Displaced);
+    assert!(before.elapsed().as_millis() < 100, "told, not found out by a heartbeat");
+    assert!(matches!(alice.answer(id).await, ServerOp::Accepted(a) if a.delivered.is_empty()));
+    assert_eq!(&new.message().await.msg.as_bytes()[40..56], mid(1).as_bytes());
+    new.ack(1).await;
+    assert!(matches!(alice.notice().await.1, News::Delivered { mid, .. } if mid == super::mid(1)));
+    assert_eq!(new.ask(ClientOp::Sync {}).await, ServerOp::Ok {});
+    let id = alice.op(ClientOp::Send(text(0, 2, 2, 1))).await;
+    assert_eq!(&new.message().await.msg.as_bytes()[40..56], mid(2).as_bytes());
+    new.ack(2).await;
+    assert!(matches!(alice.answer(id).await, ServerOp::Accepted(a) if a.delivered.len() == 1));
+}
+
+#[actix::test]
+async fn a_word_that_is_lost_costs_three_seconds_and_no_message() {
+    let (one, two, bus) = two([1, 1, 0, 0]);
+    let mut alice = one.json(1, 0).await;
+    let mut bob = synced(&two, 2, 0).await;
+    for (sn, lost) in (1..).zip([&bus.routes, &bus.answers]) {
+        lost.store(true, Ordering::Relaxed);
+        let before = Instant::now();
+        let accepted = alice.send(text(0, 2, sn, 1)).await.unwrap();
+        lost.store(false, Ordering::Relaxed);
+        assert!(accepted.delivered.is_empty(), "written to the ledger");
+        assert!((3_000..3_100).contains(&before.elapsed().as_millis()));
+        // Told that it is behind, it pages; what it had already comes again and is known by mid.
+        let message = bob.message().await;
+        assert_eq!(&message.msg.as_bytes()[40..56], mid(sn).as_bytes());
+        bob.ack(message.n).await;
+        assert_eq!(bob.ask(ClientOp::Sync {}).await, ServerOp::Ok {});
+    }
+    // The hint is lost too: the heartbeat finds out.
+    bus.routes.store(true, Ordering::Relaxed);
+    bus.hints.store(true, Ordering::Relaxed);
+    assert!(alice.send(text(0, 2, 3, 1)).await.unwrap().delivered.is_empty());
+    bus.routes.store(false, Ordering::Relaxed);
+    let before = Instant::now();
+    loop {
+        let message = bob.message().await;
+        bob.ack(message.n).await;
+        if &message.msg.as_bytes()[40..56] == mid(3).as_bytes() {
+            break;
+        }
+    }
+    assert!(before.elapsed().as_millis() <= 25_000, "no stall outlives a heartbeat");
+}
+
+#[actix::test]
+async fn an_interrupted_bus_makes_every_session_ask() {
+    let (one, two, bus) = two([1, 1, 0, 0]);
+    let mut alice = one.json(1, 0).await;
+    let mut bob = synced(&two, 2, 0).await;
+    bus.routes.store(true, Ordering::Relaxed);
+    bus.hints.store(true, Ordering::Relaxed);
+    alice.send(text(0, 2, 1, 1)).await.unwrap();
+    let before = Instant::now();
+    bus.interrupted.store(true, Ordering::Relaxed);
+    // Any word ends the call that waits; the next one fails.
+    let word = Word::Notices { device: device(2, 0) };
+    bus.bus.publish(vec![(two.engine.node(), word)]).await;
+    assert_eq!(bob.message().await.n, 1);
+    assert!(before.elapsed().as_millis() < 1_500);
+}
+
+#[actix::test]
+async fn a_node_that_is_gone_counts_as_dead_at_once() {
+    let (one, two, bus) = two([1, 1, 0, 0]);
+    let mut alice = one.json(1, 0).await;
+    let mut bob = synced(&two, 2, 0).await;
+    // Gone for the bus; its sockets may still be open.
+    bus.bus.leave(two.engine.node());
+    let before = Instant::now();
+    assert!(alice.send(text(0, 2, 1, 1)).await.unwrap().delivered.is_empty());
+    assert!(before.elapsed().as_millis() < 100, "nobody received it");
+    let mut back = one.json(2, 0).await;
+    assert_eq!(back.message().await.n, 1);
+    back.ack(1).await;
+    // The old connection finds out by its heartbeat.
+    assert_eq!(bob.closed().await, Close::Displaced);
+}
+
+#[actix::test]
+async fn a_connection_that_does_not_live_here_is_refused_at_once() {
+    let (one, two, bus) = two([1, 1, 0, 0]);
+    let mut alice = one.json(1, 0).await;
+    let mut old = synced(&one, 2, 0).await;
+    let bob = synced(&two, 2, 0).await;
+    assert_eq!(old.closed().await, Close::Displaced);
+    // Asks for a connection that node two does not have: the other node hears no.
+    let entry = crate::testing::entry(1, 2, 9, 200);
+    let (from, device) = (NodeId([7; 16]), device(2, 0));
+    let conn = hushwire_wire::Conn([9; 16]);
+    let asking = actix::spawn({
+        let bus = bus.clone();
+        async move { bus.bus.next(from).await }
+    });
+    tokio::task::yield_now().await;
+    let word = Word::Route { from, ticket: 3, device, conn, entry };
+    bus.bus.publish(vec![(two.engine.node(), word)]).await;
+    let no = Word::CustodyNo { ticket: 3, conn };
+    assert_eq!(timeout(PATIENCE, asking).await.unwrap().unwrap(), Ok(vec![no]));
+    drop(bob);
+    let accepted = alice.send(text(0, 2, 1, 1)).await.unwrap();
+    assert!(accepted.delivered.is_empty(), "written");
+    let mut bob = two.json(2, 0).await;
+    assert_eq!(&bob.message().await.msg.as_bytes()[40..56], mid(1).as_bytes());
+}

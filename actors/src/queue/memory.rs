@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use hushwire_wire::limits::NONCE_TTL_MS;
-use hushwire_wire::{DeviceId, Gen, NodeId, Nonce, UserId};
+use hushwire_wire::{DeviceId, Gen, NodeId, Nonce};
 
+use super::tokens::{Held, Tokens};
+use super::tombstones::Tombstones;
 use super::{Call, DeviceReply, Key, Op, Outcome, Queue, Reply, Settled, Stored};
 use crate::fault;
 use crate::ledger::Ledger;
@@ -33,19 +35,19 @@ struct Store {
     ledgers: HashMap<DeviceId, Box<Ledger>>,
     nonces: HashMap<Nonce, u64>,
     nonce_order: VecDeque<(u64, Nonce)>,
-    tokens: HashMap<[u8; 32], (u64, UserId, DeviceId)>,
-    token_order: VecDeque<(u64, [u8; 32])>,
+    tokens: Tokens,
+    tombstones: Tombstones,
     stored: Stored,
     /// The highest position in any ledger that was forgotten: no ledger uses one twice.
     floor: u64,
     /// The ledger that is changed now, and what it held before. Found set, a panic has left the
     /// change half done.
-    changing: Option<(DeviceId, Held)>,
+    changing: Option<(DeviceId, Sums)>,
     sweep: VecDeque<DeviceId>,
 }
 
 /// Messages, their bytes, and notices of one ledger.
-type Held = (usize, usize, usize);
+type Sums = (usize, usize, usize);
 
 impl MemoryQueue {
     /// Empty, with a random generation.
@@ -70,7 +72,12 @@ impl MemoryQueue {
         fault::point("store: a call");
         match call {
             Call::Device { r#gen, device, op } => {
-                Ok(Reply::Device(self.device(store, r#gen, device, &op, now_ms)))
+                let reply = self.device(store, r#gen, device, &op, now_ms);
+                if op == Op::Revoke && reply.outcome == Outcome::Revoked {
+                    store.tokens.drop_device(&device);
+                    store.tombstones.set(device, self.limits.tombstones, now_ms)?;
+                }
+                Ok(Reply::Device(reply))
             }
             Call::PutNonce(nonce) => {
                 store.put_nonce(nonce, now_ms, self.limits.nonces).map(|()| Reply::Done)
@@ -79,13 +86,16 @@ impl MemoryQueue {
                 let until = store.nonces.remove(&nonce);
                 Ok(Reply::Nonce(until.is_some_and(|until| now_ms < until)))
             }
+            Call::PutToken { device, .. } if store.tombstones.has(&device) => Err(Unavailable),
             Call::PutToken { hash, user, device, ttl_ms } => {
-                store.put_token(hash, (now_ms + ttl_ms, user, device), now_ms, self.limits.tokens);
+                let token = Held { user, device, until_ms: now_ms + ttl_ms };
+                store.tokens.put(hash, token, &self.limits, now_ms);
                 Ok(Reply::Done)
             }
-            Call::CheckToken { hash } => {
-                let known = store.tokens.get(&hash).filter(|(until, ..)| now_ms < *until);
-                Ok(Reply::Token(known.map(|&(_, user, device)| (user, device))))
+            Call::CheckToken { hash } => Ok(Reply::Token(store.tokens.check(&hash, now_ms))),
+            Call::DropTokens { device } => {
+                store.tokens.drop_device(&device);
+                Ok(Reply::Done)
             }
             Call::Sweep { most } => Ok(Reply::Swept(self.sweep(store, most, now_ms))),
         }
@@ -177,7 +187,7 @@ impl Queue for MemoryQueue {
 }
 
 impl Stored {
-    fn change(&mut self, before: Held, after: Held) {
+    fn change(&mut self, before: Sums, after: Sums) {
         self.messages = self.messages + after.0 as u64 - before.0 as u64;
         self.bytes = self.bytes + after.1 as u64 - before.1 as u64;
         self.notices = self.notices + after.2 as u64 - before.2 as u64;
@@ -188,8 +198,10 @@ impl Store {
     /// Changes a ledger, keeps the sums, and forgets it when it is empty.
     fn change<R>(&mut self, device: DeviceId, change: impl FnOnce(&mut Ledger) -> R) -> R {
         self.mend();
-        let floor = self.floor;
-        let ledger = self.ledgers.entry(device).or_insert_with(|| Box::new(Ledger::above(floor)));
+        let (floor, tombstones) = (self.floor, &self.tombstones);
+        let ledger = self.ledgers.entry(device).or_insert_with(|| {
+            Box::new(if tombstones.has(&device) { Ledger::revoked() } else { Ledger::above(floor) })
+        });
         let before = ledger.len();
         self.changing = Some((device, before));
         let result = change(ledger);
@@ -255,25 +267,6 @@ impl Store {
         self.nonces.insert(nonce, until);
         self.nonce_order.push_back((until, nonce));
         Ok(())
-    }
-
-    /// At the bound the oldest token goes: its owner signs in again.
-    fn put_token(
-        &mut self,
-        hash: [u8; 32],
-        token: (u64, UserId, DeviceId),
-        now_ms: u64,
-        most: usize,
-    ) {
-        while self.token_order.front().is_some_and(|(until, _)| *until <= now_ms)
-            || self.token_order.len() >= most.max(1)
-        {
-            if let Some((_, old)) = self.token_order.pop_front() {
-                self.tokens.remove(&old);
-            }
-        }
-        self.token_order.push_back((token.0, hash));
-        self.tokens.insert(hash, token);
     }
 }
 

@@ -6,6 +6,7 @@ mod lives;
 mod nodes;
 mod panics;
 mod refusals;
+mod removals;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

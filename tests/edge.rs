@@ -253,3 +253,24 @@ async fn behind_a_proxy_that_ends_tls_browsers_are_told_to_stay_with_it() {
         raw(&server.url, &plain).await.is_dressed(path);
     }
 }
+
+#[tokio::test]
+async fn a_request_that_can_be_read_in_two_ways_is_refused() {
+    let server = Server::start();
+    let head = "POST /v1/auth/challenge HTTP/1.1\r\ncontent-type: application/json";
+    for framing in [
+        "content-length: 2\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 2",
+        "content-length: 2\r\ncontent-length: 3",
+        "content-length: +2",
+        "transfer-encoding: chunked, identity",
+    ] {
+        let host = server.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(host).await.unwrap();
+        let second = "GET /v1/server HTTP/1.1\r\nhost: x\r\n\r\n";
+        let request = format!("{head}\r\nhost: {host}\r\n{framing}\r\n\r\n{{}}{second}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = read(stream).await;
+        assert_eq!((answer.status, answer.body.as_str()), (400, ""), "{framing}");
+    }
+}

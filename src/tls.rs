@@ -7,6 +7,7 @@
 mod stream;
 mod validity;
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -92,7 +93,7 @@ pub enum TlsError {
 }
 
 /// TLS with a certificate that can be changed. A clone is the same.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Tls {
     files: settings::Tls,
     standing: Arc<RwLock<Standing>>,
@@ -100,10 +101,17 @@ pub(crate) struct Tls {
 }
 
 /// What new connections get.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Standing {
     config: Arc<ServerConfig>,
     validity: Validity,
+}
+
+/// Nothing of the key.
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("files", &self.files).finish_non_exhaustive()
+    }
 }
 
 impl Tls {
@@ -221,4 +229,53 @@ fn read(certificate: &Path, key: &Path, now_ms: u64) -> Result<Standing, TlsErro
         .map_err(pair)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Standing { config: Arc::new(config), validity })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(folder: &Path) -> settings::Tls {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let files = settings::Tls {
+            certificate_file: folder.join("chain.pem"),
+            key_file: folder.join("key.pem"),
+        };
+        std::fs::write(&files.certificate_file, params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&files.key_file, key.serialize_pem()).unwrap();
+        files
+    }
+
+    #[actix_web::test]
+    async fn handshakes_wait_for_each_other_and_not_for_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = Tls::load(&pair(folder.path()), 1_800_000_000_000).unwrap().unwrap();
+        assert_eq!(tls.handshakes.available_permits(), HANDSHAKES_MAX);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (io, _) = listener.accept().await.unwrap();
+        // All are taken: it does not even begin, and gives up.
+        let all = u32::try_from(HANDSHAKES_MAX).unwrap();
+        let held = tls.handshakes.acquire_many(all).await.unwrap();
+        assert_eq!(tls.accept(io).await.unwrap_err(), "too slow");
+        drop((held, client));
+        assert_eq!(tls.handshakes.available_permits(), HANDSHAKES_MAX);
+        // A client that goes away gives its place back.
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (io, _) = listener.accept().await.unwrap();
+        drop(client);
+        assert_eq!(tls.accept(io).await.unwrap_err(), "broken");
+        assert_eq!(tls.handshakes.available_permits(), HANDSHAKES_MAX);
+    }
+
+    #[test]
+    fn it_is_off_without_files_and_prints_no_key() {
+        assert!(Tls::load(&settings::Tls::default(), 0).unwrap().is_none());
+        let folder = tempfile::tempdir().unwrap();
+        let files = pair(folder.path());
+        let tls = Tls::load(&files, 1_800_000_000_000).unwrap().unwrap();
+        let shown = format!("{tls:?}");
+        assert!(shown.contains("key.pem") && !shown.contains("Signing"), "{shown}");
+    }
 }

@@ -51,7 +51,12 @@ fn memory(pid: u32) -> Vec<u8> {
 
 #[tokio::test]
 async fn canaries_are_nowhere_and_controls_are_found() {
-    let server = Server::start_with(&[("limits.message_interval_ms", "0"), ("log.level", "debug")]);
+    let server = Server::start_with(&[
+        ("limits.message_interval_ms", "0"),
+        ("log.level", "debug"),
+        // This test reads its memory.
+        ("server.inspectable", "true"),
+    ]);
     let mut pair = Pair::meet(&server.http(), "alice", "bob").await;
     let words = to_base64url(&random_array::<24>());
     let (mut alice, welcome) = pair.alice.connect(Encoding::Cbor).await;

@@ -26,6 +26,7 @@ use std::time::Duration;
 use actix_http::header::HeaderMap;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpRequest, web};
 use hushwire_actors::Engine;
@@ -156,7 +157,7 @@ async fn record(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let state = req.app_data::<web::Data<State>>().cloned();
-    let method = req.method().clone();
+    let method = known(req.method());
     let response = next.call(req).await?;
     if let Some(state) = state {
         let route = response.request().match_pattern().unwrap_or_else(|| "-".to_owned());
@@ -172,9 +173,16 @@ async fn record(
                 error!(state.log, "failed"; "route" => &route, "request" => id, "why" => why);
             }
         }
-        debug!(state.log, "request"; "method" => %method, "route" => route, "status" => status);
+        debug!(state.log, "request"; "method" => method, "route" => route, "status" => status);
     }
     Ok(response)
+}
+
+/// A method as it may be logged: an unknown one is the client's own words.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] =
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
+    KNOWN.into_iter().find(|name| *name == method.as_str()).unwrap_or("-")
 }
 
 /// 429 for an address.

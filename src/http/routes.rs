@@ -2,7 +2,7 @@
 //!
 //! The `App` is built from these rows and from nothing else, so no route exists without one. To
 //! add a route, add a row; several methods of one path are several rows. `tests/authorization.rs`
-//! walks the table and fails for a row that it has no expectation for.
+//! walks the table, and fails for a row that it has no expectation for.
 
 use actix_web::guard::GuardContext;
 use actix_web::http::Method;
@@ -15,27 +15,27 @@ use crate::socket;
 
 /// The public interface.
 pub static PUBLIC: &[Route] = &[
-    get("/v1/server", Who::Anyone, |route| route.to(accounts::server)),
-    post("/v1/accounts", Who::Anyone, |route| route.to(accounts::register)),
-    post("/v1/auth/challenge", Who::Anyone, |route| route.to(auth::challenge)),
-    post("/v1/auth/token", Who::Anyone, |route| route.to(auth::token)),
-    get("/v1/users/{user}/log", Who::Device, |route| route.to(users::log)),
-    get("/v1/users/{user}/prekeys", Who::Device, |route| route.to(users::prekeys)),
-    put("/v1/prekey", Who::Device, |route| route.to(users::put_prekey)),
-    get("/v1/contacts", Who::Device, |route| route.to(contacts::list)),
-    post("/v1/contacts/request", Who::Device, |route| route.to(contacts::request)),
-    post("/v1/contacts/accept", Who::Device, |route| route.to(contacts::accept)),
-    post("/v1/epochs", Who::Device, |route| route.to(epochs::post)),
-    get("/v1/epochs/{epoch}", Who::Device, |route| route.to(epochs::find)),
-    post("/v1/epochs/{epoch}/claimed", Who::Device, |route| route.to(epochs::claimed)),
+    on("GET", "/v1/server", Who::Anyone, |route| route.to(accounts::server)),
+    on("POST", "/v1/accounts", Who::Anyone, |route| route.to(accounts::register)),
+    on("POST", "/v1/auth/challenge", Who::Anyone, |route| route.to(auth::challenge)),
+    on("POST", "/v1/auth/token", Who::Anyone, |route| route.to(auth::token)),
+    on("GET", "/v1/users/{user}/log", Who::Device, |route| route.to(users::log)),
+    on("GET", "/v1/users/{user}/prekeys", Who::Device, |route| route.to(users::prekeys)),
+    on("PUT", "/v1/prekey", Who::Device, |route| route.to(users::put_prekey)),
+    on("GET", "/v1/contacts", Who::Device, |route| route.to(contacts::list)),
+    on("POST", "/v1/contacts/request", Who::Device, |route| route.to(contacts::request)),
+    on("POST", "/v1/contacts/accept", Who::Device, |route| route.to(contacts::accept)),
+    on("POST", "/v1/epochs", Who::Device, |route| route.to(epochs::post)),
+    on("GET", "/v1/epochs/{epoch}", Who::Device, |route| route.to(epochs::find)),
+    on("POST", "/v1/epochs/{epoch}/claimed", Who::Device, |route| route.to(epochs::claimed)),
     // An upgrade never comes here: it goes to the socket, where `hello` signs in.
-    get(socket::PATH, Who::Anyone, |route| route.to(not_upgraded)),
+    on("GET", socket::PATH, Who::Anyone, |route| route.to(not_upgraded)),
 ];
 
 /// The interface that is not public: who reaches its address may use it.
 pub static ADMIN: &[Route] = &[
-    get("/healthz", Who::Anyone, |route| route.to(health::healthz)),
-    get("/readyz", Who::Anyone, |route| route.to(health::readyz)),
+    on("GET", "/healthz", Who::Anyone, |route| route.to(health::healthz)),
+    on("GET", "/readyz", Who::Anyone, |route| route.to(health::readyz)),
 ];
 
 /// Who may use a route.
@@ -62,16 +62,9 @@ pub struct Route {
 /// Gives a route its handler.
 type To = fn(actix_web::Route) -> actix_web::Route;
 
-const fn get(path: &'static str, who: Who, to: To) -> Route {
-    Route { method: "GET", path, who, to }
-}
-
-const fn post(path: &'static str, who: Who, to: To) -> Route {
-    Route { method: "POST", path, who, to }
-}
-
-const fn put(path: &'static str, who: Who, to: To) -> Route {
-    Route { method: "PUT", path, who, to }
+/// A row. The path takes this method, and those of its other rows.
+const fn on(method: &'static str, path: &'static str, who: Who, to: To) -> Route {
+    Route { method, path, who, to }
 }
 
 impl Route {

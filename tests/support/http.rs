@@ -55,6 +55,30 @@ impl Http {
         Self { client, url: url.to_owned() }
     }
 
+    /// A client that trusts these authorities.
+    pub fn trusting(url: &str, tls: rustls::ClientConfig) -> Self {
+        let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls);
+        Self { client: client.build().unwrap(), url: url.to_owned() }
+    }
+
+    /// Any request, with these headers.
+    pub async fn with_headers(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Reply {
+        let mut request = self.client.request(method, format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        reply(request).await
+    }
+
     /// Any request.
     pub async fn call(
         &self,
@@ -70,9 +94,7 @@ impl Http {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
-        let response = request.send().await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
-        Reply { status, headers, body: response.bytes().await.unwrap().to_vec() }
+        reply(request).await
     }
 
     pub async fn get(&self, path: &str, token: Option<&Token>) -> Reply {
@@ -86,4 +108,10 @@ impl Http {
     pub async fn put<B: Serialize>(&self, path: &str, token: Option<&Token>, body: &B) -> Reply {
         self.call(Method::PUT, path, token, Some(serde_json::to_vec(body).unwrap())).await
     }
+}
+
+async fn reply(request: reqwest::RequestBuilder) -> Reply {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    Reply { status, headers, body: response.bytes().await.unwrap().to_vec() }
 }

@@ -46,7 +46,8 @@ impl Server {
         server.spawn();
         // A restart finds the same addresses.
         for (k, url) in [(0, &server.url), (1, &server.admin)] {
-            url.trim_start_matches("http://").clone_into(&mut server.settings[k].1);
+            let (_, host) = url.split_once("://").unwrap();
+            host.clone_into(&mut server.settings[k].1);
         }
         server
     }
@@ -80,6 +81,21 @@ impl Server {
         process.kill().unwrap();
         process.wait().unwrap();
         panic!("it did not end within 30 s");
+    }
+
+    /// Asks it to read its certificate again.
+    pub fn hang_up(&self) {
+        let id = self.pid().to_string();
+        assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    }
+
+    /// Waits until it has logged `text` so often.
+    pub fn until_logged(&self, text: &str, times: usize) {
+        let until = Instant::now() + START;
+        while self.log().matches(text).count() < times {
+            assert!(Instant::now() < until, "`{text}` was not logged:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The process' id.
@@ -143,9 +159,10 @@ impl Server {
 /// The address in the line that begins with `what`.
 fn address(said: &str, what: &str) -> Option<String> {
     let line = said.lines().find(|line| line.trim_start().starts_with(what))?;
-    let (_, rest) = line.split_once("http://")?;
+    let (before, rest) = line.split_once("://")?;
+    let scheme = before.rsplit(' ').next()?;
     let host = rest.split(['/', ' ']).next()?;
-    Some(format!("http://{host}"))
+    Some(format!("{scheme}://{host}"))
 }
 
 impl Drop for Server {

@@ -27,12 +27,16 @@ pub struct Talker {
 
 impl Talker {
     pub async fn register(server: &Server, name: &str, encoding: Encoding) -> Self {
+        Self::register_at(&server.url, name, encoding).await
+    }
+
+    pub async fn register_at(url: &str, name: &str, encoding: Encoding) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let outside = outside(&server.url, encoding);
+        let outside = outside(url, encoding);
         let mut device = open(home.path());
-        device.register(&outside, &server.url, name).await.unwrap();
+        device.register(&outside, url, name).await.unwrap();
         let (client, events) = device.start(outside).unwrap();
-        Self { home, url: server.url.clone(), encoding, client, events, shown: Vec::new() }
+        Self { home, url: url.to_owned(), encoding, client, events, shown: Vec::new() }
     }
 
     /// Closes the client, as a program that ends; comes back with [`Self::come_back`].
@@ -108,17 +112,27 @@ pub fn outside(url: &str, encoding: Encoding) -> Outside {
 
 /// Alice and bob, who are contacts.
 pub async fn contacts(server: &Server) -> (Talker, Talker) {
-    let mut alice = Talker::register(server, "alice", Encoding::Cbor).await;
-    let mut bob = Talker::register(server, "bob", Encoding::Json).await;
-    alice.client.contacts_add("bob").await.unwrap();
+    let alice = Talker::register(server, "alice", Encoding::Cbor).await;
+    let bob = Talker::register(server, "bob", Encoding::Json).await;
+    become_contacts(alice, bob, "alice", "bob").await
+}
+
+/// One asks, the other accepts.
+pub async fn become_contacts(
+    mut alice: Talker,
+    mut bob: Talker,
+    one: &str,
+    other: &str,
+) -> (Talker, Talker) {
+    alice.client.contacts_add(other).await.unwrap();
     bob.until(|event| {
-        matches!(event, Event::ContactRequest { handle, .. } if handle == "alice").then_some(())
+        matches!(event, Event::ContactRequest { handle, .. } if handle == one).then_some(())
     })
     .await;
-    bob.client.contacts_accept("alice").await.unwrap();
+    bob.client.contacts_accept(one).await.unwrap();
     alice
         .until(|event| {
-            matches!(event, Event::ContactAccepted { handle, .. } if handle == "bob").then_some(())
+            matches!(event, Event::ContactAccepted { handle, .. } if handle == other).then_some(())
         })
         .await;
     (alice, bob)

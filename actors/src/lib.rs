@@ -19,6 +19,7 @@ pub mod ledger;
 mod limiter;
 pub mod limits;
 mod node;
+pub mod pace;
 mod pairs;
 pub mod ports;
 pub mod queue;

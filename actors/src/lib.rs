@@ -1,14 +1,15 @@
 //! The engine: who is connected, what moves, what fails.
 //!
 //! Protocol state is plain values without I/O, clock or actix ([`custody`], [`ledger`], [`admit`],
-//! [`lane`], [`session`]): events in, effects out. Actors have a life (`DeviceSession`,
-//! `UserSupervisor`, `RateLimiter`, `QueueActor`), tables are looked up (`directory`, `pairs`),
-//! functions decide (`route`). Every queue states its bound where it is declared.
+//! [`lane`], [`session`], [`call`], [`presence`], [`pace`]): events in, effects out. Actors have a
+//! life (`DeviceSession`, `UserSupervisor`, `RateLimiter`, `QueueActor`, `SignalingActor`,
+//! `PresenceActor`), tables are looked up (`directory`, `pairs`), functions decide (`route`). Every queue states its bound where it is declared.
 //!
 //! It knows no database, no HTTP and no key: what it needs is declared in [`ports`].
 #![deny(missing_docs)]
 
 pub mod admit;
+pub mod call;
 pub mod custody;
 mod directory;
 mod drain;
@@ -22,6 +23,7 @@ mod node;
 pub mod pace;
 mod pairs;
 pub mod ports;
+pub mod presence;
 pub mod queue;
 mod route;
 #[cfg(test)]

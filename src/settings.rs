@@ -214,6 +214,26 @@ pub struct Limits {
     pub sign_ins_per_minute: u32,
     /// Addresses remembered for the two above.
     pub addresses: usize,
+    /// One ephemeral message (typing) so often for each user and contact, in milliseconds; 0 for
+    /// no rule.
+    pub ephemeral_every_ms: u64,
+    /// How often a user's devices may change in a minute whom they show themselves to; 0 for no
+    /// rule.
+    pub presence_per_minute: u32,
+    /// Users named in all lists of whom devices show themselves to.
+    pub presence_names: usize,
+    /// Steps of calls of one user in a second; 0 for no rule.
+    pub call_signals_per_second: u32,
+    /// How many of them may come at once.
+    pub call_signal_burst: u32,
+    /// How long a call rings, in milliseconds.
+    pub call_ring_ms: u64,
+    /// How long a call waits for a device that lost its connection, in milliseconds.
+    pub call_lease_ms: u64,
+    /// Calls of one user at a time, in both directions.
+    pub calls_per_user: usize,
+    /// Calls at a time; 0 switches calls off.
+    pub calls: usize,
 }
 
 impl Default for Limits {
@@ -237,6 +257,15 @@ impl Default for Limits {
             registrations_per_hour: 30,
             sign_ins_per_minute: 120,
             addresses: 65_536,
+            ephemeral_every_ms: engine.ephemeral_every_ms,
+            presence_per_minute: engine.presence_per_minute,
+            presence_names: engine.presence_names,
+            call_signals_per_second: engine.call_signals_per_second,
+            call_signal_burst: engine.call_signal_burst,
+            call_ring_ms: engine.call_ring_ms,
+            call_lease_ms: engine.call_lease_ms,
+            calls_per_user: engine.calls_per_user,
+            calls: engine.calls,
         }
     }
 }
@@ -387,7 +416,34 @@ impl Settings {
         )?;
         check(rate(limits.sign_ins_per_minute), "limits.sign_ins_per_minute", "at most 1000000")?;
         check(up_to.contains(&limits.addresses), "limits.addresses", "1 to 10000000")?;
+        self.validate_live()?;
         check((64..=1_048_576).contains(&self.log.waiting), "log.waiting", "64 to 1048576")
+    }
+
+    /// What only live devices hear.
+    fn validate_live(&self) -> Result<(), Invalid> {
+        let limits = &self.limits;
+        for (holds, key, expected) in [
+            (limits.presence_per_minute <= 60_000, "limits.presence_per_minute", "at most 60000"),
+            (limits.presence_names <= 100_000_000, "limits.presence_names", "at most 100000000"),
+            (
+                limits.call_signals_per_second <= 1_000,
+                "limits.call_signals_per_second",
+                "at most 1000, 0 for no rule",
+            ),
+            (
+                (1..=10_000).contains(&limits.call_signal_burst),
+                "limits.call_signal_burst",
+                "1 to 10000",
+            ),
+            ((1..=64).contains(&limits.calls_per_user), "limits.calls_per_user", "1 to 64"),
+            (limits.calls <= 1_000_000, "limits.calls", "at most 1000000, 0 for no calls"),
+        ] {
+            if !holds {
+                return Err(Invalid { key, expected });
+            }
+        }
+        Ok(())
     }
 
     fn validate_times(&self) -> Result<(), Invalid> {
@@ -403,6 +459,8 @@ impl Settings {
             (limits.custody_after_ms, "limits.custody_after_ms"),
             (limits.send_deadline_ms, "limits.send_deadline_ms"),
             (limits.slow_after_ms, "limits.slow_after_ms"),
+            (limits.call_ring_ms, "limits.call_ring_ms"),
+            (limits.call_lease_ms, "limits.call_lease_ms"),
         ] {
             if !(1..=HOUR).contains(&value) {
                 return Err(Invalid { key, expected: "1 to 3600000 milliseconds" });
@@ -411,6 +469,10 @@ impl Settings {
         if limits.message_interval_ms > 24 * HOUR {
             let key = "limits.message_interval_ms";
             return Err(Invalid { key, expected: "at most 86400000 milliseconds, 0 for no rule" });
+        }
+        if limits.ephemeral_every_ms > HOUR {
+            let key = "limits.ephemeral_every_ms";
+            return Err(Invalid { key, expected: "at most 3600000 milliseconds, 0 for no rule" });
         }
         if !(60_000..=30 * 24 * HOUR).contains(&limits.expire_after_ms) {
             let key = "limits.expire_after_ms";
@@ -437,6 +499,15 @@ impl Settings {
             ledger_messages_per_sender: limits.ledger_messages_per_sender,
             ledger_bytes_per_sender: limits.ledger_bytes_per_sender,
             expire_after_ms: limits.expire_after_ms,
+            ephemeral_every_ms: limits.ephemeral_every_ms,
+            presence_per_minute: limits.presence_per_minute,
+            presence_names: limits.presence_names,
+            call_signals_per_second: limits.call_signals_per_second,
+            call_signal_burst: limits.call_signal_burst,
+            call_ring_ms: limits.call_ring_ms,
+            call_lease_ms: limits.call_lease_ms,
+            calls_per_user: limits.calls_per_user,
+            calls: limits.calls,
             ..hushwire_actors::Limits::default()
         }
     }
@@ -451,6 +522,30 @@ mod tests {
         let settings = Settings::default();
         settings.validate().unwrap();
         assert_eq!(settings.engine_limits(), hushwire_actors::Limits::default());
+    }
+
+    #[test]
+    fn what_is_set_for_live_devices_reaches_the_engine() {
+        let mut settings = Settings::default();
+        let limits = &mut settings.limits;
+        (limits.ephemeral_every_ms, limits.presence_per_minute, limits.presence_names) = (1, 2, 3);
+        (limits.call_signals_per_second, limits.call_signal_burst) = (4, 5);
+        (limits.call_ring_ms, limits.call_lease_ms) = (6, 7);
+        (limits.calls_per_user, limits.calls) = (8, 9);
+        settings.validate().unwrap();
+        let expected = hushwire_actors::Limits {
+            ephemeral_every_ms: 1,
+            presence_per_minute: 2,
+            presence_names: 3,
+            call_signals_per_second: 4,
+            call_signal_burst: 5,
+            call_ring_ms: 6,
+            call_lease_ms: 7,
+            calls_per_user: 8,
+            calls: 9,
+            ..hushwire_actors::Limits::default()
+        };
+        assert_eq!(settings.engine_limits(), expected);
     }
 
     #[test]
@@ -482,6 +577,15 @@ mod tests {
         wrong("limits.expire_after_ms", |s| s.limits.expire_after_ms = 1);
         wrong("limits.message_interval_ms", |s| s.limits.message_interval_ms = u64::MAX);
         wrong("limits.addresses", |s| s.limits.addresses = 0);
+        wrong("limits.ephemeral_every_ms", |s| s.limits.ephemeral_every_ms = u64::MAX);
+        wrong("limits.presence_per_minute", |s| s.limits.presence_per_minute = 60_001);
+        wrong("limits.presence_names", |s| s.limits.presence_names = usize::MAX);
+        wrong("limits.call_signals_per_second", |s| s.limits.call_signals_per_second = 1_001);
+        wrong("limits.call_signal_burst", |s| s.limits.call_signal_burst = 0);
+        wrong("limits.call_ring_ms", |s| s.limits.call_ring_ms = 0);
+        wrong("limits.call_lease_ms", |s| s.limits.call_lease_ms = 0);
+        wrong("limits.calls_per_user", |s| s.limits.calls_per_user = 0);
+        wrong("limits.calls", |s| s.limits.calls = 1_000_001);
         wrong("log.waiting", |s| s.log.waiting = 1);
     }
 
@@ -489,6 +593,11 @@ mod tests {
     fn zero_switches_rules_off() {
         let mut settings = Settings::default();
         settings.limits.message_interval_ms = 0;
+        settings.limits.ephemeral_every_ms = 0;
+        settings.limits.presence_per_minute = 0;
+        settings.limits.presence_names = 0;
+        settings.limits.call_signals_per_second = 0;
+        settings.limits.calls = 0;
         settings.limits.registrations_per_hour = 0;
         settings.limits.sign_ins_per_minute = 0;
         settings.limits.epochs_per_hour = 0;

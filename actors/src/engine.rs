@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::{Actor as _, Arbiter, ArbiterHandle};
 use bytes::BytesMut;
-use hushwire_wire::frame::Event;
+use hushwire_wire::frame::{Event, EventKind};
 use hushwire_wire::{Close, DeviceId, Encoding, Gen, NodeId, Nonce, Token, UserId};
 use slog::Logger;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use crate::bus::{BusActor, Post, Waits};
+use crate::call::signaling::{Signaling, SignalingActor};
 use crate::directory::Directory;
 use crate::drain;
 use crate::lane::Fact;
@@ -22,6 +23,7 @@ use crate::limits::Limits;
 use crate::node::Node;
 use crate::pairs::Pairs;
 use crate::ports::{Ports, SignedIn, Unavailable};
+use crate::presence::actor::{PresenceActor, Present};
 use crate::queue::{Call, Intake, Op, Outcome, Queue, QueueActor, Reply};
 use crate::session::{self, DeviceSession};
 use crate::supervise::Services;
@@ -113,6 +115,8 @@ impl Engine {
             id: NodeId(id),
             limiter: Limiter::new(&limits, ports.clock.clone()),
             pairs: Pairs::new(&limits),
+            presence: Present::new(limits.presence_names),
+            calls: Signaling::new(&limits),
             intake: Intake::new(limits.intake),
             post: Post::default(),
             waits: Waits::default(),
@@ -144,6 +148,16 @@ impl Engine {
                 of.actor(shard, alive).start();
             });
         }
+        for shard in 0..Signaling::shards() {
+            let of = node.clone();
+            node.services.keep("signaling", arbiter.clone(), move |alive| {
+                SignalingActor::new(of.clone(), shard, alive).start();
+            });
+        }
+        let of = node.clone();
+        node.services.keep("presence", arbiter, move |alive| {
+            PresenceActor::new(of.clone(), alive).start();
+        });
         Self { node }
     }
 
@@ -187,10 +201,17 @@ impl Engine {
         DeviceSession::new(self.node.clone(), io, early, encoding, permit).start();
     }
 
-    /// After a commit: forgets what was cached, and tells the users' live devices.
+    /// After a commit: forgets what was cached, and tells the users' live devices. Users of whom
+    /// an event says that one removed or blocked the other hear nothing live of each other from
+    /// now on.
     pub fn changed(&self, change: Change) {
         for (a, b) in change.pairs {
             self.node.pairs.changed(a, b);
+            let parted = change.events.iter().any(|(user, event)| parts(*user, event, a, b));
+            self.node.presence.changed(a, b, parted);
+            if parted {
+                self.node.calls.parted(a, b);
+            }
         }
         for (user, event) in change.events {
             self.node.tell(user, Note::Changed { user, event });
@@ -368,6 +389,12 @@ impl Engine {
     async fn ask(&self, call: Call) -> Result<Reply, Unavailable> {
         timeout(ASK_WITHIN, self.node.intake.ask(call)).await.map_err(|_| Unavailable)?
     }
+}
+
+/// Whether an event for `user` says that `a` and `b` are no contacts any more.
+fn parts(user: UserId, event: &Event, a: UserId, b: UserId) -> bool {
+    let between = event.peer.is_some_and(|peer| (user, peer) == (a, b) || (user, peer) == (b, a));
+    between && matches!(event.kind, EventKind::Block | EventKind::Removed)
 }
 
 impl Drop for SocketPermit {

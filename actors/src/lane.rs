@@ -5,6 +5,10 @@
 //! the session's next successful flip, so that nothing overtakes what went to the ledger instead.
 //! What is done about a refusal is done under the lane's lock, so that it is ordered against the
 //! session's flip. Lock order: lane, then intake. Empty, a lane holds no buffer.
+//!
+//! What a session may miss has bounds of its own ([`passing`]) and never takes a delivery's place.
+
+mod passing;
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,6 +22,8 @@ use crate::fault;
 use crate::limits::Limits;
 use crate::ports::Unavailable;
 use crate::queue::DeviceReply;
+use passing::Waiting;
+pub use passing::{CALL_BYTES, CALLS, EPHEMERALS, PRESENCES, Passing};
 
 /// Answers that wait in a lane. One that finds no place is dropped: its send is sent again and
 /// fetches it.
@@ -100,6 +106,7 @@ struct Inner<F> {
     events: VecDeque<Event>,
     reply: Option<Box<Result<DeviceReply, Unavailable>>>,
     kick: Option<(Close, Option<u64>)>,
+    passing: Option<Box<Waiting>>,
     waker: Option<Waker>,
 }
 
@@ -132,6 +139,7 @@ impl<F> Lane<F> {
                 events: VecDeque::new(),
                 reply: None,
                 kick: None,
+                passing: None,
                 waker: None,
             }),
             most_messages: limits.lane_messages,
@@ -231,7 +239,42 @@ impl<F> Lane<F> {
         inner.answers = VecDeque::new();
         inner.events = VecDeque::new();
         inner.reply = None;
+        inner.passing = None;
         inner.waker = None;
+    }
+
+    /// Lets something pass by a session, which may miss it: past the bounds the oldest goes. An
+    /// ephemeral message is dropped while the session is behind.
+    pub fn pass(&self, what: Passing) {
+        let mut inner = self.lock();
+        let shut = inner.gate == Gate::Shut && matches!(what, Passing::Ephemeral(_));
+        if shut || inner.gate == Gate::Closed {
+            return;
+        }
+        inner.passing.get_or_insert_default().push(what);
+        wake(inner);
+    }
+
+    /// The next of what passes by.
+    pub fn next_passing(&self) -> Option<ServerOp> {
+        let mut inner = self.lock();
+        let open = inner.gate == Gate::Open;
+        let waiting = inner.passing.as_mut()?;
+        if !open {
+            waiting.drop_ephemerals();
+        }
+        let next = waiting.next();
+        if waiting.is_empty() {
+            inner.passing = None;
+        }
+        next
+    }
+
+    /// Forgets who came and left: the session names others from now on.
+    pub fn forget_presence(&self) {
+        if let Some(waiting) = &mut self.lock().passing {
+            waiting.drop_presences();
+        }
     }
 
     /// When the oldest delivery was routed.
@@ -340,88 +383,4 @@ fn wake<F>(mut inner: MutexGuard<'_, Inner<F>>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::entry;
-
-    fn delivery(sn: u64, size: usize) -> Delivery<()> {
-        Delivery { entry: entry(1, 2, sn, size), flight: (), since_ms: sn }
-    }
-
-    fn lane() -> Lane<()> {
-        let lane = Lane::new(&Limits {
-            lane_messages: 3,
-            lane_bytes: 1_000,
-            lane_events: 2,
-            ..Limits::default()
-        });
-        assert!(lane.open());
-        lane
-    }
-
-    fn push(lane: &Lane<()>, sn: u64, size: usize) -> Option<u64> {
-        let mut refused = None;
-        lane.push(delivery(sn, size), |d| refused = Some(d.entry.envelope.sn)).unwrap();
-        refused
-    }
-
-    #[test]
-    fn a_full_lane_stays_shut_until_it_is_opened_again() {
-        let lane = lane();
-        assert_eq!(
-            (1..=5).map(|sn| push(&lane, sn, 100)).collect::<Vec<_>>(),
-            [None, None, None, Some(4), Some(5)]
-        );
-        assert_eq!(lane.next_fact(true), Some(Fact::Behind));
-        assert!(!lane.open(), "not while something waits");
-        for _ in 0..3 {
-            assert!(lane.next_delivery(|_| true).is_some());
-            assert_eq!(push(&lane, 6, 10), Some(6), "room again, but shut");
-        }
-        assert!(lane.open());
-        assert_eq!(push(&lane, 7, 100), None);
-    }
-
-    #[test]
-    fn who_is_told_to_be_behind_is_shut_at_once() {
-        let lane = lane();
-        assert_eq!(push(&lane, 1, 10), None);
-        lane.tell(Fact::Behind);
-        assert_eq!(push(&lane, 2, 10), Some(2), "it must not overtake what was written");
-        assert!(!lane.is_empty() && !lane.is_open(), "what waits stays");
-    }
-
-    #[test]
-    fn it_fills_by_bytes_and_one_may_exceed() {
-        let lane = lane();
-        assert_eq!(push(&lane, 1, 5_000), None);
-        assert_eq!(push(&lane, 2, 1), Some(2));
-    }
-
-    #[test]
-    fn closing_hands_over_what_waits_and_refuses_the_rest() {
-        let lane = lane();
-        push(&lane, 1, 10);
-        let mut last = 0;
-        lane.close(|waiting| last = waiting.len());
-        assert_eq!(last, 1);
-        assert!(lane.push(delivery(2, 10), |_| ()).is_err());
-        lane.tell(Fact::Behind);
-        assert_eq!(lane.next_fact(true), None);
-    }
-
-    #[test]
-    fn answers_and_events_have_bounds_of_their_own() {
-        let lane = lane();
-        for sn in 0..LANE_ANSWERS as u64 + 9 {
-            lane.tell(Fact::Answer { id: None, sn, op: ServerOp::Ok {} });
-        }
-        let event = Event { v: 1, kind: hushwire_wire::frame::EventKind::Epoch, peer: None };
-        for _ in 0..3 {
-            lane.tell(Fact::Event(event.clone()));
-        }
-        let facts: Vec<_> = std::iter::from_fn(|| lane.next_fact(true)).collect();
-        assert_eq!(facts.len(), LANE_ANSWERS + 3);
-        assert_eq!(facts.last(), Some(&Fact::EventsLost));
-    }
-}
+mod tests;

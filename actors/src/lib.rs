@@ -1,15 +1,17 @@
 //! The engine: who is connected, what moves, what fails.
 //!
 //! Protocol state is plain values without I/O, clock or actix ([`custody`], [`ledger`], [`admit`],
-//! [`lane`], [`path`], [`session`]): events in, effects out. Actors have a life (`DeviceSession`,
-//! `UserSupervisor`, `RateLimiter`, `QueueActor`, `BusActor`), tables are looked up (`directory`, `pairs`),
-//! functions decide (`route`). Every queue states its bound where it is declared.
+//! [`lane`], [`path`], [`session`], [`call`], [`presence`], [`pace`]): events in, effects out.
+//! Actors have a life (`DeviceSession`, `UserSupervisor`, `RateLimiter`, `QueueActor`, `BusActor`,
+//! `SignalingActor`, `PresenceActor`), tables are looked up (`directory`, `pairs`), functions
+//! decide (`route`). Every queue states its bound where it is declared.
 //!
 //! It knows no database, no HTTP and no key: what it needs is declared in [`ports`].
 #![deny(missing_docs)]
 
 pub mod admit;
 pub mod bus;
+pub mod call;
 pub mod custody;
 mod directory;
 mod drain;
@@ -21,9 +23,11 @@ pub mod ledger;
 mod limiter;
 pub mod limits;
 mod node;
+pub mod pace;
 mod pairs;
 pub mod path;
 pub mod ports;
+pub mod presence;
 pub mod queue;
 mod route;
 #[cfg(test)]

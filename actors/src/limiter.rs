@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::admit::{Admit, Offer, Verdict};
 use crate::fault;
 use crate::limits::Limits;
+use crate::pace::{Pace, Paces};
 use crate::ports::Clock;
 use crate::supervise::Alive;
 
@@ -44,6 +45,7 @@ struct Shard {
     control_cost_ms: u64,
     control_burst: u32,
     control_per_minute: u32,
+    paces: Paces,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +53,8 @@ struct Buckets {
     paced: Option<Bucket>,
     control: Option<Bucket>,
     used: Option<Instant>,
+    /// What only live devices hear.
+    live: Option<Box<Pace>>,
 }
 
 /// One device's way to be admitted.
@@ -74,6 +78,7 @@ impl Limiter {
                 control_cost_ms: MINUTE_MS / u64::from(per_minute),
                 control_burst: limits.control_burst.max(1),
                 control_per_minute: per_minute,
+                paces: Paces::new(limits),
             }))
         };
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), clock }
@@ -148,6 +153,21 @@ impl Admission {
         Ok(at_ms)
     }
 
+    /// Whether an ephemeral message may go to `to` now.
+    pub(crate) fn ephemeral(&self, to: UserId) -> Result<(), Reject> {
+        lock(&self.shard).live(self.user, |pace, paces, now| pace.ephemeral(to, paces, now))
+    }
+
+    /// Whether a step of a call may be taken now.
+    pub(crate) fn signal(&self) -> Result<(), Reject> {
+        lock(&self.shard).live(self.user, Pace::signal)
+    }
+
+    /// Whether the device may change now whom it shows itself to.
+    pub(crate) fn presence(&self) -> Result<(), Reject> {
+        lock(&self.shard).live(self.user, Pace::presence)
+    }
+
     /// Custody is complete.
     pub(crate) fn accepted(&self, to: UserId, answer: Arc<Accepted>) {
         lock(&self.shard).admit.accepted(self.device, to, answer);
@@ -171,12 +191,7 @@ impl Shard {
             return Ok(());
         }
         let now = Instant::now();
-        if self.users.len() >= self.most_users && !self.users.contains_key(&user) {
-            self.forget_idle(now);
-            if self.users.len() >= self.most_users {
-                return Err(Reject::Unavailable { retry_after_ms: 1_000 });
-            }
-        }
+        self.make_room(user, now)?;
         let (interval_ms, cost_ms, burst) =
             (self.interval_ms, self.control_cost_ms, u64::from(self.control_burst));
         let buckets = self.users.entry(user).or_default();
@@ -196,12 +211,35 @@ impl Shard {
         })
     }
 
+    fn live(
+        &mut self,
+        user: UserId,
+        may: impl FnOnce(&mut Pace, &Paces, Instant) -> Result<(), Reject>,
+    ) -> Result<(), Reject> {
+        let now = Instant::now();
+        self.make_room(user, now)?;
+        let pace = self.users.entry(user).or_default().live.get_or_insert_default();
+        may(pace, &self.paces, now)
+    }
+
+    fn make_room(&mut self, user: UserId, now: Instant) -> Result<(), Reject> {
+        if self.users.len() >= self.most_users && !self.users.contains_key(&user) {
+            self.forget_idle(now);
+            if self.users.len() >= self.most_users {
+                return Err(Reject::Unavailable { retry_after_ms: 1_000 });
+            }
+        }
+        Ok(())
+    }
+
     /// A bucket that was left alone for as long as it takes to fill is as good as a new one.
     fn forget_idle(&mut self, now: Instant) {
         let full_ms = self.interval_ms.max(self.control_cost_ms * u64::from(self.control_burst));
         let full = Duration::from_millis(full_ms);
         self.users.retain(|_, buckets| {
-            buckets.used.is_some_and(|used| now.saturating_duration_since(used) < full)
+            buckets.live.take_if(|pace| pace.is_idle(now));
+            let used = |used| now.saturating_duration_since(used) < full;
+            buckets.live.is_some() || buckets.used.is_some_and(used)
         });
     }
 }
@@ -314,8 +352,15 @@ mod tests {
         }
         let full = user(3).admit(&offer(9, 1), Class::Text);
         assert_eq!(full, Err(Verdict::Refused(Reject::Unavailable { retry_after_ms: 1_000 })));
+        assert_eq!(user(0).signal(), Ok(()));
+        assert_eq!(user(3).presence(), Err(Reject::Unavailable { retry_after_ms: 1_000 }));
         tokio::time::advance(Duration::from_secs(30)).await;
         assert_eq!(send(&user(3), 9, 1, Class::Text), None);
         assert_eq!(lock(&limiter.shards[0]).users.len(), 1);
+        // A longer memory keeps its user, and nobody else's.
+        assert!((0..12).all(|_| user(3).presence() == Ok(())));
+        tokio::time::advance(Duration::from_secs(59)).await;
+        lock(&limiter.shards[0]).forget_idle(Instant::now());
+        assert!(user(3).presence().is_ok() && lock(&limiter.shards[0]).users.len() == 1);
     }
 }

@@ -83,6 +83,25 @@ pub struct Limits {
     pub drain_custody_ms: u64,
     /// Clients are told to come back within so long of a drain, spread evenly.
     pub drain_spread_ms: u64,
+    /// One ephemeral message so often for each user and contact. 0 switches the rule off.
+    pub ephemeral_every_ms: u64,
+    /// How often a user's devices may change in a minute whom they show themselves to. 0 switches
+    /// the rule off.
+    pub presence_per_minute: u32,
+    /// Users named in all lists of whom devices show themselves to, on this node.
+    pub presence_names: usize,
+    /// Steps of calls of one user in a second. 0 switches the rule off.
+    pub call_signals_per_second: u32,
+    /// How many of them may come at once.
+    pub call_signal_burst: u32,
+    /// How long a call rings.
+    pub call_ring_ms: u64,
+    /// How long a call waits for a device that lost its connection.
+    pub call_lease_ms: u64,
+    /// Calls of one user at a time, in both directions.
+    pub calls_per_user: usize,
+    /// Calls on this node at a time. 0 switches calls off.
+    pub calls: usize,
 }
 
 const MINUTE: u64 = 60_000;
@@ -128,6 +147,15 @@ impl Default for Limits {
             connections: 50_000,
             drain_custody_ms: 5_000,
             drain_spread_ms: 10_000,
+            ephemeral_every_ms: 3_000,
+            presence_per_minute: 12,
+            presence_names: 1 << 20,
+            call_signals_per_second: 10,
+            call_signal_burst: 50,
+            call_ring_ms: 45_000,
+            call_lease_ms: 20_000,
+            calls_per_user: 4,
+            calls: 1 << 14,
         }
     }
 }

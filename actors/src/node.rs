@@ -10,11 +10,13 @@ use slog::Logger;
 use tokio::time::Instant;
 
 use crate::bus::{Post, Waits};
+use crate::call::signaling::Signaling;
 use crate::directory::Directory;
 use crate::limiter::Limiter;
 use crate::limits::Limits;
 use crate::pairs::Pairs;
 use crate::ports::Ports;
+use crate::presence::actor::Present;
 use crate::queue::{Call, Intake, Op, Queue, To};
 use crate::supervise::Services;
 use crate::user::{Inbox, Note};
@@ -31,6 +33,8 @@ pub(crate) struct Node {
     pub(crate) directory: Directory,
     pub(crate) pairs: Pairs,
     pub(crate) limiter: Limiter,
+    pub(crate) presence: Present,
+    pub(crate) calls: Signaling,
     pub(crate) intake: Intake,
     pub(crate) post: Post,
     pub(crate) waits: Waits,

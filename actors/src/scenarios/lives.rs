@@ -87,7 +87,7 @@ async fn changes_reach_the_users_devices_and_the_cache() {
 }
 
 /// A stream that panics when it is told to.
-struct Fragile(DuplexStream, Arc<AtomicBool>);
+pub(super) struct Fragile(pub(super) DuplexStream, pub(super) Arc<AtomicBool>);
 
 impl AsyncRead for Fragile {
     fn poll_read(

@@ -1,7 +1,9 @@
 //! The engine from outside: raw WebSocket clients over in-memory streams, on a clock that tests
 //! move. Only the ports are the tests' own; everything between the streams is real.
 
+mod calls;
 mod delivery;
+mod live;
 mod lives;
 mod nodes;
 mod panics;

@@ -4,39 +4,36 @@
 //! It owns its place in the directory and its user's list, and gives both up when it ends, also
 //! in a panic: what is in window and lane is then written to the ledger.
 
-use std::future::Future;
-use std::pin::Pin;
+mod passing;
+pub(crate) mod sending;
+
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use bytes::BytesMut;
-use hushwire_wire::frame::{ClientOp, Event, EventKind, Send, ServerOp, Welcome, Window};
-use hushwire_wire::limits::SENDS_UNANSWERED;
-use hushwire_wire::message::Upload;
-use hushwire_wire::{Close, Conn, DecodeError, Encoding, Gen, Reject, Token, UserId};
+use hushwire_wire::frame::{ClientOp, Event, EventKind, ServerOp, Welcome, Window};
+use hushwire_wire::{Close, Conn, DecodeError, Encoding, Gen, Reject, Token};
 
 use super::channel::{Channel, Out};
-use super::{check, write_message, write_op};
-use crate::admit::{Offer, UNDER_WAY_RETRY_MS, Verdict};
+use super::{write_message, write_op};
 use crate::directory::Live;
-use crate::envelope::Envelope;
 use crate::fault;
 use crate::lane::{Fact, Lane};
 use crate::limiter::Admission;
 use crate::node::Node;
 use crate::path::Path;
-use crate::ports::{PairFacts, SignedIn, Unavailable};
+use crate::ports::SignedIn;
 use crate::queue::{Call, To};
-use crate::route::{self, FlightRef};
+use crate::route::FlightRef;
 use crate::user::Note;
+use passing::Waiting;
+use sending::Unanswered;
 
 /// `ping` is answered at any rate, but counts as refused when it comes sooner than this.
 const PING_EVERY_MS: u64 = 10_000;
 const MINUTE_MS: u64 = 60_000;
 /// What a send with too many before it is told.
 const BUSY_RETRY_MS: u64 = 1_000;
-/// How often a pair is loaded again that changes while it is loaded.
-const LOADS: usize = 3;
 
 /// Why a connection ends, and when the client may come back.
 pub(crate) type End = (Close, Option<u64>);
@@ -47,8 +44,6 @@ pub(crate) enum Ping {
     Now,
     NotYet,
 }
-
-type Loading = Pin<Box<dyn Future<Output = Result<Option<Arc<PairFacts>>, Unavailable>>>>;
 
 /// What the welcome says, until it is said.
 #[derive(Debug)]
@@ -73,16 +68,10 @@ pub(crate) struct Open {
     pong_by_ms: Option<u64>,
     asked_ms: u64,
     refused: (u64, u32),
-}
-
-/// A send that waits for its answer.
-struct Unanswered {
-    id: Option<u64>,
-    to: UserId,
-    sn: u64,
-    until_ms: u64,
-    /// Set while its pair is loaded.
-    loading: Option<(Box<(Offer, Upload)>, Loading)>,
+    /// Live operations whose pairs are loaded.
+    waiting: Option<Box<Waiting>>,
+    /// Whether it shows itself to anybody.
+    shows: bool,
 }
 
 impl Open {
@@ -114,6 +103,8 @@ impl Open {
             pong_by_ms: Some(node.now_ms() + node.limits.hello_within_ms),
             asked_ms: 0,
             refused: (0, 0),
+            waiting: None,
+            shows: false,
         };
         let live = Live { user: me.user, conn, lane: lane.clone() };
         // Under the directory's lock, so that both know the same order of attaches.
@@ -123,6 +114,7 @@ impl Open {
             displaced.lane.tell(kick);
         }
         node.tell(me.user, Note::Came { user: me.user, device: me.device, conn, lane });
+        node.calls.came(me.user, me.device, conn);
         open
     }
 
@@ -174,9 +166,17 @@ impl Open {
                 }
                 Ok(ServerOp::Pong {})
             }
-            ClientOp::Ephemeral(_) | ClientOp::Call(_) | ClientOp::Presence(_) => {
-                Err(Reject::bad("op", "an operation that is spoken"))
-            }
+            ClientOp::Ephemeral(send) => match self.ephemeral(id, send, now_ms) {
+                Ok(None) => return Ok(()),
+                Ok(Some(answer)) => Ok(answer),
+                Err(reject) => Err(reject),
+            },
+            ClientOp::Call(send) => match self.signal(id, send, now_ms) {
+                Ok(None) => return Ok(()),
+                Ok(Some(answer)) => Ok(answer),
+                Err(reject) => Err(reject),
+            },
+            ClientOp::Presence(show) => self.show(show),
             ClientOp::Hello(_) => Err(Reject::bad("op.hello", "the first frame only")),
         };
         match done {
@@ -226,13 +226,19 @@ impl Open {
                 Fact::Touch => self.channel.heartbeat(),
             }
         }
-        self.loaded(cx, now_ms, out)
+        self.loaded(cx, now_ms, out)?;
+        self.loaded_live(cx, now_ms, out)
     }
 
-    /// The next delivery, if the window has room: only when nothing is unsent.
+    /// The next of what passes by, or the next delivery if the window has room: only when nothing
+    /// is unsent.
     pub(crate) fn deliver(&mut self, out: &mut BytesMut) -> bool {
         if self.welcoming.is_some() {
             return false;
+        }
+        if let Some(op) = self.lane.next_passing() {
+            write_op(out, self.encoding, None, op);
+            return true;
         }
         let Some((n, entry)) = self.channel.deliver(&self.lane, self.node.now_ms()) else {
             return false;
@@ -255,6 +261,7 @@ impl Open {
             write_op(out, self.encoding, late.id, op);
         }
         self.free_sends();
+        self.give_up_live(now_ms, out);
         self.call();
         if self.pong_by_ms.is_some_and(|by_ms| by_ms <= now_ms) {
             return Err(if self.welcoming.is_some() {
@@ -276,7 +283,8 @@ impl Open {
     /// When [`Open::tick`] has something to do.
     pub(crate) fn deadline_ms(&self) -> u64 {
         let sends = self.sends.iter().map(|send| send.until_ms).min();
-        [self.pong_by_ms, self.channel.deadline_ms(&self.lane), sends]
+        let waiting = self.waiting.as_ref().map(|waiting| waiting.until_ms);
+        [self.pong_by_ms, self.channel.deadline_ms(&self.lane), sends, waiting]
             .into_iter()
             .flatten()
             .fold(self.ping_ms, u64::min)
@@ -328,142 +336,6 @@ impl Open {
         write_op(out, self.encoding, welcoming.id, ServerOp::Welcome(welcome));
     }
 
-    /// DELIVERY, "Send" 2: shape, repeats, pair, then admission and on its way. `None`: the
-    /// answer comes later.
-    fn send(
-        &mut self,
-        id: Option<u64>,
-        send: Send,
-        now_ms: u64,
-    ) -> Result<Option<ServerOp>, Reject> {
-        let upload = check::shape(self.me.user, &send)?;
-        self.check_resync(send.re)?;
-        if self.sends.len() >= SENDS_UNANSWERED {
-            return Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS });
-        }
-        if self.sends.iter().any(|s| s.to == send.to && s.loading.is_some()) {
-            return Err(Reject::Unavailable { retry_after_ms: UNDER_WAY_RETRY_MS });
-        }
-        let offer = self.offer(&send, &upload);
-        match self.admission.look(&offer) {
-            Verdict::Answer(answer) => return Ok(Some(ServerOp::Accepted((*answer).clone()))),
-            Verdict::Refused(reject) => return Err(reject),
-            Verdict::New | Verdict::Changed | Verdict::Again | Verdict::Resubmitted => {}
-        }
-        let until_ms = now_ms + self.node.limits.send_deadline_ms;
-        let (to, sn) = (send.to, send.sn);
-        let loading = match self.node.pairs.get(self.me.user, to) {
-            Ok(facts) => {
-                // In place before it is routed: the answer may come at once.
-                let loading = None;
-                self.sends.push(Unanswered { id, to, sn, until_ms, loading });
-                let done = self.admit(id, &offer, &upload, &facts);
-                if !matches!(done, Ok(None)) {
-                    self.sends.pop();
-                    self.free_sends();
-                }
-                return done;
-            }
-            Err(_) => Box::pin(load(self.node.clone(), self.me.user, to)) as Loading,
-        };
-        let loading = Some((Box::new((offer, upload)), loading));
-        self.sends.push(Unanswered { id, to, sn, until_ms, loading });
-        Ok(None)
-    }
-
-    fn check_resync(&self, re: Option<Gen>) -> Result<(), Reject> {
-        match re {
-            None if self.channel.is_resyncing() => {
-                Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS })
-            }
-            Some(r#gen) if r#gen != self.channel.generation() => {
-                Err(Reject::bad("op.send.re", "the current generation"))
-            }
-            Some(_) if self.me.since_ms >= self.node.queue.born_ms() => {
-                Err(Reject::bad("op.send.re", "a device older than the generation"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn offer(&self, send: &Send, upload: &Upload) -> Offer {
-        Offer {
-            to: send.to,
-            sn: send.sn,
-            mid: upload.header.mid,
-            hash: self.node.ports.digest.digest(send.upload.as_bytes()),
-            epoch: upload.header.epoch,
-            counter: upload.header.counter,
-            size: send.upload.len(),
-            re: send.re,
-        }
-    }
-
-    fn admit(
-        &self,
-        id: Option<u64>,
-        offer: &Offer,
-        upload: &Upload,
-        facts: &PairFacts,
-    ) -> Result<Option<ServerOp>, Reject> {
-        let targets = check::targets(&self.me, offer.to, upload, facts)?;
-        let at = match self.admission.admit(offer, upload.header.class) {
-            Ok(at) => at,
-            Err(Verdict::Answer(answer)) => {
-                return Ok(Some(ServerOp::Accepted((*answer).clone())));
-            }
-            Err(Verdict::Refused(reject)) => return Err(reject),
-            Err(_) => return Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS }),
-        };
-        fault::point("session: admitted");
-        let envelope = Arc::new(Envelope {
-            from_user: self.me.user,
-            from_device: self.me.device,
-            to: offer.to,
-            sn: offer.sn,
-            mid: offer.mid,
-            at,
-            again: offer.re.is_some(),
-            body: hushwire_wire::deliver::SharedBody::new(upload.shared.clone()),
-        });
-        let (admission, lane) = (self.admission.clone(), self.lane.clone());
-        route::route(&self.node, envelope, targets, admission, lane, id);
-        Ok(None)
-    }
-
-    /// Goes on with the sends whose pairs are loaded.
-    fn loaded(&mut self, cx: &mut Context<'_>, now_ms: u64, out: &mut BytesMut) -> Result<(), End> {
-        for k in (0..self.sends.len()).rev() {
-            let Some(waiting) = self.sends.get_mut(k) else { continue };
-            let Some((_, loading)) = &mut waiting.loading else { continue };
-            let Poll::Ready(facts) = loading.as_mut().poll(cx) else { continue };
-            let Some((parts, _)) = waiting.loading.take() else { continue };
-            let (id, (offer, upload)) = (waiting.id, *parts);
-            let done = match facts {
-                Ok(Some(facts)) => self.admit(id, &offer, &upload, &facts),
-                Ok(None) => Err(Reject::NotContact {}),
-                Err(Unavailable) => Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS }),
-            };
-            match done {
-                Ok(None) => continue,
-                Ok(Some(op)) => write_op(out, self.encoding, id, op),
-                Err(reject) => {
-                    self.refuse(id, reject, now_ms, out).map_err(|close| (close, None))?;
-                }
-            }
-            self.sends.swap_remove(k);
-        }
-        self.free_sends();
-        Ok(())
-    }
-
-    /// An idle session keeps no room for sends.
-    fn free_sends(&mut self) {
-        if self.sends.is_empty() && self.sends.capacity() > 0 {
-            self.sends = Vec::new();
-        }
-    }
-
     fn refuse(
         &mut self,
         id: Option<u64>,
@@ -500,6 +372,10 @@ impl Drop for Open {
             });
         });
         contain(|| node.directory.remove_if(me.device, conn));
+        contain(|| node.calls.left(me.user, conn));
+        if self.shows {
+            contain(|| node.presence.hide(me.user, conn));
+        }
         contain(|| node.tell(me.user, Note::Left { user: me.user, conn }));
     }
 }
@@ -507,24 +383,4 @@ impl Drop for Open {
 /// A panic ends here: its hook has said so.
 fn contain(step: impl FnOnce()) {
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(step));
-}
-
-/// The facts of a pair, from the port, into the cache.
-async fn load(
-    node: Arc<Node>,
-    a: UserId,
-    b: UserId,
-) -> Result<Option<Arc<PairFacts>>, Unavailable> {
-    for _ in 0..LOADS {
-        let at = match node.pairs.get(a, b) {
-            Ok(facts) => return Ok(Some(facts)),
-            Err(at) => at,
-        };
-        let Some(facts) = node.ports.accounts.pair(a, b).await? else { return Ok(None) };
-        let facts = Arc::new(facts);
-        if node.pairs.put(a, b, &facts, at) {
-            return Ok(Some(facts));
-        }
-    }
-    Err(Unavailable)
 }

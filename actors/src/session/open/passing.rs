@@ -1,0 +1,229 @@
+//! How a connection does what only live devices hear: ephemeral messages, steps of calls, showing
+//! itself (DELIVERY, "Lanes").
+//!
+//! Shape first, then the pair, then the rate; no counter, no admission, no custody: what finds no
+//! live device is gone. What waits for its pair keeps its order, is bounded by [`WAITING`] and has
+//! a deadline.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use hushwire_wire::frame::{CallAct, Ephemeral, SendCall, SendEphemeral, ServerOp, ShowPresence};
+use hushwire_wire::limits::{CALL_CONTENT_MAX, EPHEMERAL_CONTENT_MAX, PRESENCE_MAX};
+use hushwire_wire::message::{Class, LANE_EPHEMERAL, SEAL_OVERHEAD, Upload};
+use hushwire_wire::{CallId, Close, Reject, Sealed, UserId};
+
+use super::sending::{Loading, load};
+use super::{BUSY_RETRY_MS, End, Open};
+use crate::admit::UNDER_WAY_RETRY_MS;
+use crate::call::{Letter, Step};
+use crate::lane::Passing;
+use crate::ports::{PairFacts, Unavailable};
+use crate::session::{check, write_op};
+
+/// Operations of a connection that wait for their pairs, at most.
+const WAITING: usize = 8;
+
+/// Operations whose pairs are loaded, in their order; never empty.
+pub(super) struct Waiting {
+    ops: VecDeque<(Option<u64>, Live)>,
+    /// The pair of the first.
+    loading: Loading,
+    pub(super) until_ms: u64,
+}
+
+/// An operation of the right shape.
+enum Live {
+    Ephemeral { to: UserId, upload: Upload },
+    Call { to: UserId, call_id: CallId, act: CallAct, upload: Option<Upload> },
+}
+
+impl Live {
+    const fn to(&self) -> UserId {
+        match self {
+            Self::Ephemeral { to, .. } | Self::Call { to, .. } => *to,
+        }
+    }
+}
+
+impl Open {
+    /// An ephemeral message. `None`: there is no answer, or it comes later.
+    pub(super) fn ephemeral(
+        &mut self,
+        id: Option<u64>,
+        send: SendEphemeral,
+        now_ms: u64,
+    ) -> Result<Option<ServerOp>, Reject> {
+        let upload = shape(&send.upload, Class::Control, EPHEMERAL_CONTENT_MAX)?;
+        self.take(id, Live::Ephemeral { to: send.to, upload }, now_ms)
+    }
+
+    /// A step of a call. `None`: the answer comes later.
+    pub(super) fn signal(
+        &mut self,
+        id: Option<u64>,
+        send: SendCall,
+        now_ms: u64,
+    ) -> Result<Option<ServerOp>, Reject> {
+        let SendCall { to, call_id, act, upload } = send;
+        if act == CallAct::Elsewhere {
+            return Err(Reject::bad("op.call.act", "a step that a client takes"));
+        }
+        if to == self.me.user {
+            return Err(Reject::bad("op.call.to", "another user"));
+        }
+        if act == CallAct::Signal && upload.is_none() {
+            return Err(Reject::bad("op.call.upload", "what the signal carries"));
+        }
+        let upload =
+            upload.map(|upload| shape(&upload, Class::Call, CALL_CONTENT_MAX)).transpose()?;
+        if self.node.limits.calls == 0 {
+            return Err(Reject::Forbidden {});
+        }
+        self.admission.signal()?;
+        self.take(id, Live::Call { to, call_id, act, upload }, now_ms)
+    }
+
+    /// Shows this connection to these users and nobody else, or to nobody. Strangers among them
+    /// are passed over in silence.
+    pub(super) fn show(&mut self, show: ShowPresence) -> Result<ServerOp, Reject> {
+        if show.to.len() > PRESENCE_MAX {
+            return Err(Reject::bad("op.presence.to", "at most 256 users"));
+        }
+        if !show.on && !show.to.is_empty() {
+            return Err(Reject::bad("op.presence.to", "nobody, while off"));
+        }
+        self.admission.presence()?;
+        if !show.on {
+            self.node.presence.hide(self.me.user, self.conn);
+            self.lane.forget_presence();
+            self.shows = false;
+        } else if self.node.presence.show(self.me.user, self.conn, &self.lane, show.to) {
+            self.shows = true;
+        } else {
+            return Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS });
+        }
+        Ok(ServerOp::Ok {})
+    }
+
+    /// Goes on with what waited for its pair.
+    pub(super) fn loaded_live(
+        &mut self,
+        cx: &mut Context<'_>,
+        now_ms: u64,
+        out: &mut BytesMut,
+    ) -> Result<(), End> {
+        while let Some(waiting) = &mut self.waiting {
+            let Poll::Ready(facts) = waiting.loading.as_mut().poll(cx) else { return Ok(()) };
+            let Some((id, op)) = waiting.ops.pop_front() else { return Ok(()) };
+            match waiting.ops.front() {
+                Some((_, next)) => {
+                    let next = next.to();
+                    waiting.loading = Box::pin(load(self.node.clone(), self.me.user, next));
+                    waiting.until_ms = now_ms + self.node.limits.send_deadline_ms;
+                }
+                None => self.waiting = None,
+            }
+            let done = match facts {
+                Ok(Some(facts)) => self.pass(op, &facts),
+                Ok(None) => Err(Reject::NotContact {}),
+                Err(Unavailable) => Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS }),
+            };
+            match done {
+                Ok(None) => {}
+                Ok(Some(op)) => write_op(out, self.encoding, id, op),
+                Err(reject) => {
+                    let refused = self.refuse(id, reject, now_ms, out);
+                    refused.map_err(|close: Close| (close, None))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers what has waited too long.
+    pub(super) fn give_up_live(&mut self, now_ms: u64, out: &mut BytesMut) {
+        let Some(late) = self.waiting.take_if(|waiting| waiting.until_ms <= now_ms) else { return };
+        for (id, _) in late.ops {
+            let op = ServerOp::Reject(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS });
+            write_op(out, self.encoding, id, op);
+        }
+    }
+
+    /// Does it at once if its pair is known and nothing waits before it.
+    fn take(&mut self, id: Option<u64>, op: Live, now_ms: u64) -> Result<Option<ServerOp>, Reject> {
+        if let Some(waiting) = &mut self.waiting {
+            if waiting.ops.len() >= WAITING {
+                return Err(Reject::Unavailable { retry_after_ms: UNDER_WAY_RETRY_MS });
+            }
+            waiting.ops.push_back((id, op));
+            return Ok(None);
+        }
+        let to = op.to();
+        if let Ok(facts) = self.node.pairs.get(self.me.user, to) {
+            return self.pass(op, &facts);
+        }
+        let loading = Box::pin(load(self.node.clone(), self.me.user, to));
+        let until_ms = now_ms + self.node.limits.send_deadline_ms;
+        let ops = VecDeque::from([(id, op)]);
+        self.waiting = Some(Box::new(Waiting { ops, loading, until_ms }));
+        Ok(None)
+    }
+
+    fn pass(&self, op: Live, facts: &Arc<PairFacts>) -> Result<Option<ServerOp>, Reject> {
+        match op {
+            Live::Ephemeral { to, upload } => {
+                let letter = self.letter(to, &upload, facts)?;
+                self.admission.ephemeral(to)?;
+                for (device, _) in &letter.tags {
+                    self.pass_to(*device, &letter);
+                }
+                Ok(None)
+            }
+            Live::Call { to, call_id, act, upload } => {
+                let letter = upload.map(|upload| self.letter(to, &upload, facts)).transpose()?;
+                let theirs = facts.roster.iter().filter(|d| d.user == to);
+                let devices = theirs.map(|d| d.device).collect();
+                let (from, device, conn) = (self.me.user, self.me.device, self.conn);
+                let step = Step { from, device, conn, to, call_id, act, devices, letter };
+                self.node.calls.step(&self.node, step)?;
+                Ok(Some(ServerOp::Ok {}))
+            }
+        }
+    }
+
+    fn pass_to(&self, device: hushwire_wire::DeviceId, letter: &Letter) {
+        let Some(live) = self.node.directory.get(&device) else { return };
+        let Some(msg) = letter.for_device(&device) else { return };
+        let (from_user, from_device) = (self.me.user, self.me.device);
+        live.lane.pass(Passing::Ephemeral(Ephemeral { from_user, from_device, msg }));
+    }
+
+    /// The same checks as of a durable message, but for its counter; what is left is for the
+    /// recipient's devices alone.
+    fn letter(&self, to: UserId, upload: &Upload, facts: &PairFacts) -> Result<Letter, Reject> {
+        let targets = check::targets(&self.me, to, upload, facts)?;
+        let theirs = targets.into_iter().filter(|target| !target.own);
+        let tags = theirs.map(|target| (target.device, target.tag)).collect();
+        Ok(Letter { shared: upload.shared.clone(), tags })
+    }
+}
+
+/// Class, lane and size.
+fn shape(upload: &Sealed, class: Class, content: usize) -> Result<Upload, Reject> {
+    let upload = Upload::parse(upload)?;
+    if upload.header.class != class {
+        let expected = if class == Class::Call { "16, a call's" } else { "17, on lane 1" };
+        return Err(Reject::bad("upload.class", expected));
+    }
+    if upload.header.lane != LANE_EPHEMERAL {
+        return Err(Reject::bad("upload.lane", "the ephemeral lane"));
+    }
+    let most = content + SEAL_OVERHEAD;
+    if upload.ct_len() > most {
+        return Err(Reject::TooLarge { limit: most as u64 });
+    }
+    Ok(upload)
+}

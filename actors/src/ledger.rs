@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use hushwire_wire::frame::{News, SkipReason};
 use hushwire_wire::{Conn, DeviceId, Mid, NodeId, UserId};
 
-use crate::envelope::Entry;
+use crate::envelope::{Entry, Envelope};
 use crate::limits::Limits;
 use crate::queue::{Key, Mode, Op, Outcome, Page, Settled, Taken};
 
@@ -317,6 +317,10 @@ impl Ledger {
     }
 
     fn write(&mut self, entry: &Entry, limits: &Limits, now_ms: u64) -> Taken {
+        if !entry.envelope.withdraw.is_empty() {
+            // First, and again with each repeat: it makes room.
+            self.drop_where(|written| entry.envelope.withdraws(written));
+        }
         let id = entry.id();
         if self.by_id.contains_key(&id) {
             return Taken::Queued;
@@ -371,16 +375,20 @@ impl Ledger {
     /// Drops what waits from one user, silently: who was accepted is not told. What was admitted
     /// until now and comes to be written later is skipped.
     fn drop_from(&mut self, sender: UserId, limits: &Limits, now_ms: u64) {
-        let from_sender = |written: &&Written| written.entry.envelope.from_user == sender;
-        let ids = self.entries.values().filter(from_sender).map(|written| written.entry.id());
-        let settled: Vec<_> = ids.map(|(from, mid)| Settled { from, mid, news: None }).collect();
-        self.settle(&settled);
+        self.drop_where(|envelope| envelope.from_user == sender);
         if self.dropped.len() >= limits.ledger_dropped.max(1) && !self.dropped.contains_key(&sender)
         {
             let oldest = self.dropped.iter().min_by_key(|(_, at_ms)| **at_ms);
             oldest.map(|(user, _)| *user).and_then(|user| self.dropped.remove(&user));
         }
         self.dropped.insert(sender, now_ms);
+    }
+
+    fn drop_where(&mut self, is_meant: impl Fn(&Envelope) -> bool) {
+        let entries = self.entries.values().map(|written| &written.entry);
+        let meant = entries.filter(|entry| is_meant(&entry.envelope)).map(Entry::id);
+        let settled: Vec<_> = meant.map(|(from, mid)| Settled { from, mid, news: None }).collect();
+        self.settle(&settled);
     }
 
     fn has_room(&self, entry: &Entry, limits: &Limits) -> bool {

@@ -256,6 +256,46 @@ fn what_waits_from_a_sender_is_dropped_and_what_is_late_is_skipped() {
     assert!(ledger.dropped.is_empty());
 }
 
+/// A removal by device `from` of user `user`, which withdraws the messages of user `of` with these
+/// numbers.
+fn removal(user: u8, from: u8, sn: u64, of: u8, withdraw: &[u64]) -> Entry {
+    let mut removal = entry(from, 9, sn, 10);
+    let envelope = Arc::get_mut(&mut removal.envelope).unwrap();
+    envelope.from_user = UserId([user; 32]);
+    envelope.withdraw = withdraw.iter().map(|sn| entry(of, 9, *sn, 10).id().1).collect();
+    removal
+}
+
+#[test]
+fn a_removal_drops_its_users_messages_that_still_wait_and_no_others() {
+    let limits = Limits { ledger_messages: 6, ..Limits::default() };
+    let mut ledger = Ledger::default();
+    attach(&mut ledger, 1);
+    // The mids of the test's messages are the same for all senders.
+    for from in [1, 2] {
+        for sn in 1..=3 {
+            force(&mut ledger, entry(from, 9, sn, 100), &limits);
+        }
+    }
+    let sent = |ledger: &mut Ledger| -> Vec<_> {
+        let page = page(ledger, 1, 0).entries;
+        page.iter().map(|e| (e.envelope.from_device.0[0], e.envelope.sn)).collect()
+    };
+    // By another device of user 1, and again; it names itself, too. The ledger was full.
+    let by_sibling = removal(1, 11, 7, 1, &[1, 3, 7, 99]);
+    for _ in 0..2 {
+        assert_eq!(force(&mut ledger, by_sibling.clone(), &limits), Taken::Queued);
+        assert_eq!(sent(&mut ledger), [(1, 2), (2, 1), (2, 2), (2, 3), (11, 7)]);
+    }
+    assert_eq!(force(&mut ledger, entry(1, 9, 3, 100), &limits), Taken::Queued, "as recorded");
+    assert_eq!(ledger.len(), (5, 416, 0), "and not written again");
+    // To another recipient: an own copy in the ledger of a sibling.
+    let mut elsewhere = removal(1, 12, 1, 1, &[2]);
+    Arc::get_mut(&mut elsewhere.envelope).unwrap().to = UserId([8; 32]);
+    force(&mut ledger, elsewhere, &limits);
+    assert!(sent(&mut ledger).contains(&(1, 2)), "another pair's");
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Attach(u8),

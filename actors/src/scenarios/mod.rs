@@ -5,6 +5,7 @@ mod delivery;
 mod lives;
 mod refusals;
 mod removals;
+mod withdrawals;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -75,6 +75,8 @@ pub struct Entry {
     pub envelope: Arc<Envelope>,
     /// The device's own tag.
     pub tag: [u8; TAG_LEN],
+    /// Whether the device is one of the sender's others.
+    pub own: bool,
 }
 
 impl Entry {
@@ -82,6 +84,12 @@ impl Entry {
     #[must_use]
     pub fn id(&self) -> (DeviceId, Mid) {
         (self.envelope.from_device, self.envelope.mid)
+    }
+
+    /// The other user of the pair, for the device that it is for: on own copies the recipient.
+    #[must_use]
+    pub fn contact(&self) -> UserId {
+        if self.own { self.envelope.to } else { self.envelope.from_user }
     }
 
     /// The frame for a device of `owner`, with its number on the connection. `peer` is the other

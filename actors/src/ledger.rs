@@ -5,6 +5,9 @@
 //! dropped to make room. Writing is idempotent by (sender device, mid); for each sender device
 //! and recipient the highest `sn` is remembered, and a lower one is not written again.
 
+mod notices;
+mod quota;
+
 use std::collections::BTreeMap;
 
 use hushwire_wire::frame::{News, SkipReason};
@@ -13,12 +16,11 @@ use hushwire_wire::{Conn, DeviceId, Mid, NodeId, UserId};
 use crate::envelope::{Entry, Envelope};
 use crate::limits::Limits;
 use crate::queue::{Key, Mode, Op, Outcome, Page, Settled, Taken};
+use notices::Notices;
+use quota::Quota;
 
 /// How long a key lasts without being renewed, in milliseconds.
 pub const KEY_TTL_MS: u64 = 90_000;
-
-/// A notice is compared with so many of the latest ones, and stored once.
-const COALESCED: usize = 64;
 
 /// A device's queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -27,11 +29,9 @@ pub struct Ledger {
     entries: BTreeMap<u64, Written>,
     by_id: BTreeMap<(DeviceId, Mid), u64>,
     tail: u64,
-    bytes: usize,
-    senders: BTreeMap<UserId, (usize, usize)>,
+    quota: Quota,
     highest: BTreeMap<(DeviceId, UserId), Highest>,
-    notices: BTreeMap<u64, (u64, News)>,
-    notices_tail: u64,
+    notices: Notices,
     /// Senders whose messages were dropped, and when: what is older is not written any more.
     dropped: BTreeMap<UserId, u64>,
     revoked: bool,
@@ -57,7 +57,7 @@ impl Ledger {
     /// and begun anew has seen positions up to there.
     #[must_use]
     pub fn above(floor: u64) -> Self {
-        Self { tail: floor, notices_tail: floor, ..Self::default() }
+        Self { tail: floor, notices: Notices::above(floor), ..Self::default() }
     }
 
     /// The tombstone of a device: nothing is written for it, and nobody attaches.
@@ -79,6 +79,7 @@ impl Ledger {
         match op {
             Op::Attach { node, conn } => {
                 self.hold(*node, *conn, now_ms);
+                self.notices.rejoin();
                 Outcome::Attached
             }
             Op::Enqueue { entries, dead } => match self.key {
@@ -107,7 +108,7 @@ impl Ledger {
             Op::Flip { conn, last, notices_last } => self.flip(*conn, *last, *notices_last),
             Op::Ack { settled, notices } => {
                 self.settle(settled);
-                self.notices = self.notices.split_off(&(notices + 1));
+                self.notices.ack(*notices);
                 Outcome::Noticed(Vec::new())
             }
             Op::Notice { news } => {
@@ -154,21 +155,11 @@ impl Ledger {
         }
     }
 
-    /// Stores a notice, unless it is there. At the bound the oldest goes: its sender's outbox
-    /// keeps a ciphertext longer, and nothing is lost.
+    /// Stores news for this device, unless it is there.
     pub fn notice(&mut self, news: News, limits: &Limits, now_ms: u64) {
-        if self.revoked {
-            return;
+        if !self.revoked {
+            self.notices.push(news, limits, now_ms);
         }
-        let recent = self.notices.values().rev().take(COALESCED);
-        if recent.into_iter().any(|(_, known)| *known == news) {
-            return;
-        }
-        while self.notices.len() >= limits.notices_per_device.max(1) {
-            self.notices.pop_first();
-        }
-        self.notices_tail += 1;
-        self.notices.insert(self.notices_tail, (now_ms, news));
     }
 
     /// What has waited too long at `now_ms`, at most `most`: the senders must hear it before
@@ -181,7 +172,7 @@ impl Ledger {
         most: usize,
     ) -> Vec<Settled> {
         let old = |at_ms: u64| at_ms + limits.remember_ms <= now_ms;
-        self.notices.retain(|_, (at_ms, _)| !old(*at_ms));
+        self.notices.forget(old);
         self.highest.retain(|_, highest| !old(highest.at_ms));
         self.dropped.retain(|_, at_ms| !old(*at_ms));
         self.key = self.key.filter(|(_, until)| *until >= now_ms);
@@ -202,14 +193,7 @@ impl Ledger {
             let Some(position) = self.by_id.remove(&(one.from, one.mid)) else { continue };
             let Some(written) = self.entries.remove(&position) else { continue };
             let envelope = &written.entry.envelope;
-            self.bytes -= envelope.size();
-            if let Some((count, bytes)) = self.senders.get_mut(&envelope.from_user) {
-                *count -= 1;
-                *bytes -= envelope.size();
-                if *count == 0 {
-                    self.senders.remove(&envelope.from_user);
-                }
-            }
+            self.quota.remove(&envelope.from_user, envelope.size());
         }
     }
 
@@ -228,13 +212,13 @@ impl Ledger {
     /// The last position of anything.
     #[must_use]
     pub fn top(&self) -> u64 {
-        self.tail.max(self.notices_tail)
+        self.tail.max(self.notices.tail())
     }
 
     /// Messages, their bytes, and notices.
     #[must_use]
     pub fn len(&self) -> (usize, usize, usize) {
-        (self.entries.len(), self.bytes, self.notices.len())
+        (self.entries.len(), self.quota.all().bytes, self.notices.len())
     }
 
     /// Whether nothing would be lost if it were forgotten.
@@ -242,7 +226,7 @@ impl Ledger {
     pub fn is_empty(&self) -> bool {
         self.key.is_none()
             && self.entries.is_empty()
-            && self.notices.is_empty()
+            && self.notices.len() == 0
             && self.highest.is_empty()
             && self.dropped.is_empty()
     }
@@ -265,8 +249,8 @@ impl Ledger {
     }
 
     fn flip(&mut self, conn: Conn, last: u64, notices_last: u64) -> Outcome {
-        let above = self.entries.range(last + 1..).next().is_some()
-            || self.notices.range(notices_last + 1..).next().is_some();
+        let above =
+            self.entries.range(last + 1..).next().is_some() || self.notices.is_above(notices_last);
         match &mut self.key {
             Some((key, _)) if key.conn == conn => {
                 key.mode = if above { Mode::Behind } else { Mode::Live };
@@ -277,20 +261,17 @@ impl Ledger {
     }
 
     fn page(
-        &self,
+        &mut self,
         after: u64,
         notices_after: u64,
         skip: &[(DeviceId, Mid)],
         messages: usize,
         bytes: usize,
     ) -> Page {
-        let mut page = Page { last: after, ..Page::default() };
-        for (position, news) in self.notices.range(notices_after + 1..) {
-            if page.notices.len() == messages {
-                page.more = true;
-                return page;
-            }
-            page.notices.push((*position, news.1.clone()));
+        let (notices, more) = self.notices.page(notices_after, messages);
+        let mut page = Page { last: after, notices, more, ..Page::default() };
+        if more {
+            return page;
         }
         let room = messages - page.notices.len();
         let mut size = 0;
@@ -317,7 +298,7 @@ impl Ledger {
     }
 
     fn write(&mut self, entry: &Entry, limits: &Limits, now_ms: u64) -> Taken {
-        if !entry.envelope.withdraw.is_empty() {
+        if !entry.envelope.withdraw.is_empty() && self.quota.has(&entry.envelope.from_user) {
             // First, and again with each repeat: it makes room.
             self.drop_where(|written| entry.envelope.withdraws(written));
         }
@@ -343,16 +324,14 @@ impl Ledger {
         }
         let taken = if self.dropped.get(&envelope.from_user).is_some_and(|at| envelope.at <= *at) {
             Taken::Skipped(SkipReason::Stale)
-        } else if self.has_room(entry, limits) {
+        } else if self.quota.has_room(&envelope.from_user, envelope.size(), limits) {
             self.tail += 1;
             self.by_id.insert(id, self.tail);
-            self.bytes += envelope.size();
-            let (count, bytes) = self.senders.entry(envelope.from_user).or_default();
-            *count += 1;
-            *bytes += envelope.size();
+            self.quota.add(envelope.from_user, envelope.size());
             self.entries.insert(self.tail, Written { entry: entry.clone(), at_ms: now_ms });
             Taken::Queued
         } else {
+            self.notices.skipped(entry.contact(), limits, now_ms);
             Taken::Skipped(SkipReason::Full)
         };
         let next = Highest { sn: envelope.sn, mid: envelope.mid, taken, at_ms: now_ms };
@@ -389,16 +368,6 @@ impl Ledger {
         let meant = entries.filter(|entry| is_meant(&entry.envelope)).map(Entry::id);
         let settled: Vec<_> = meant.map(|(from, mid)| Settled { from, mid, news: None }).collect();
         self.settle(&settled);
-    }
-
-    fn has_room(&self, entry: &Entry, limits: &Limits) -> bool {
-        let size = entry.envelope.size();
-        let (count, bytes) =
-            self.senders.get(&entry.envelope.from_user).copied().unwrap_or_default();
-        self.entries.len() < limits.ledger_messages
-            && self.bytes + size <= limits.ledger_bytes
-            && count < limits.ledger_messages_per_sender
-            && bytes + size <= limits.ledger_bytes_per_sender
     }
 }
 

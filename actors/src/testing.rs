@@ -34,7 +34,7 @@ pub(crate) fn entry(from: u8, to: u8, sn: u64, size: usize) -> Entry {
         withdraw: Box::default(),
         body: SharedBody::new(Sealed::new(vec![0; size.saturating_sub(TAG_LEN)])),
     };
-    Entry { envelope: Arc::new(envelope), tag: [0; TAG_LEN] }
+    Entry { envelope: Arc::new(envelope), tag: [0; TAG_LEN], own: false }
 }
 
 /// The offer of a message.

@@ -113,7 +113,7 @@ fn every_quota_fills_and_nothing_accepted_is_dropped() {
     assert_eq!(force(&mut ledger, entry(5, 9, 1, 800), &all), FULL, "bytes");
     assert_eq!(force(&mut ledger, entry(6, 9, 1, 100), &all), Taken::Queued);
     assert_eq!(force(&mut ledger, entry(7, 9, 1, 1), &all), FULL, "messages");
-    assert_eq!(ledger.len(), (6, 4_400, 0));
+    assert_eq!(ledger.len(), (6, 4_400, 4), "and four gaps");
     // A skip is remembered: the late write of the same message does not undo it.
     let settled = [1, 2, 3].map(|sn| {
         let (from, mid) = entry(1, 9, sn, 100).id();
@@ -296,6 +296,26 @@ fn a_removal_drops_its_users_messages_that_still_wait_and_no_others() {
     assert!(sent(&mut ledger).contains(&(1, 2)), "another pair's");
 }
 
+#[test]
+fn what_is_skipped_is_counted_for_its_contact_once() {
+    let limits = Limits { ledger_messages: 1, ..Limits::default() };
+    let mut ledger = Ledger::default();
+    force(&mut ledger, entry(1, 9, 1, 10), &limits);
+    for sn in [2, 2, 3] {
+        assert_eq!(force(&mut ledger, entry(1, 9, sn, 10), &limits), FULL);
+    }
+    // A copy of an own message: the contact is its recipient.
+    assert_eq!(force(&mut ledger, Entry { own: true, ..entry(9, 7, 1, 10) }, &limits), FULL);
+    assert_eq!(ledger.len(), (1, 16, 2));
+    attach(&mut ledger, 1);
+    let notices = page(&mut ledger, 1, 0).notices;
+    let gap = |contact, count| News::Gap { contact: UserId([contact; 32]), count };
+    assert_eq!(notices, [(1, gap(1, 2)), (2, gap(7, 1))], "a repeat is not another one");
+    assert_eq!(flip(&mut ledger, 1, 9), Outcome::Flipped(false), "not before it was told");
+    ledger.apply(&Op::Ack { settled: vec![], notices: 2 }, &limits, 0);
+    assert_eq!(ledger.len(), (1, 16, 0));
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Attach(u8),
@@ -418,7 +438,8 @@ proptest! {
                 Act::Flip(k) => {
                     // A session flips at what it has paged: all that is there.
                     let last = ledger.tail();
-                    let outcome = flip(&mut ledger, k, last);
+                    let op = Op::Flip { conn: conn(k), last, notices_last: ledger.top() };
+                    let outcome = ledger.apply(&op, &limits, 0);
                     let mine = model.key.is_some_and(|(holder, _)| holder == k);
                     prop_assert_eq!(outcome == Outcome::Flipped(true), mine);
                     if mine {

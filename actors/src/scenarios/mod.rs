@@ -2,6 +2,7 @@
 //! move. Only the ports are the tests' own; everything between the streams is real.
 
 mod delivery;
+mod fullness;
 mod lives;
 mod refusals;
 mod removals;

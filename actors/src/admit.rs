@@ -45,6 +45,8 @@ pub struct Offer {
     pub size: usize,
     /// Set when a loss is made good: the generation.
     pub re: Option<Gen>,
+    /// What it withdraws: no part of the record, so that a repeat withdraws again.
+    pub withdraw: Box<[Mid]>,
 }
 
 /// What admission knows about an offer, before contact, epoch, roster and tags are checked.

@@ -5,6 +5,9 @@
 //! dropped to make room. Writing is idempotent by (sender device, mid); for each sender device
 //! and recipient the highest `sn` is remembered, and a lower one is not written again.
 
+mod notices;
+mod quota;
+
 use std::collections::BTreeMap;
 
 use hushwire_wire::frame::{News, SkipReason};
@@ -14,12 +17,11 @@ use crate::envelope::{Entry, Envelope};
 use crate::fault;
 use crate::limits::Limits;
 use crate::queue::{Key, Mode, Op, Outcome, Page, Settled, Taken};
+use notices::Notices;
+use quota::Quota;
 
 /// How long a key lasts without being renewed, in milliseconds.
 pub const KEY_TTL_MS: u64 = 90_000;
-
-/// A notice is compared with so many of the latest ones, and stored once.
-const COALESCED: usize = 64;
 
 /// A device's queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -28,11 +30,9 @@ pub struct Ledger {
     entries: BTreeMap<u64, Written>,
     by_id: BTreeMap<(DeviceId, Mid), u64>,
     tail: u64,
-    bytes: usize,
-    senders: BTreeMap<UserId, (usize, usize)>,
+    quota: Quota,
     highest: BTreeMap<(DeviceId, UserId), Highest>,
-    notices: BTreeMap<u64, (u64, News)>,
-    notices_tail: u64,
+    notices: Notices,
     /// Senders whose messages were dropped, and when: what is older is not written any more.
     dropped: BTreeMap<UserId, u64>,
     revoked: bool,
@@ -58,7 +58,7 @@ impl Ledger {
     /// and begun anew has seen positions up to there.
     #[must_use]
     pub fn above(floor: u64) -> Self {
-        Self { tail: floor, notices_tail: floor, ..Self::default() }
+        Self { tail: floor, notices: Notices::above(floor), ..Self::default() }
     }
 
     /// The tombstone of a device: nothing is written for it, and nobody attaches.
@@ -80,6 +80,7 @@ impl Ledger {
         match op {
             Op::Attach { node, conn } => {
                 self.hold(*node, *conn, now_ms);
+                self.notices.rejoin();
                 Outcome::Attached
             }
             Op::Enqueue { entries, dead } => match self.key {
@@ -108,7 +109,7 @@ impl Ledger {
             Op::Flip { conn, last, notices_last } => self.flip(*conn, *last, *notices_last),
             Op::Ack { settled, notices } => {
                 self.settle(settled);
-                self.notices = self.notices.split_off(&(notices + 1));
+                self.notices.ack(*notices);
                 Outcome::Noticed(Vec::new())
             }
             Op::Notice { news } => {
@@ -155,21 +156,11 @@ impl Ledger {
         }
     }
 
-    /// Stores a notice, unless it is there. At the bound the oldest goes: its sender's outbox
-    /// keeps a ciphertext longer, and nothing is lost.
+    /// Stores news for this device, unless it is there.
     pub fn notice(&mut self, news: News, limits: &Limits, now_ms: u64) {
-        if self.revoked {
-            return;
+        if !self.revoked {
+            self.notices.push(news, limits, now_ms);
         }
-        let recent = self.notices.values().rev().take(COALESCED);
-        if recent.into_iter().any(|(_, known)| *known == news) {
-            return;
-        }
-        while self.notices.len() >= limits.notices_per_device.max(1) {
-            self.notices.pop_first();
-        }
-        self.notices_tail += 1;
-        self.notices.insert(self.notices_tail, (now_ms, news));
     }
 
     /// What has waited too long at `now_ms`, at most `most`: the senders must hear it before
@@ -182,7 +173,7 @@ impl Ledger {
         most: usize,
     ) -> Vec<Settled> {
         let old = |at_ms: u64| at_ms + limits.remember_ms <= now_ms;
-        self.notices.retain(|_, (at_ms, _)| !old(*at_ms));
+        self.notices.forget(old);
         self.highest.retain(|_, highest| !old(highest.at_ms));
         self.dropped.retain(|_, at_ms| !old(*at_ms));
         self.key = self.key.filter(|(_, until)| *until >= now_ms);
@@ -205,14 +196,7 @@ impl Ledger {
             fault::point("ledger: half deleted");
             self.by_id.remove(&(one.from, one.mid));
             let envelope = &written.entry.envelope;
-            self.bytes -= envelope.size();
-            if let Some((count, bytes)) = self.senders.get_mut(&envelope.from_user) {
-                *count -= 1;
-                *bytes -= envelope.size();
-                if *count == 0 {
-                    self.senders.remove(&envelope.from_user);
-                }
-            }
+            self.quota.remove(&envelope.from_user, envelope.size());
         }
     }
 
@@ -220,9 +204,11 @@ impl Ledger {
     /// which each is written and deleted in one step; indices and sums follow them.
     pub(crate) fn mend(&mut self) {
         self.by_id = self.entries.iter().map(|(at, w)| (w.entry.id(), *at)).collect();
-        (self.bytes, self.senders) = (0, BTreeMap::new());
-        let queued: Vec<_> = self.entries.values().map(|w| w.entry.envelope.clone()).collect();
-        queued.iter().for_each(|envelope| self.count(envelope));
+        self.quota = Quota::default();
+        for written in self.entries.values() {
+            let envelope = &written.entry.envelope;
+            self.quota.add(envelope.from_user, envelope.size());
+        }
     }
 
     /// Who holds the device at `now_ms`.
@@ -240,13 +226,13 @@ impl Ledger {
     /// The last position of anything.
     #[must_use]
     pub fn top(&self) -> u64 {
-        self.tail.max(self.notices_tail)
+        self.tail.max(self.notices.tail())
     }
 
     /// Messages, their bytes, and notices.
     #[must_use]
     pub fn len(&self) -> (usize, usize, usize) {
-        (self.entries.len(), self.bytes, self.notices.len())
+        (self.entries.len(), self.quota.all().bytes, self.notices.len())
     }
 
     /// Whether nothing would be lost if it were forgotten.
@@ -254,16 +240,9 @@ impl Ledger {
     pub fn is_empty(&self) -> bool {
         self.key.is_none()
             && self.entries.is_empty()
-            && self.notices.is_empty()
+            && self.notices.len() == 0
             && self.highest.is_empty()
             && self.dropped.is_empty()
-    }
-
-    fn count(&mut self, envelope: &Envelope) {
-        self.bytes += envelope.size();
-        let (count, bytes) = self.senders.entry(envelope.from_user).or_default();
-        *count += 1;
-        *bytes += envelope.size();
     }
 
     fn hold(&mut self, node: NodeId, conn: Conn, now_ms: u64) {
@@ -284,8 +263,8 @@ impl Ledger {
     }
 
     fn flip(&mut self, conn: Conn, last: u64, notices_last: u64) -> Outcome {
-        let above = self.entries.range(last + 1..).next().is_some()
-            || self.notices.range(notices_last + 1..).next().is_some();
+        let above =
+            self.entries.range(last + 1..).next().is_some() || self.notices.is_above(notices_last);
         match &mut self.key {
             Some((key, _)) if key.conn == conn => {
                 key.mode = if above { Mode::Behind } else { Mode::Live };
@@ -296,20 +275,17 @@ impl Ledger {
     }
 
     fn page(
-        &self,
+        &mut self,
         after: u64,
         notices_after: u64,
         skip: &[(DeviceId, Mid)],
         messages: usize,
         bytes: usize,
     ) -> Page {
-        let mut page = Page { last: after, ..Page::default() };
-        for (position, news) in self.notices.range(notices_after + 1..) {
-            if page.notices.len() == messages {
-                page.more = true;
-                return page;
-            }
-            page.notices.push((*position, news.1.clone()));
+        let (notices, more) = self.notices.page(notices_after, messages);
+        let mut page = Page { last: after, notices, more, ..Page::default() };
+        if more {
+            return page;
         }
         let room = messages - page.notices.len();
         let mut size = 0;
@@ -336,6 +312,10 @@ impl Ledger {
     }
 
     fn write(&mut self, entry: &Entry, limits: &Limits, now_ms: u64) -> Taken {
+        if !entry.envelope.withdraw.is_empty() && self.quota.has(&entry.envelope.from_user) {
+            // First, and again with each repeat: it makes room.
+            self.drop_where(|written| entry.envelope.withdraws(written));
+        }
         let id = entry.id();
         if self.by_id.contains_key(&id) {
             return Taken::Queued;
@@ -358,14 +338,15 @@ impl Ledger {
         }
         let taken = if self.dropped.get(&envelope.from_user).is_some_and(|at| envelope.at <= *at) {
             Taken::Skipped(SkipReason::Stale)
-        } else if self.has_room(entry, limits) {
+        } else if self.quota.has_room(&envelope.from_user, envelope.size(), limits) {
             self.tail += 1;
             self.entries.insert(self.tail, Written { entry: entry.clone(), at_ms: now_ms });
             fault::point("ledger: half written");
             self.by_id.insert(id, self.tail);
-            self.count(envelope);
+            self.quota.add(envelope.from_user, envelope.size());
             Taken::Queued
         } else {
+            self.notices.skipped(entry.contact(), limits, now_ms);
             Taken::Skipped(SkipReason::Full)
         };
         let next = Highest { sn: envelope.sn, mid: envelope.mid, taken, at_ms: now_ms };
@@ -388,10 +369,7 @@ impl Ledger {
     /// Drops what waits from one user, silently: who was accepted is not told. What was admitted
     /// until now and comes to be written later is skipped.
     fn drop_from(&mut self, sender: UserId, limits: &Limits, now_ms: u64) {
-        let from_sender = |written: &&Written| written.entry.envelope.from_user == sender;
-        let ids = self.entries.values().filter(from_sender).map(|written| written.entry.id());
-        let settled: Vec<_> = ids.map(|(from, mid)| Settled { from, mid, news: None }).collect();
-        self.settle(&settled);
+        self.drop_where(|envelope| envelope.from_user == sender);
         if self.dropped.len() >= limits.ledger_dropped.max(1) && !self.dropped.contains_key(&sender)
         {
             let oldest = self.dropped.iter().min_by_key(|(_, at_ms)| **at_ms);
@@ -400,14 +378,11 @@ impl Ledger {
         self.dropped.insert(sender, now_ms);
     }
 
-    fn has_room(&self, entry: &Entry, limits: &Limits) -> bool {
-        let size = entry.envelope.size();
-        let (count, bytes) =
-            self.senders.get(&entry.envelope.from_user).copied().unwrap_or_default();
-        self.entries.len() < limits.ledger_messages
-            && self.bytes + size <= limits.ledger_bytes
-            && count < limits.ledger_messages_per_sender
-            && bytes + size <= limits.ledger_bytes_per_sender
+    fn drop_where(&mut self, is_meant: impl Fn(&Envelope) -> bool) {
+        let entries = self.entries.values().map(|written| &written.entry);
+        let meant = entries.filter(|entry| is_meant(&entry.envelope)).map(Entry::id);
+        let settled: Vec<_> = meant.map(|(from, mid)| Settled { from, mid, news: None }).collect();
+        self.settle(&settled);
     }
 }
 

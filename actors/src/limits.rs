@@ -50,6 +50,8 @@ pub struct Limits {
     pub ledger_bytes_per_sender: usize,
     /// Notices that wait for one device.
     pub notices_per_device: usize,
+    /// Contacts whose skipped messages one device's queue counts; the oldest go.
+    pub ledger_gaps: usize,
     /// Senders whose highest `sn` one device's queue remembers.
     pub ledger_senders: usize,
     /// Senders whose dropped messages one device's queue remembers; the oldest go.
@@ -131,6 +133,7 @@ impl Default for Limits {
             ledger_messages_per_sender: 1_000,
             ledger_bytes_per_sender: 4 << 20,
             notices_per_device: 10_000,
+            ledger_gaps: 1_000,
             ledger_senders: 10_000,
             ledger_dropped: 1_000,
             expire_after_ms: 30 * DAY,

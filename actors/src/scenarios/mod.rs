@@ -3,12 +3,14 @@
 
 mod calls;
 mod delivery;
+mod fullness;
 mod live;
 mod lives;
 mod nodes;
 mod panics;
 mod refusals;
 mod removals;
+mod withdrawals;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -109,6 +109,7 @@ impl Open {
             counter: upload.header.counter,
             size: send.upload.len(),
             re: send.re,
+            withdraw: send.withdraw.as_slice().into(),
         }
     }
 
@@ -137,6 +138,7 @@ impl Open {
             mid: offer.mid,
             at,
             again: offer.re.is_some(),
+            withdraw: offer.withdraw.clone(),
             body: hushwire_wire::deliver::SharedBody::new(upload.shared.clone()),
         });
         let (admission, lane) = (self.admission.clone(), self.lane.clone());

@@ -7,12 +7,16 @@ mod accounts;
 mod addresses;
 mod auth;
 mod body;
+mod buckets;
 mod caller;
 mod contacts;
 mod epochs;
+mod export;
 mod health;
+mod logs;
 mod posting;
 pub(crate) mod problem;
+mod state;
 mod users;
 
 use std::net::IpAddr;
@@ -23,16 +27,24 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{DefaultHeaders, Next, from_fn};
 use actix_web::{App, HttpRequest, HttpResponse, Resource, web};
-use hushwire_actors::Engine;
 use hushwire_actors::ports::Clock;
-use hushwire_schema::Store;
+use hushwire_actors::{Change, Engine};
+use hushwire_schema::{Store, Told};
+use hushwire_wire::frame::Event;
 use hushwire_wire::http::ProblemCode;
+use hushwire_wire::{DeviceId, UserId};
 use slog::{Logger, debug, error, warn};
 
 use self::addresses::Addresses;
-use self::problem::Refusal;
+use self::buckets::Buckets;
+use self::contacts::{accepting, asking, partings};
+use self::logs::Logs;
+use self::problem::{Bound, Refusal};
 use crate::logging::causes;
 use crate::settings::Settings;
+
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
 
 /// What handlers share.
 #[derive(Debug)]
@@ -42,8 +54,13 @@ pub(crate) struct State {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
     pub(crate) log: Logger,
+    logs: Logs,
     registrations: Addresses,
     sign_ins: Addresses,
+    calls: Buckets<UserId>,
+    exports: Buckets<UserId>,
+    prekeys: Buckets<DeviceId>,
+    prekey_news: Buckets<DeviceId>,
 }
 
 impl State {
@@ -57,8 +74,13 @@ impl State {
         let limits = &settings.limits;
         let (per_hour, per_minute) = (limits.registrations_per_hour, limits.sign_ins_per_minute);
         Self {
-            registrations: Addresses::new(per_hour, 3_600_000, limits.addresses),
-            sign_ins: Addresses::new(per_minute, 60_000, limits.addresses),
+            registrations: Addresses::new(per_hour, HOUR_MS, limits.addresses),
+            sign_ins: Addresses::new(per_minute, MINUTE_MS, limits.addresses),
+            calls: Buckets::new(limits.calls_per_minute, MINUTE_MS, limits.addresses),
+            exports: Buckets::new(limits.exports_per_hour, HOUR_MS, limits.addresses),
+            prekeys: Buckets::new(limits.prekeys_per_hour, HOUR_MS, limits.addresses),
+            prekey_news: Buckets::new(1, HOUR_MS, limits.addresses),
+            logs: Logs::default(),
             store,
             engine,
             clock,
@@ -73,6 +95,22 @@ impl State {
 
     fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    /// After a commit: forgets what was cached of `pairs`, and tells live devices.
+    fn tell(&self, pairs: Vec<(UserId, UserId)>, told: impl IntoIterator<Item = Told>) {
+        let event = |Told { user, v, kind, peer }| (user, Event { v, kind, peer: Some(peer) });
+        let events = told.into_iter().map(event).collect();
+        self.engine.changed(Change { pairs, events });
+    }
+
+    /// Counts a request of a user.
+    fn admit_call(&self, user: &UserId) -> Result<(), Refusal> {
+        let rate = self.settings.limits.calls_per_minute;
+        self.calls.admit(*user, self.now_ms()).map_err(|ms| {
+            let rule = "limits.calls_per_minute";
+            too_often("Requests of one user in a minute", rule, rate, ms)
+        })
     }
 
     fn body_within(&self) -> Duration {
@@ -104,8 +142,13 @@ pub(crate) fn public(
         .service(takes("/v1/users/{user}/prekeys", "GET").get(web::get().to(users::prekeys)))
         .service(takes("/v1/prekey", "PUT").get(web::put().to(users::put_prekey)))
         .service(takes("/v1/contacts", "GET").get(web::get().to(contacts::list)))
-        .service(takes("/v1/contacts/request", "POST").get(web::post().to(contacts::request)))
-        .service(takes("/v1/contacts/accept", "POST").get(web::post().to(contacts::accept)))
+        .service(takes("/v1/contacts/request", "POST").get(web::post().to(asking::request)))
+        .service(takes("/v1/contacts/accept", "POST").get(web::post().to(accepting::accept)))
+        .service(takes("/v1/contacts/decline", "POST").get(web::post().to(partings::decline)))
+        .service(takes("/v1/contacts/remove", "POST").get(web::post().to(partings::remove)))
+        .service(takes("/v1/contacts/unblock", "POST").get(web::post().to(partings::unblock)))
+        .service(takes("/v1/state", "GET").get(web::get().to(state::changes)))
+        .service(takes("/v1/account/export", "GET").get(web::get().to(export::export)))
         .service(takes("/v1/epochs", "POST").get(web::post().to(epochs::post)))
         .service(takes("/v1/epochs/{epoch}", "GET").get(web::get().to(epochs::find)))
         .service(takes("/v1/epochs/{epoch}/claimed", "POST").get(web::post().to(epochs::claimed)))
@@ -199,8 +242,7 @@ fn address(req: &HttpRequest) -> Option<IpAddr> {
     req.peer_addr().map(|address| address.ip())
 }
 
-/// 429 for an address.
-fn too_often(what: &str, rate: u32, span: &str, retry_after_ms: u64) -> Refusal {
-    let detail = format!("{what} from one address: at most {rate} {span}. All of them are used.");
-    Refusal::new(ProblemCode::RateLimited, detail).retry_after(retry_after_ms)
+/// 429 for a bucket that is full.
+fn too_often(what: &str, rule: &'static str, rate: u32, retry_after_ms: u64) -> Refusal {
+    Refusal::rate(what, Bound::new(rule, rate, rate), retry_after_ms)
 }

@@ -32,6 +32,9 @@ pub struct Ledger {
     highest: BTreeMap<(DeviceId, UserId), Highest>,
     notices: BTreeMap<u64, (u64, News)>,
     notices_tail: u64,
+    /// Senders whose messages were dropped, and when: what is older is not written any more.
+    dropped: BTreeMap<UserId, u64>,
+    revoked: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,12 +60,21 @@ impl Ledger {
         Self { tail: floor, notices_tail: floor, ..Self::default() }
     }
 
+    /// The tombstone of a device: nothing is written for it, and nobody attaches.
+    #[must_use]
+    pub fn revoked() -> Self {
+        Self { revoked: true, ..Self::default() }
+    }
+
     /// Executes one operation at `now_ms`.
     ///
     /// [`Op::Ack`] only deletes here: the store first puts its news into the senders' ledgers.
     pub fn apply(&mut self, op: &Op, limits: &Limits, now_ms: u64) -> Outcome {
         if self.key.is_some_and(|(_, until)| until < now_ms) {
             self.key = None;
+        }
+        if self.revoked {
+            return Self::after_revoke(op);
         }
         match op {
             Op::Attach { node, conn } => {
@@ -113,12 +125,41 @@ impl Ledger {
                 }
                 Some(_) => Outcome::NotHolder,
             },
+            Op::Revoke => {
+                *self = Self::revoked();
+                Outcome::Revoked
+            }
+            Op::DropFrom { sender } => {
+                self.drop_from(*sender, limits, now_ms);
+                Outcome::Dropped
+            }
+        }
+    }
+
+    fn after_revoke(op: &Op) -> Outcome {
+        match op {
+            Op::Enqueue { entries, .. }
+            | Op::Force { entries }
+            | Op::Back { entries, .. }
+            | Op::Detach { entries, .. } => {
+                Outcome::Written(vec![Taken::Skipped(SkipReason::Revoked); entries.len()])
+            }
+            Op::Attach { .. }
+            | Op::Page { .. }
+            | Op::Flip { .. }
+            | Op::Touch { .. }
+            | Op::Revoke => Outcome::Revoked,
+            Op::Ack { .. } | Op::Notice { .. } => Outcome::Noticed(Vec::new()),
+            Op::DropFrom { .. } => Outcome::Dropped,
         }
     }
 
     /// Stores a notice, unless it is there. At the bound the oldest goes: its sender's outbox
     /// keeps a ciphertext longer, and nothing is lost.
     pub fn notice(&mut self, news: News, limits: &Limits, now_ms: u64) {
+        if self.revoked {
+            return;
+        }
         let recent = self.notices.values().rev().take(COALESCED);
         if recent.into_iter().any(|(_, known)| *known == news) {
             return;
@@ -142,6 +183,7 @@ impl Ledger {
         let old = |at_ms: u64| at_ms + limits.remember_ms <= now_ms;
         self.notices.retain(|_, (at_ms, _)| !old(*at_ms));
         self.highest.retain(|_, highest| !old(highest.at_ms));
+        self.dropped.retain(|_, at_ms| !old(*at_ms));
         self.key = self.key.filter(|(_, until)| *until >= now_ms);
         self.entries
             .values()
@@ -202,6 +244,7 @@ impl Ledger {
             && self.entries.is_empty()
             && self.notices.is_empty()
             && self.highest.is_empty()
+            && self.dropped.is_empty()
     }
 
     fn hold(&mut self, node: NodeId, conn: Conn, now_ms: u64) {
@@ -294,7 +337,9 @@ impl Ledger {
                 return Taken::Queued;
             }
         }
-        let taken = if self.has_room(entry, limits) {
+        let taken = if self.dropped.get(&envelope.from_user).is_some_and(|at| envelope.at <= *at) {
+            Taken::Skipped(SkipReason::Stale)
+        } else if self.has_room(entry, limits) {
             self.tail += 1;
             self.by_id.insert(id, self.tail);
             self.bytes += envelope.size();
@@ -321,6 +366,21 @@ impl Ledger {
             }
         }
         self.highest.insert(line, next);
+    }
+
+    /// Drops what waits from one user, silently: who was accepted is not told. What was admitted
+    /// until now and comes to be written later is skipped.
+    fn drop_from(&mut self, sender: UserId, limits: &Limits, now_ms: u64) {
+        let from_sender = |written: &&Written| written.entry.envelope.from_user == sender;
+        let ids = self.entries.values().filter(from_sender).map(|written| written.entry.id());
+        let settled: Vec<_> = ids.map(|(from, mid)| Settled { from, mid, news: None }).collect();
+        self.settle(&settled);
+        if self.dropped.len() >= limits.ledger_dropped.max(1) && !self.dropped.contains_key(&sender)
+        {
+            let oldest = self.dropped.iter().min_by_key(|(_, at_ms)| **at_ms);
+            oldest.map(|(user, _)| *user).and_then(|user| self.dropped.remove(&user));
+        }
+        self.dropped.insert(sender, now_ms);
     }
 
     fn has_room(&self, entry: &Entry, limits: &Limits) -> bool {

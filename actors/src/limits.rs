@@ -50,6 +50,8 @@ pub struct Limits {
     pub notices_per_device: usize,
     /// Senders whose highest `sn` one device's queue remembers.
     pub ledger_senders: usize,
+    /// Senders whose dropped messages one device's queue remembers; the oldest go.
+    pub ledger_dropped: usize,
     /// How long a message waits in a queue.
     pub expire_after_ms: u64,
     /// How long admit records, sequence numbers and notices are kept.
@@ -64,6 +66,11 @@ pub struct Limits {
     pub nonces: usize,
     /// Tokens that have not ended.
     pub tokens: usize,
+    /// Those of one device; its oldest goes.
+    pub tokens_per_device: usize,
+    /// Revoked devices that the queue store remembers. At the bound those revoked more than an
+    /// hour ago are forgotten first; without one a revocation answers `Unavailable`.
+    pub tombstones: usize,
     /// Pairs whose facts are cached.
     pub pairs: usize,
     /// How long a cached pair is believed without asking again.
@@ -103,6 +110,7 @@ impl Default for Limits {
             ledger_bytes_per_sender: 4 << 20,
             notices_per_device: 10_000,
             ledger_senders: 10_000,
+            ledger_dropped: 1_000,
             expire_after_ms: 30 * DAY,
             remember_ms: 31 * DAY,
             admit_records: 1 << 20,
@@ -110,6 +118,8 @@ impl Default for Limits {
             intake: 1 << 16,
             nonces: 1 << 16,
             tokens: 1 << 20,
+            tokens_per_device: 16,
+            tombstones: 1 << 18,
             pairs: 1 << 16,
             pair_fresh_ms: MINUTE,
             connections: 50_000,

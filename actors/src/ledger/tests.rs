@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -42,6 +44,7 @@ fn force(ledger: &mut Ledger, entry: Entry, limits: &Limits) -> Taken {
 }
 
 const FULL: Taken = Taken::Skipped(SkipReason::Full);
+const STALE: Taken = Taken::Skipped(SkipReason::Stale);
 
 #[test]
 fn a_key_goes_behind_live_and_behind_again() {
@@ -191,21 +194,87 @@ fn a_page_respects_window_and_bounds() {
     assert_eq!(get(vec![1], 10, 50), (vec![], 1, true), "but not beside another");
 }
 
+#[test]
+fn after_a_revocation_nothing_is_written_and_nobody_attaches() {
+    let limits = Limits::default();
+    let mut ledger = Ledger::default();
+    attach(&mut ledger, 1);
+    force(&mut ledger, entry(1, 2, 1, 100), &limits);
+    let news = News::Delivered { mid: Mid([1; 16]), device: DeviceId([1; 16]) };
+    ledger.apply(&Op::Notice { news: news.clone() }, &limits, 0);
+    assert_eq!(ledger.apply(&Op::Revoke, &limits, 0), Outcome::Revoked);
+    assert_eq!((ledger.len(), ledger.holder(0)), ((0, 0, 0), None));
+    let entries = || vec![entry(1, 2, 2, 100), entry(1, 2, 3, 100)];
+    let (conn, node) = (conn(1), NODE);
+    let skipped = Outcome::Written(vec![Taken::Skipped(SkipReason::Revoked); 2]);
+    for op in [
+        Op::Enqueue { entries: entries(), dead: None },
+        Op::Enqueue { entries: entries(), dead: Some(conn) },
+        Op::Force { entries: entries() },
+        Op::Back { conn, entries: entries() },
+        Op::Detach { conn, entries: entries() },
+    ] {
+        assert_eq!(ledger.apply(&op, &limits, 0), skipped, "{op:?}");
+    }
+    for op in [
+        Op::Attach { node, conn },
+        Op::Touch { node, conn },
+        Op::Flip { conn, last: 9, notices_last: 9 },
+        Op::Page { conn, after: 0, notices_after: 0, skip: vec![], messages: 9, bytes: 999 },
+        Op::Revoke,
+    ] {
+        assert_eq!(ledger.apply(&op, &limits, 0), Outcome::Revoked, "{op:?}");
+    }
+    ledger.apply(&Op::Notice { news: news.clone() }, &limits, 0);
+    ledger.notice(news, &limits, 0);
+    assert_eq!(ledger, Ledger::revoked(), "nothing but the tombstone");
+}
+
+#[test]
+fn what_waits_from_a_sender_is_dropped_and_what_is_late_is_skipped() {
+    let limits = Limits { ledger_dropped: 2, remember_ms: 1_000, ..Limits::default() };
+    let mut ledger = Ledger::default();
+    for from in [1, 2] {
+        for sn in 1..=2 {
+            force(&mut ledger, entry(from, 9, sn, 100), &limits);
+        }
+    }
+    let drop_from = |user: u8| Op::DropFrom { sender: UserId([user; 32]) };
+    assert_eq!(ledger.apply(&drop_from(1), &limits, 1), Outcome::Dropped);
+    assert_eq!(ledger.len(), (2, 200, 0), "the other sender's stay");
+    assert_eq!(force(&mut ledger, entry(1, 9, 2, 100), &limits), Taken::Queued, "as recorded");
+    assert_eq!(force(&mut ledger, entry(1, 9, 3, 100), &limits), STALE, "was under way");
+    assert_eq!(ledger.len(), (2, 200, 0), "neither is written");
+    // Admitted later, after they made up.
+    let mut later = entry(1, 9, 4, 100);
+    Arc::get_mut(&mut later.envelope).unwrap().at = 2;
+    assert_eq!(force(&mut ledger, later, &limits), Taken::Queued);
+    ledger.apply(&drop_from(3), &limits, 2);
+    ledger.apply(&drop_from(4), &limits, 3);
+    assert_eq!(ledger.dropped.len(), 2, "bounded, the oldest goes");
+    ledger.expire(DeviceId([9; 16]), &limits, 1_003, 0);
+    assert!(ledger.dropped.is_empty());
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Attach(u8),
     Write { how: u8, conn: u8, from: u8, sn: u64 },
     Flip(u8),
     Ack { from: u8, sn: u64 },
+    DropFrom(u8),
+    Revoke,
 }
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        1 => (0u8..3).prop_map(Act::Attach),
-        6 => (0u8..5, 0u8..3, 1u8..4, 1u64..12)
+        4 => (0u8..3).prop_map(Act::Attach),
+        24 => (0u8..5, 0u8..3, 1u8..4, 1u64..12)
             .prop_map(|(how, conn, from, sn)| Act::Write { how, conn, from, sn }),
-        2 => (0u8..3).prop_map(Act::Flip),
-        3 => (1u8..4, 1u64..12).prop_map(|(from, sn)| Act::Ack { from, sn }),
+        8 => (0u8..3).prop_map(Act::Flip),
+        12 => (1u8..4, 1u64..12).prop_map(|(from, sn)| Act::Ack { from, sn }),
+        1 => (1u8..4).prop_map(Act::DropFrom),
+        1 => Just(Act::Revoke),
     ]
 }
 
@@ -214,33 +283,41 @@ fn act() -> impl Strategy<Value = Act> {
 struct Model {
     key: Option<(u8, bool)>,
     queue: Vec<(u8, u64)>,
-    /// (sender, highest sn, skipped)
-    highest: Vec<(u8, u64, bool)>,
+    /// (sender, highest sn, what became of it)
+    highest: Vec<(u8, u64, Taken)>,
+    dropped: Vec<u8>,
+    revoked: bool,
 }
 
 impl Model {
     fn write(&mut self, from: u8, sn: u64, most: usize) -> Taken {
+        if self.revoked {
+            return Taken::Skipped(SkipReason::Revoked);
+        }
         if self.queue.contains(&(from, sn)) {
             return Taken::Queued;
         }
         let known = self.highest.iter().position(|h| h.0 == from);
         if let Some(k) = known {
-            let (_, highest, skipped) = self.highest[k];
+            let (_, highest, taken) = self.highest[k];
             if sn == highest {
-                return if skipped { FULL } else { Taken::Queued };
+                return taken;
             }
             if sn < highest {
                 return Taken::Queued;
             }
             self.highest.remove(k);
         }
-        let full = self.queue.len() >= most;
-        self.highest.push((from, sn, full));
-        if full {
-            return FULL;
-        }
-        self.queue.push((from, sn));
-        Taken::Queued
+        let taken = if self.dropped.contains(&from) {
+            STALE
+        } else if self.queue.len() >= most {
+            FULL
+        } else {
+            self.queue.push((from, sn));
+            Taken::Queued
+        };
+        self.highest.push((from, sn, taken));
+        taken
     }
 }
 
@@ -253,9 +330,21 @@ proptest! {
         let (mut ledger, mut model) = (Ledger::default(), Model::default());
         for act in acts {
             match act {
+                Act::Attach(_) if model.revoked => {}
                 Act::Attach(k) => {
                     attach(&mut ledger, k);
                     model.key = Some((k, false));
+                }
+                Act::DropFrom(from) => {
+                    ledger.apply(&Op::DropFrom { sender: UserId([from; 32]) }, &limits, 1);
+                    model.queue.retain(|one| one.0 != from);
+                    model.dropped.push(from);
+                }
+                Act::Revoke => {
+                    prop_assert_eq!(ledger.apply(&Op::Revoke, &limits, 0), Outcome::Revoked);
+                    model.revoked = true;
+                    model.queue.clear();
+                    model.key = None;
                 }
                 Act::Write { how, conn: k, from, sn } => {
                     let entries = vec![entry(from, 9, sn, 10)];
@@ -306,6 +395,9 @@ proptest! {
             let holder = ledger.holder(0).map(|key| (key.conn.0[0], key.mode == Mode::Live));
             prop_assert_eq!(holder, model.key);
             prop_assert_eq!(ledger.len().1, model.queue.len() * entry(1, 9, 1, 10).envelope.size());
+        }
+        if model.revoked {
+            return Ok(());
         }
         attach(&mut ledger, 1);
         let left = page(&mut ledger, 1, 0);

@@ -4,6 +4,7 @@
 mod delivery;
 mod lives;
 mod refusals;
+mod removals;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -382,6 +382,10 @@ impl<F: Custodian + Clone> Channel<F> {
         out: &mut Vec<Out>,
     ) {
         let DeviceReply { holder, tail, outcome, .. } = reply;
+        if outcome == Outcome::Revoked {
+            out.push(Out::Close(Close::Revoked));
+            return;
+        }
         if outcome == Outcome::NotHolder {
             match holder {
                 Some(_) => out.push(Out::Close(Close::Displaced)),

@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering;
 
 use hushwire_wire::frame::News;
-use hushwire_wire::{Conn, NodeId};
+use hushwire_wire::{Conn, NodeId, UserId};
 
 use super::*;
 use crate::testing::{FixedClock, entry};
@@ -69,6 +69,53 @@ async fn tokens_are_bounded_and_the_oldest_goes() {
     clock.0.store(100, Ordering::Relaxed);
     let ended = one(&queue, Call::CheckToken { hash: [4; 32] }).await;
     assert_eq!(ended, Ok(Reply::Token(None)));
+}
+
+#[tokio::test]
+async fn a_revoked_device_keeps_nothing_but_a_tombstone_and_gets_no_token() {
+    let (queue, clock) = queue(Limits { tombstones: 2, ..Limits::default() });
+    let token = |k: u8, device: u8| Call::PutToken {
+        hash: [k; 32],
+        user: UserId([1; 32]),
+        device: DeviceId([device; 16]),
+        ttl_ms: 100,
+    };
+    let is_known = async |k: u8| {
+        matches!(one(&queue, Call::CheckToken { hash: [k; 32] }).await, Ok(Reply::Token(Some(_))))
+    };
+    one(&queue, token(1, 1)).await.unwrap();
+    one(&queue, token(2, 2)).await.unwrap();
+    on(&queue, 1, Op::Force { entries: vec![entry(3, 1, 1, 100)] }).await;
+    for _ in 0..2 {
+        assert_eq!(on(&queue, 1, Op::Revoke).await.outcome, Outcome::Revoked);
+        assert_eq!(queue.stored(), Stored::default());
+        assert!(queue.lock().ledgers.is_empty(), "not even an empty ledger");
+    }
+    assert!(!is_known(1).await && is_known(2).await);
+    assert_eq!(one(&queue, token(3, 1)).await, Err(Unavailable), "signed in before, too late");
+    let late = on(&queue, 1, Op::Force { entries: vec![entry(3, 1, 2, 100)] }).await;
+    let skipped = super::super::Taken::Skipped(hushwire_wire::frame::SkipReason::Revoked);
+    assert_eq!(late.outcome, Outcome::Written(vec![skipped]));
+    // What its messages' recipients do is told to nobody, and keeps nothing.
+    let (from, mid) = entry(1, 2, 1, 100).id();
+    let news = Some(News::Delivered { mid, device: DeviceId([2; 16]) });
+    on(&queue, 2, Op::Ack { settled: vec![Settled { from, mid, news }], notices: 0 }).await;
+    assert_eq!(queue.stored(), Stored::default());
+    // At the bound all but the tombstone is done, and the caller hears that it is not.
+    on(&queue, 3, Op::Revoke).await;
+    on(&queue, 2, Op::Force { entries: vec![entry(3, 2, 1, 100)] }).await;
+    let revoke = |device| Call::Device {
+        r#gen: queue.generation(),
+        device: DeviceId([device; 16]),
+        op: Op::Revoke,
+    };
+    assert_eq!(one(&queue, revoke(2)).await, Err(Unavailable));
+    assert!(!is_known(2).await);
+    assert_eq!(queue.stored(), Stored::default());
+    clock.0.store(super::super::tombstones::AN_HOUR_MS, Ordering::Relaxed);
+    assert!(one(&queue, revoke(2)).await.is_ok());
+    let attach = Op::Attach { node: NodeId([1; 16]), conn: Conn([1; 16]) };
+    assert_eq!(on(&queue, 2, attach).await.outcome, Outcome::Revoked);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::epoch::EpochRow;
 /// A deleted account: what the engine must forget, and who must hear.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deleted {
-    /// All devices that the account ever had.
+    /// The devices that were active, in the order of their ids: at most 8.
     pub devices: Vec<DeviceId>,
     /// The contacts that ended.
     pub told: Vec<Told>,

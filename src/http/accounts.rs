@@ -11,7 +11,7 @@ use super::problem::Refusal;
 use super::{State, address, too_often};
 
 /// How far a genesis entry's time may lie ahead, in milliseconds: no later entry may be earlier.
-const AHEAD_MAX_MS: u64 = 86_400_000;
+pub(super) const AHEAD_MAX_MS: u64 = 86_400_000;
 
 pub(super) async fn server(state: web::Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(ServerCard {

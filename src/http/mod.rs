@@ -3,6 +3,7 @@
 //! Handlers read, ask `hushwire-identity` to verify, ask the store to commit, tell the engine,
 //! and answer. Rules live there; here is only their order.
 
+mod account;
 mod accounts;
 mod addresses;
 mod auth;
@@ -13,9 +14,11 @@ mod contacts;
 mod epochs;
 mod export;
 mod health;
+mod log;
 mod logs;
 mod posting;
 pub(crate) mod problem;
+mod sessions;
 mod state;
 mod users;
 
@@ -146,8 +149,13 @@ pub(crate) fn public(
         .service(takes("/v1/contacts/accept", "POST").get(web::post().to(accepting::accept)))
         .service(takes("/v1/contacts/decline", "POST").get(web::post().to(partings::decline)))
         .service(takes("/v1/contacts/remove", "POST").get(web::post().to(partings::remove)))
+        .service(takes("/v1/contacts/block", "POST").get(web::post().to(partings::block)))
         .service(takes("/v1/contacts/unblock", "POST").get(web::post().to(partings::unblock)))
         .service(takes("/v1/state", "GET").get(web::get().to(state::changes)))
+        .service(takes("/v1/sessions", "GET").get(web::get().to(sessions::list)))
+        .service(takes("/v1/sessions/{device}", "DELETE").get(web::delete().to(sessions::end)))
+        .service(takes("/v1/log", "POST").get(web::post().to(log::append)))
+        .service(takes("/v1/account", "DELETE").get(web::delete().to(account::delete)))
         .service(takes("/v1/account/export", "GET").get(web::get().to(export::export)))
         .service(takes("/v1/epochs", "POST").get(web::post().to(epochs::post)))
         .service(takes("/v1/epochs/{epoch}", "GET").get(web::get().to(epochs::find)))

@@ -36,8 +36,12 @@ pub(super) fn delete_account(
         return Ok(None);
     }
     let told = changes::tell_contacts(conn, user, EventKind::Removed, now_ms)?;
-    let ids: Vec<Vec<u8>> =
-        devices::table.filter(devices::log_id.eq(of)).select(devices::device_id).load(conn)?;
+    let all: Vec<(Vec<u8>, Option<i64>)> = devices::table
+        .filter(devices::log_id.eq(of))
+        .order(devices::device_id)
+        .select((devices::device_id, devices::revoked_seq))
+        .load(conn)?;
+    let ids: Vec<&[u8]> = all.iter().map(|(id, _)| id.as_slice()).collect();
     // Wraps, and which prekeys an epoch names, go with the epochs.
     diesel::sql_query(
         "DELETE FROM epochs WHERE (a, b) IN (SELECT a, b FROM pairs WHERE a = ?1 OR b = ?1)",
@@ -55,7 +59,8 @@ pub(super) fn delete_account(
     diesel::delete(prekeys::table.filter(prekeys::device_id.eq_any(&ids))).execute(conn)?;
     diesel::delete(devices::table.filter(devices::log_id.eq(of))).execute(conn)?;
     diesel::delete(log_entries::table.filter(log_entries::log_id.eq(of))).execute(conn)?;
-    let devices = ids.iter().map(|id| column::device(id)).collect::<Result<_, _>>()?;
+    let active = all.iter().filter(|(_, revoked)| revoked.is_none());
+    let devices = active.map(|(id, _)| column::device(id)).collect::<Result<_, _>>()?;
     Ok(Some(Deleted { devices, told }))
 }
 

@@ -14,6 +14,7 @@ mod contacts;
 mod epochs;
 mod export;
 mod health;
+mod json;
 mod log;
 mod logs;
 mod posting;

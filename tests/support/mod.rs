@@ -3,6 +3,7 @@
 //! adversaries from outside and inside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
+pub mod devices;
 pub mod evil;
 pub mod forge;
 pub mod http;

@@ -203,6 +203,17 @@ pub struct Limits {
     pub requests_open: u32,
     /// Contact requests that may wait for one user's answer.
     pub requests_waiting: u32,
+    /// Contact requests that one user may make in a day (UTC), whatever becomes of them; 0 for no
+    /// limit.
+    pub requests_per_day: u32,
+    /// Devices of one user: 1 to 8.
+    pub devices: u32,
+    /// Prekeys that one device may put in an hour; 0 for no limit.
+    pub prekeys_per_hour: u32,
+    /// Signed-in HTTP requests that one user's devices may make in a minute; 0 for no limit.
+    pub http_requests_per_minute: u32,
+    /// Exports that one user may read in an hour; 0 for no limit.
+    pub exports_per_hour: u32,
     /// Epochs of a pair that one user's devices may post in an hour while neither a log nor a
     /// prekey changed; 0 for no rule.
     pub epochs_per_hour: u32,
@@ -212,7 +223,7 @@ pub struct Limits {
     pub registrations_per_hour: u32,
     /// Sign-ins tried from one address in a minute; 0 for no limit.
     pub sign_ins_per_minute: u32,
-    /// Addresses remembered for the two above.
+    /// Addresses remembered for the two above; users and devices for the limits of requests.
     pub addresses: usize,
     /// One ephemeral message (typing) so often for each user and contact, in milliseconds; 0 for
     /// no rule.
@@ -252,6 +263,11 @@ impl Default for Limits {
             expire_after_ms: engine.expire_after_ms,
             requests_open: requests.asked,
             requests_waiting: requests.waiting,
+            requests_per_day: requests.per_day,
+            devices: 8,
+            prekeys_per_hour: 12,
+            http_requests_per_minute: 3_000,
+            exports_per_hour: 4,
             epochs_per_hour: 6,
             epochs_per_day: 48,
             registrations_per_hour: 30,
@@ -406,9 +422,18 @@ impl Settings {
             "limits.requests_waiting",
             "1 to 100000",
         )?;
+        check((1..=8).contains(&limits.devices), "limits.devices", "1 to 8")?;
         check(limits.epochs_per_hour <= 256, "limits.epochs_per_hour", "at most 256")?;
         check(limits.epochs_per_day <= 256, "limits.epochs_per_day", "at most 256")?;
         let rate = |n: u32| n <= 1_000_000;
+        for (value, key) in [
+            (limits.requests_per_day, "limits.requests_per_day"),
+            (limits.prekeys_per_hour, "limits.prekeys_per_hour"),
+            (limits.http_requests_per_minute, "limits.http_requests_per_minute"),
+            (limits.exports_per_hour, "limits.exports_per_hour"),
+        ] {
+            check(rate(value), key, "at most 1000000, 0 for no limit")?;
+        }
         check(
             rate(limits.registrations_per_hour),
             "limits.registrations_per_hour",

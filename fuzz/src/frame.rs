@@ -57,7 +57,7 @@ fn decoded<T>(result: Result<T, DecodeError>) -> Option<T> {
 /// The first byte says which body the rest is.
 pub(crate) fn http_body(bytes: &[u8]) -> bool {
     let Some((which, json)) = bytes.split_first() else { return false };
-    match which % 24 {
+    match which % 37 {
         0 => body::<http::ServerCard>(json),
         1 => body::<http::Register>(json),
         2 => body::<http::Registered>(json),
@@ -81,6 +81,19 @@ pub(crate) fn http_body(bytes: &[u8]) -> bool {
         20 => body::<http::ContactState>(json),
         21 => body::<http::PrekeyPut>(json),
         22 => body::<http::Unclaimed>(json),
+        23 => body::<http::LogAppend>(json),
+        24 => body::<http::LogHead>(json),
+        25 => body::<http::ContactDecline>(json),
+        26 => body::<http::ContactPeer>(json),
+        27 => body::<http::Changes>(json),
+        28 => body::<http::Change>(json),
+        29 => body::<http::Sessions>(json),
+        30 => body::<http::Session>(json),
+        31 => body::<http::AccountExport>(json),
+        32 => body::<http::ExportedDevice>(json),
+        33 => body::<http::ExportedEnd>(json),
+        34 => body::<http::ExportedRequest>(json),
+        35 => body::<http::ExportedEpoch>(json),
         _ => body::<http::ProblemCode>(json),
     }
 }

@@ -295,6 +295,7 @@ fn bodies(seeds: &mut Seeds, world: &World) {
         seeds.add("http_body", name, [&[which], &json[..]].concat());
     };
     let sealed = |bytes: &[u8]| Sealed::new(bytes.to_vec());
+    let added = sealed(&world.alice.wires[0]);
     let prekey = http::PrekeyBundle {
         record: sealed(&world.alice.prekeys[0].record.to_bytes()),
         xwing: Some(sealed(&[7; 8])),
@@ -311,13 +312,41 @@ fn bodies(seeds: &mut Seeds, world: &World) {
     let bundle =
         http::EpochBundle { header, wrap: Some(sealed(world.wrap())), prekeys: vec![prekey] };
     add(15, "epoch", json(&bundle));
+    let entry = http::LogAppend { entry: added, prekey: bundle.prekeys.first().cloned() };
+    add(23, "append", json(&entry));
     let contact = http::Contact {
         peer: UserId([1; 32]),
         state: http::ContactState::Active,
         request: sealed(&[1; 8]),
         newest: Some(http::EpochRef { n: 3, epoch: EpochId([2; 32]) }),
     };
-    add(16, "contacts", json(&http::Contacts { v: 5, contacts: vec![contact] }));
+    let contacts = vec![contact];
+    add(16, "contacts", json(&http::Contacts { v: 5, contacts: contacts.clone() }));
+    let peer = UserId([1; 32]);
+    let (kind, at) = (EventKind::Removed, NOW);
+    let changes = vec![http::Change { v: 5, kind, peer: Some(peer), at }];
+    let list = http::Changes { v: 5, changes: changes.clone(), more: true, complete: true };
+    add(27, "state", json(&list));
+    let device = DeviceId([2; 16]);
+    let session = http::Session { device, kind: 3, since: NOW, live: true, current: false };
+    add(29, "sessions", json(&http::Sessions { sessions: vec![session] }));
+    let header = sealed(&world.created.header);
+    let export = http::AccountExport {
+        user: UserId([3; 32]),
+        handle: "alice".to_owned(),
+        since: NOW,
+        v: 5,
+        log: vec![sealed(&world.alice.wires[0])],
+        devices: vec![http::ExportedDevice { device, since: NOW, revoked: Some(2), unclaimed: 1 }],
+        prekeys: bundle.prekeys,
+        contacts,
+        ended: vec![http::ExportedEnd { peer, request: sealed(&[1; 8]), n: 4, at }],
+        asked: vec![http::ExportedRequest { request: sealed(&[2; 8]), at }],
+        asked_that_day: 1,
+        changes,
+        epochs: vec![http::ExportedEpoch { header, at }],
+    };
+    add(31, "export", json(&export));
     let unclaimed = vec![http::Unclaimed { epoch: EpochId([2; 32]), prekey: 7 }];
     add(21, "unclaimed", json(&http::PrekeyPut { unclaimed, more: true }));
     add(6, "token", json(&http::AuthToken { token: Token([1; 32]), until: NOW }));

@@ -2,13 +2,16 @@
 
 use hushwire_identity::Handle;
 use hushwire_wire::http::{ContactState, EpochRef};
-use hushwire_wire::{RequestId, UserId};
+use hushwire_wire::{DeviceId, RequestId, UserId};
 
+use crate::change::Told;
 use crate::epoch::PairKeys;
 use crate::failure::{Failure, carries_failure};
 
 /// Accepted contacts of a user, at most.
 pub const CONTACTS_MAX: usize = 10_000;
+/// Users whom one user blocks, at most.
+pub const BLOCKED_MAX: usize = 10_000;
 
 /// A contact request, its shape and its point of the asker's log verified by the caller.
 #[derive(Clone, Debug)]
@@ -39,6 +42,9 @@ pub struct RequestBounds {
     pub waiting: u32,
     /// How long a request counts against [`Self::asked`], in milliseconds.
     pub open_ms: u64,
+    /// Requests that one user makes in a day (UTC), at most, whatever becomes of them; 0 for no
+    /// bound.
+    pub per_day: u32,
 }
 
 impl RequestBounds {
@@ -48,17 +54,8 @@ impl RequestBounds {
 
 impl Default for RequestBounds {
     fn default() -> Self {
-        Self { asked: 30, waiting: 200, open_ms: 7 * 86_400_000 }
+        Self { asked: 30, waiting: 200, open_ms: 7 * 86_400_000, per_day: 30 }
     }
-}
-
-/// A user whose devices are to be told of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// The user.
-    pub user: UserId,
-    /// The user's version after the change.
-    pub v: u64,
 }
 
 /// What became of a request. The asker is answered alike but for [`Self::Crossed`].
@@ -83,6 +80,17 @@ pub enum RequestError {
         /// When the oldest stops counting, in milliseconds from now.
         retry_after_ms: u64,
     },
+    /// The asker has made as many today as the bound allows.
+    #[error("too many contact requests were made today")]
+    TooManyToday {
+        /// How many were made.
+        made: u32,
+        /// When the day ends, in milliseconds from now.
+        retry_after_ms: u64,
+    },
+    /// The asker blocks whom it asks.
+    #[error("the asker blocks this user")]
+    Blocking,
     /// The store could not answer.
     #[error("the store could not answer")]
     Failed(#[source] Failure),
@@ -121,7 +129,8 @@ pub enum AcceptError {
 pub struct ContactList {
     /// The user's version of which this is the state.
     pub v: u64,
-    /// In the order of user ids, requests last in the order they came.
+    /// Contacts in the order of user ids, blocked users likewise, then requests in the order they
+    /// came.
     pub contacts: Vec<ContactRow>,
 }
 
@@ -138,4 +147,27 @@ pub struct ContactRow {
     pub newest: Option<EpochRef>,
 }
 
-carries_failure!(RequestError, AcceptError);
+/// Somebody is blocked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// The user's own devices are to be told; `None` for a repeat.
+    pub told: Option<Told>,
+    /// The user's active devices, whose queues drop what waits from the one blocked.
+    pub devices: Vec<DeviceId>,
+}
+
+/// Nobody was blocked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BlockError {
+    /// Nobody who is or was a contact, or who asks to be one: one answer with unknown.
+    #[error("there is nobody to block")]
+    NotFound,
+    /// The user blocks [`BLOCKED_MAX`] others.
+    #[error("too many are blocked")]
+    TooMany,
+    /// The store could not answer.
+    #[error("the store could not answer")]
+    Failed(#[source] Failure),
+}
+
+carries_failure!(RequestError, AcceptError, BlockError);

@@ -17,8 +17,10 @@ pub struct PairKeys {
     pub a: SideKeys,
     /// The user with the larger id.
     pub b: Option<SideKeys>,
-    /// The newest epoch.
+    /// The newest epoch; `None` before the first, and after a contact has ended.
     pub newest: Option<EpochRow>,
+    /// The next epoch's number: it goes on after a contact that ended.
+    pub next_n: u32,
     /// When the caller's devices posted epochs of this pair within the last 24 hours, in
     /// milliseconds since 1970, newest first; at most 256.
     pub posted_ms: Vec<u64>,
@@ -44,7 +46,8 @@ pub struct PairStamp {
     pub(crate) b: UserId,
     pub(crate) a_keys_v: i64,
     pub(crate) b_keys_v: i64,
-    pub(crate) newest: Option<EpochId>,
+    /// The pair's newest epoch, and when the contact ended, if it did.
+    pub(crate) newest: Option<(EpochId, Option<i64>)>,
 }
 
 /// An epoch as it is stored.

@@ -6,9 +6,12 @@
 #![deny(missing_docs)]
 
 mod account;
+mod change;
 #[cfg(test)]
 mod conformance;
 mod contact;
+mod ending;
+mod entry;
 mod epoch;
 mod failure;
 mod sqlite;
@@ -18,10 +21,13 @@ pub use account::{
     DomainError, LoginKey, NewAccount, PrekeyRow, PutPrekeyError, ReadError, RegisterError,
     UnclaimedRow,
 };
+pub use change::{Acquaintance, CHANGES_KEPT, CHANGES_KEPT_MS, ChangeList, ChangeRow, Told};
 pub use contact::{
-    AcceptError, Asked, CONTACTS_MAX, ContactList, ContactRow, NewRequest, RequestBounds,
-    RequestError, Requested, Told,
+    AcceptError, Asked, BLOCKED_MAX, BlockError, Blocked, CONTACTS_MAX, ContactList, ContactRow,
+    NewRequest, RequestBounds, RequestError, Requested,
 };
+pub use ending::{Deleted, DeviceRow, EndedRow, Export, ExportedEpoch};
+pub use entry::{AppendError, EntryAct, NewEntry};
 pub use epoch::{
     ClaimError, EpochFound, EpochRow, NewEpoch, PairKeys, PairNow, PairStamp, PostEpochError,
     SideKeys, WrapRow,

@@ -12,7 +12,12 @@ use crate::account::{
     DomainError, LoginKey, NewAccount, PrekeyRow, PutPrekeyError, ReadError, RegisterError,
     UnclaimedRow,
 };
-use crate::contact::{AcceptError, Asked, ContactList, NewRequest, RequestError, Requested, Told};
+use crate::change::{Acquaintance, ChangeList, Told};
+use crate::contact::{
+    AcceptError, Asked, BlockError, Blocked, ContactList, NewRequest, RequestError, Requested,
+};
+use crate::ending::{Deleted, DeviceRow, Export, ExportedEpoch};
+use crate::entry::{AppendError, NewEntry};
 use crate::epoch::{
     ClaimError, EpochFound, NewEpoch, PairKeys, PairNow, PairStamp, PostEpochError,
 };
@@ -88,16 +93,38 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// If the store cannot answer.
-    async fn acquainted(&self, user: UserId, most: usize) -> Result<Vec<Told>, Failure>;
+    async fn acquainted(&self, user: UserId, most: usize) -> Result<Vec<Acquaintance>, Failure>;
 
-    /// Stores a contact request in the place of an earlier one of the same asker for the same
-    /// username. Known and unknown usernames cost the asker the same.
+    /// Appends the next entry to a log, does to devices, prekeys and wraps what it says, and tells
+    /// the user and all contacts.
     ///
     /// # Errors
-    /// If the asker has too many open.
+    /// If the log's newest entry is not the one that it follows, or some log knows its key.
+    async fn append(&self, entry: NewEntry) -> Result<Vec<Told>, AppendError>;
+
+    /// The changes of a user after version `after`, in order, at most `most`. Kept are the last
+    /// [`crate::CHANGES_KEPT`] of at most 31 days.
+    ///
+    /// # Errors
+    /// [`ReadError::NotFound`] if there is no such user.
+    async fn changes(&self, user: UserId, after: u64, most: usize)
+    -> Result<ChangeList, ReadError>;
+
+    /// All devices that a user ever had, in the order of their ids.
+    ///
+    /// # Errors
+    /// If the store cannot answer.
+    async fn devices(&self, user: UserId) -> Result<Vec<DeviceRow>, Failure>;
+
+    /// Stores a contact request in the place of an earlier one of the same asker for the same
+    /// username. Usernames that are known, unknown, or of somebody who blocks the asker cost the
+    /// asker the same.
+    ///
+    /// # Errors
+    /// If the asker has too many open, made too many today, or blocks whom it asks.
     async fn request(&self, request: NewRequest) -> Result<Requested, RequestError>;
 
-    /// The user's contacts and the requests that wait for an answer.
+    /// The user's contacts, whom it blocks, and the requests that wait for an answer.
     ///
     /// # Errors
     /// [`ReadError::NotFound`] if there is no such user.
@@ -125,6 +152,67 @@ pub trait Store: Send + Sync + fmt::Debug {
         stamp: PairStamp,
         epoch: NewEpoch,
     ) -> Result<Vec<Told>, AcceptError>;
+
+    /// Takes a request that waits for this user off its list. The asker cannot tell: it counts
+    /// against the asker as before. A request that is not there is no error.
+    ///
+    /// # Errors
+    /// If the store cannot answer.
+    async fn decline(
+        &self,
+        user: UserId,
+        request: RequestId,
+        now_ms: u64,
+    ) -> Result<Option<Told>, Failure>;
+
+    /// Ends a contact, and tells nobody but the user's own devices. Epochs and wraps of the pair
+    /// go; the next epoch's number goes on. Who is no contact is no error.
+    ///
+    /// # Errors
+    /// If the store cannot answer.
+    async fn remove(
+        &self,
+        user: UserId,
+        peer: UserId,
+        now_ms: u64,
+    ) -> Result<Option<Told>, Failure>;
+
+    /// Ends a contact or a request, and lets no further request of `peer` reach the user. A repeat
+    /// is no error.
+    ///
+    /// # Errors
+    /// [`BlockError::NotFound`] for somebody who neither is or was a contact nor asks.
+    async fn block(&self, user: UserId, peer: UserId, now_ms: u64) -> Result<Blocked, BlockError>;
+
+    /// Lets `peer` ask again. It restores nothing. Who is not blocked is no error.
+    ///
+    /// # Errors
+    /// If the store cannot answer.
+    async fn unblock(
+        &self,
+        user: UserId,
+        peer: UserId,
+        now_ms: u64,
+    ) -> Result<Option<Told>, Failure>;
+
+    /// Deletes an account: all but its username and its keys, which never come again. All contacts
+    /// end and are told. `None` if there is no such account (any more).
+    ///
+    /// # Errors
+    /// If the store cannot answer.
+    async fn delete_account(&self, user: UserId, now_ms: u64) -> Result<Option<Deleted>, Failure>;
+
+    /// Everything that is held of an account but its epochs.
+    ///
+    /// # Errors
+    /// [`ReadError::NotFound`] if there is no such user.
+    async fn export(&self, user: UserId) -> Result<Export, ReadError>;
+
+    /// The epochs of a pair that are kept, in order: those of 61 days at most.
+    ///
+    /// # Errors
+    /// If the store cannot answer.
+    async fn pair_epochs(&self, user: UserId, peer: UserId) -> Result<Vec<ExportedEpoch>, Failure>;
 
     /// What the next epoch of the pair `user`, `peer` (equal for the self-pair) is checked
     /// against; `None` if they are no accepted contacts.
@@ -174,7 +262,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn pair(&self, user: UserId, peer: UserId) -> Result<Option<PairNow>, Failure>;
 
     /// Deletes what is kept no longer (CRYPTO 12): wraps unclaimed for 30 days, requests
-    /// unanswered for 30 days, epochs that a newer one replaced 61 days ago (31 days after the
+    /// unanswered for 30 days, changes after 31 days, epochs that a newer one replaced 61 days ago (31 days after the
     /// last message under it can have waited 30), and old prekeys that no kept epoch names.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::problem::Refusal;
 use super::{State, too_often};
 
 /// How far a genesis entry's time may lie ahead, in milliseconds: no later entry may be earlier.
-const AHEAD_MAX_MS: u64 = 86_400_000;
+pub(super) const AHEAD_MAX_MS: u64 = 86_400_000;
 
 pub(super) async fn server(state: web::Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(ServerCard {
@@ -30,10 +30,10 @@ pub(super) async fn register(
 ) -> Result<HttpResponse, Refusal> {
     let now_ms = state.now_ms();
     let rate = state.settings.limits.registrations_per_hour;
-    state
-        .registrations
-        .admit(state.address(&req)?, now_ms)
-        .map_err(|ms| too_often("Accounts", rate, "an hour", ms))?;
+    state.registrations.admit(state.address(&req)?, now_ms).map_err(|ms| {
+        let rule = "limits.registrations_per_hour";
+        too_often("Accounts from one address in an hour", rule, rate, ms)
+    })?;
     let Body(Register { genesis, prekey }) = body;
     let log = DeviceLog::genesis(genesis.as_bytes())
         .map_err(|error| Refusal::field("genesis", error.to_string()))?;

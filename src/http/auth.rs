@@ -49,8 +49,8 @@ pub(super) async fn token(
 /// A challenge is where a sign-in is counted: an answer without one is worth nothing.
 fn admit(state: &State, req: &HttpRequest) -> Result<(), Refusal> {
     let rate = state.settings.limits.sign_ins_per_minute;
-    state
-        .sign_ins
-        .admit(state.address(req)?, state.now_ms())
-        .map_err(|ms| too_often("Sign-ins", rate, "a minute", ms))
+    state.sign_ins.admit(state.address(req)?, state.now_ms()).map_err(|ms| {
+        let rule = "limits.sign_ins_per_minute";
+        too_often("Sign-ins from one address in a minute", rule, rate, ms)
+    })
 }

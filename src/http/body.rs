@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::State;
 use super::caller::Caller;
+use super::json::Node;
 use super::problem::Refusal;
 
 /// How much of a body that is too large is read and thrown away: a client that still writes
@@ -94,24 +95,17 @@ async fn read(mut payload: Payload) -> Result<BytesMut, Refusal> {
 
 /// Decodes a body. The error names the field and what should stand there, never the input.
 pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let decoded = serde_path_to_error::deserialize(&mut json);
-    let refuse = |error: serde_path_to_error::Error<serde_json::Error>| {
+    let node = Node::read(body).map_err(|rule| Refusal::field("body", rule))?;
+    serde_path_to_error::deserialize(node).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        if !inner.is_data() {
-            return Refusal::field("body", "JSON");
-        }
         // An unknown field's name is the client's; anything else in a path is ours.
         let message = inner.to_string();
         let unknown = message.starts_with("unknown field");
         let field = if unknown { parent(&path) } else { path.as_str() };
         let field = if field.is_empty() || field == "." { "body" } else { field };
         Refusal::field(field, expected(&message, unknown))
-    };
-    let value = decoded.map_err(refuse)?;
-    json.end().map_err(|_| Refusal::field("body", "JSON and nothing after it"))?;
-    Ok(value)
+    })
 }
 
 fn parent(path: &str) -> &str {
@@ -136,7 +130,7 @@ fn expected(message: &str, unknown: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use hushwire_wire::http::{AuthAnswer, EpochPost};
+    use hushwire_wire::http::{AuthAnswer, ContactPeer, EpochPost};
 
     use super::*;
 
@@ -167,5 +161,23 @@ mod tests {
         let (field, expected) = refused::<EpochPost>(nested);
         assert_eq!(field, "epoch.wraps[0]");
         assert!(expected.contains("device"), "{expected}");
+    }
+
+    #[test]
+    fn an_array_is_no_object_and_a_key_comes_once() {
+        let id = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let object = ("body".to_owned(), "a JSON object".to_owned());
+        assert_eq!(refused::<ContactPeer>(&format!("[\"{id}\"]")), object);
+        let (field, expected) =
+            refused::<EpochPost>(&format!("{{\"peer\":\"{id}\",\"epoch\":[\"\",[]]}}"));
+        assert_eq!((field.as_str(), expected.as_str()), ("epoch", "a JSON object"));
+        let (field, expected) = refused::<EpochPost>(&format!(
+            "{{\"peer\":\"{id}\",\"epoch\":{{\"header\":\"\",\"wraps\":[[\"\",\"\"]]}}}}"
+        ));
+        assert_eq!((field.as_str(), expected.as_str()), ("epoch.wraps[0]", "a JSON object"));
+        let twice = format!("{{\"peer\":\"{id}\",\"peer\":\"{id}\"}}");
+        assert_eq!(refused::<ContactPeer>(&twice).1, "each key once");
+        let good = format!("{{\"peer\":\"{id}\"}}");
+        assert_eq!(decode::<ContactPeer>(good.as_bytes()).unwrap().peer.0, [0; 32]);
     }
 }

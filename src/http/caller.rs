@@ -33,7 +33,10 @@ impl FromRequest for Caller {
                 Refusal::unauthenticated("Send the header Authorization: Bearer TOKEN.")
             })?;
             match state.engine.check_token(&token).await {
-                Ok(Some((user, device))) => Ok(Self { user, device }),
+                Ok(Some((user, device))) => {
+                    state.admit_call(&user)?;
+                    Ok(Self { user, device })
+                }
                 Ok(None) => Err(Refusal::unauthenticated(
                     "The token is not known, or has ended. Sign in again.",
                 )),

@@ -1,10 +1,8 @@
 //! `POST /v1/epochs`, `GET /v1/epochs/{epoch}`, `POST /v1/epochs/{epoch}/claimed` (CRYPTO 5).
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use hushwire_actors::Change;
-use hushwire_schema::{ClaimError, PostEpochError, Told};
+use hushwire_schema::{ClaimError, PostEpochError};
 use hushwire_wire::EpochId;
-use hushwire_wire::frame::{Event, EventKind};
 use hushwire_wire::http::{EpochBundle, EpochPost, EpochRef};
 
 use super::State;
@@ -31,17 +29,11 @@ pub(super) async fn post(
             return Ok(HttpResponse::Created().json(created));
         }
         let newest = keys.newest.as_ref();
-        let n = newest.map_or(0, |newest| newest.n.saturating_add(1));
-        post.check(&keys, n, newest.map_or([0; 32], |newest| newest.id.0))?;
+        post.check(&state.logs, &keys, newest.map_or([0; 32], |newest| newest.id.0))?;
         post.check_rate(&keys, &state.settings.limits)?;
         match state.store.post_epoch(keys.stamp, post.new_epoch()).await {
             Ok(told) => {
-                let other = |user| if user == peer { caller.user } else { peer };
-                let events = told.into_iter().map(|Told { user, v }| {
-                    (user, Event { v, kind: EventKind::Epoch, peer: Some(other(user)) })
-                });
-                let pairs = vec![(caller.user, peer)];
-                state.engine.changed(Change { pairs, events: events.collect() });
+                state.tell(vec![(caller.user, peer)], told);
                 return Ok(HttpResponse::Created().json(created));
             }
             Err(PostEpochError::Moved) => {}

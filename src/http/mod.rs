@@ -4,19 +4,27 @@
 //! Handlers read, ask `hushwire-identity` to verify, ask the store to commit, tell the engine,
 //! and answer. Rules live there; here is only their order.
 
+mod account;
 mod accounts;
 mod addresses;
 mod auth;
 mod body;
+mod buckets;
 mod caller;
 mod contacts;
 mod epochs;
+mod export;
 pub(crate) mod headers;
 mod health;
+mod json;
+mod log;
+mod logs;
 mod posting;
 pub(crate) mod problem;
 mod proxies;
 pub mod routes;
+mod sessions;
+mod state;
 mod users;
 
 use std::net::{IpAddr, SocketAddr};
@@ -29,17 +37,24 @@ use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpRequest, web};
-use hushwire_actors::Engine;
 use hushwire_actors::ports::Clock;
-use hushwire_schema::Store;
-use hushwire_wire::http::ProblemCode;
+use hushwire_actors::{Change, Engine};
+use hushwire_schema::{Store, Told};
+use hushwire_wire::frame::Event;
+
+use hushwire_wire::{DeviceId, UserId};
 use slog::{Logger, debug, error, warn};
 
 use self::addresses::Addresses;
-use self::problem::Refusal;
+use self::buckets::Buckets;
+use self::logs::Logs;
+use self::problem::{Bound, Refusal};
 use self::proxies::Proxies;
 use crate::logging::causes;
 use crate::settings::Settings;
+
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
 
 /// What handlers share.
 #[derive(Debug)]
@@ -50,8 +65,13 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) log: Logger,
     proxies: Proxies,
+    logs: Logs,
     registrations: Addresses,
     sign_ins: Addresses,
+    requests: Buckets<UserId>,
+    exports: Buckets<UserId>,
+    prekeys: Buckets<DeviceId>,
+    prekey_news: Buckets<DeviceId>,
 }
 
 impl State {
@@ -66,8 +86,13 @@ impl State {
         let (per_hour, per_minute) = (limits.registrations_per_hour, limits.sign_ins_per_minute);
         Self {
             proxies: Proxies::new(&settings.http.proxies),
-            registrations: Addresses::new(per_hour, 3_600_000, limits.addresses),
-            sign_ins: Addresses::new(per_minute, 60_000, limits.addresses),
+            registrations: Addresses::new(per_hour, HOUR_MS, limits.addresses),
+            sign_ins: Addresses::new(per_minute, MINUTE_MS, limits.addresses),
+            requests: Buckets::new(limits.http_requests_per_minute, MINUTE_MS, limits.addresses),
+            exports: Buckets::new(limits.exports_per_hour, HOUR_MS, limits.addresses),
+            prekeys: Buckets::new(limits.prekeys_per_hour, HOUR_MS, limits.addresses),
+            prekey_news: Buckets::new(1, HOUR_MS, limits.addresses),
+            logs: Logs::default(),
             store,
             engine,
             clock,
@@ -96,6 +121,22 @@ impl State {
     pub(crate) fn is_secure(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> bool {
         self.settings.tls.files().is_some()
             || peer.is_some_and(|peer| self.proxies.says_https(peer.ip(), headers))
+    }
+
+    /// After a commit: forgets what was cached of `pairs`, and tells live devices.
+    fn tell(&self, pairs: Vec<(UserId, UserId)>, told: impl IntoIterator<Item = Told>) {
+        let event = |Told { user, v, kind, peer }| (user, Event { v, kind, peer: Some(peer) });
+        let events = told.into_iter().map(event).collect();
+        self.engine.changed(Change { pairs, events });
+    }
+
+    /// Counts a request of a user.
+    fn admit_call(&self, user: &UserId) -> Result<(), Refusal> {
+        let rate = self.settings.limits.http_requests_per_minute;
+        self.requests.admit(*user, self.now_ms()).map_err(|ms| {
+            let rule = "limits.http_requests_per_minute";
+            too_often("Requests of one user in a minute", rule, rate, ms)
+        })
     }
 
     fn body_within(&self) -> Duration {
@@ -185,8 +226,7 @@ fn known(method: &Method) -> &'static str {
     KNOWN.into_iter().find(|name| *name == method.as_str()).unwrap_or("-")
 }
 
-/// 429 for an address.
-fn too_often(what: &str, rate: u32, span: &str, retry_after_ms: u64) -> Refusal {
-    let detail = format!("{what} from one address: at most {rate} {span}. All of them are used.");
-    Refusal::new(ProblemCode::RateLimited, detail).retry_after(retry_after_ms)
+/// 429 for a bucket that is full.
+fn too_often(what: &str, rule: &'static str, rate: u32, retry_after_ms: u64) -> Refusal {
+    Refusal::rate(what, Bound::new(rule, rate, rate), retry_after_ms)
 }

@@ -1,5 +1,7 @@
 //! An epoch as it is posted: parsed once, checked against what stands (CRYPTO 10), handed on.
 
+use std::sync::Arc;
+
 use hushwire_identity::{
     Current, DeviceLog, EpochHeader, PostError, Posting, PrekeyRecord, check_post,
 };
@@ -8,7 +10,8 @@ use hushwire_wire::http::{NewEpoch, ProblemCode};
 use hushwire_wire::{DeviceId, EpochId};
 
 use super::caller::Caller;
-use super::problem::Refusal;
+use super::logs::Logs;
+use super::problem::{Bound, Refusal};
 use crate::settings::Limits;
 
 /// How often a post is checked again because something changed while it was checked.
@@ -54,11 +57,16 @@ impl<'a> Post<'a> {
 
     /// Everything that the server checks but rates: pair, order, heads, roster, prekeys, suite,
     /// creator and wraps.
-    pub(super) fn check(&self, keys: &PairKeys, n: u32, prev: [u8; 32]) -> Result<(), Refusal> {
+    pub(super) fn check(
+        &self,
+        logs: &Logs,
+        keys: &PairKeys,
+        prev: [u8; 32],
+    ) -> Result<(), Refusal> {
         let (creator, now_ms) = (self.caller.device, self.now_ms);
-        let posting = Posting { creator, n, prev, wraps: &self.sizes, now_ms };
-        let a = Side::verify(&keys.a)?;
-        let b = keys.b.as_ref().map(Side::verify).transpose()?;
+        let posting = Posting { creator, n: keys.next_n, prev, wraps: &self.sizes, now_ms };
+        let a = Side::verify(logs, &keys.a)?;
+        let b = keys.b.as_ref().map(|keys| Side::verify(logs, keys)).transpose()?;
         let b = b.as_ref().map(Side::current);
         let checked = check_post(&self.header, &posting, &a.current(), b.as_ref());
         checked.map_err(|error| refuse(error, keys))
@@ -73,9 +81,10 @@ impl<'a> Post<'a> {
         if !same {
             return Ok(());
         }
-        for (bound, span, words) in
-            [(limits.epochs_per_hour, HOUR_MS, "an hour"), (limits.epochs_per_day, DAY_MS, "a day")]
-        {
+        for (rule, bound, span, words) in [
+            ("limits.epochs_per_hour", limits.epochs_per_hour, HOUR_MS, "an hour"),
+            ("limits.epochs_per_day", limits.epochs_per_day, DAY_MS, "a day"),
+        ] {
             let within = |at: &&u64| at.saturating_add(span) > self.now_ms;
             let posted: Vec<_> = keys.posted_ms.iter().filter(within).collect();
             let used = posted.len();
@@ -86,12 +95,12 @@ impl<'a> Post<'a> {
             };
             // The newest first: when this one is too old to count, there is room again.
             let frees = posted.get(oldest - 1).map_or(self.now_ms, |at| at.saturating_add(span));
-            let detail = format!(
-                "Epochs of one contact while neither devices nor prekeys changed: at most {bound} \
-                 {words}, and {used} were posted."
+            let words = format!(
+                "Epochs of one contact in {words}, while neither devices nor prekeys changed"
             );
-            let refusal = Refusal::new(ProblemCode::RateLimited, detail);
-            return Err(refusal.retry_after(frees.saturating_sub(self.now_ms).max(1)));
+            let used = u32::try_from(used).unwrap_or(u32::MAX);
+            let retry_after_ms = frees.saturating_sub(self.now_ms).max(1);
+            return Err(Refusal::rate(&words, Bound::new(rule, bound, used), retry_after_ms));
         }
         Ok(())
     }
@@ -117,13 +126,13 @@ impl<'a> Post<'a> {
 
 /// A side's log and prekey records, read and verified.
 struct Side {
-    log: DeviceLog,
+    log: Arc<DeviceLog>,
     prekeys: Vec<PrekeyRecord>,
 }
 
 impl Side {
-    fn verify(keys: &SideKeys) -> Result<Self, Refusal> {
-        let log = DeviceLog::verify(&keys.log).map_err(Refusal::internal)?;
+    fn verify(logs: &Logs, keys: &SideKeys) -> Result<Self, Refusal> {
+        let log = logs.verified(keys.user, &keys.log).map_err(Refusal::internal)?;
         let prekeys = keys.prekeys.iter().map(|record| PrekeyRecord::parse(record));
         let prekeys = prekeys.collect::<Result<_, _>>().map_err(Refusal::internal)?;
         Ok(Self { log, prekeys })

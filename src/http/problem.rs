@@ -10,13 +10,38 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use hushwire_wire::Sealed;
-use hushwire_wire::http::{Problem, ProblemCode};
+use hushwire_wire::http::{LogHead, Problem, ProblemCode};
 
 /// The media type of a refusal.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// The header that names a refusal which is the server's fault; the log has the same.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
+
+/// A limit that is used up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    rule: &'static str,
+    limit: u64,
+    used: u64,
+}
+
+impl Bound {
+    /// The limit of a key of the settings, and how much of it is used.
+    pub(crate) fn new(rule: &'static str, limit: u32, used: u32) -> Self {
+        Self { rule, limit: limit.into(), used: used.into() }
+    }
+
+    /// A limit that is used up to its last one.
+    pub(crate) fn full(rule: &'static str, limit: usize) -> Self {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        Self { rule, limit, used: limit }
+    }
+
+    fn words(&self, what: &str) -> String {
+        format!("{what}: at most {} (rule {}), and {} are used.", self.limit, self.rule, self.used)
+    }
+}
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -41,6 +66,10 @@ impl Refusal {
             expected: None,
             retry_after_ms: None,
             header: None,
+            log: None,
+            rule: None,
+            limit: None,
+            used: None,
         };
         Self { problem: Box::new(problem), allow: None, request_id: None, cause: None }
     }
@@ -57,6 +86,24 @@ impl Refusal {
     /// 401.
     pub(crate) fn unauthenticated(detail: &str) -> Self {
         Self::new(ProblemCode::Unauthenticated, detail)
+    }
+
+    /// 429: a limit that passes, with everything that there is to know of it.
+    pub(crate) fn rate(what: &str, bound: Bound, retry_after_ms: u64) -> Self {
+        let refusal = Self::new(ProblemCode::RateLimited, bound.words(what));
+        refusal.bounded(bound).retry_after(retry_after_ms)
+    }
+
+    /// 403: a limit that does not pass by itself.
+    pub(crate) fn reached(what: &str, bound: Bound) -> Self {
+        Self::new(ProblemCode::LimitReached, bound.words(what)).bounded(bound)
+    }
+
+    fn bounded(mut self, bound: Bound) -> Self {
+        self.problem.rule = Some(bound.rule.to_owned());
+        self.problem.limit = Some(bound.limit);
+        self.problem.used = Some(bound.used);
+        self
     }
 
     /// 404: one answer for what does not exist and what this device may not see.
@@ -123,6 +170,12 @@ impl Refusal {
     /// Adds the epoch header that stands.
     pub(crate) fn standing(mut self, header: Option<Vec<u8>>) -> Self {
         self.problem.header = header.map(Sealed::from);
+        self
+    }
+
+    /// Adds where the caller's log stands.
+    pub(crate) fn log(mut self, head: LogHead) -> Self {
+        self.problem.log = Some(head);
         self
     }
 
@@ -196,6 +249,8 @@ const fn title(code: ProblemCode) -> &'static str {
         ProblemCode::EpochStale => "A head or a prekey is not the newest",
         ProblemCode::EpochRoster => "The roster is not the active devices",
         ProblemCode::PrekeyConflict => "Another prekey stands",
+        ProblemCode::LogConflict => "The log goes on elsewhere",
+        ProblemCode::LimitReached => "A limit is reached",
         ProblemCode::TooLarge => "Too large",
         ProblemCode::RateLimited => "Too often",
         ProblemCode::Internal => "The server failed",
@@ -237,6 +292,8 @@ mod tests {
             ProblemCode::EpochStale,
             ProblemCode::EpochRoster,
             ProblemCode::PrekeyConflict,
+            ProblemCode::LogConflict,
+            ProblemCode::LimitReached,
             ProblemCode::TooLarge,
             ProblemCode::RateLimited,
             ProblemCode::Internal,

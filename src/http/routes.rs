@@ -9,8 +9,11 @@ use actix_web::http::Method;
 use actix_web::{HttpResponse, Resource, web};
 use hushwire_wire::http::ProblemCode;
 
+use super::contacts::{accepting, asking, partings};
 use super::problem::Refusal;
-use super::{accounts, auth, contacts, epochs, health, users};
+use super::{
+    account, accounts, auth, contacts, epochs, export, health, log, sessions, state, users,
+};
 use crate::socket;
 
 /// The public interface.
@@ -23,8 +26,18 @@ pub static PUBLIC: &[Route] = &[
     on("GET", "/v1/users/{user}/prekeys", Who::Device, |route| route.to(users::prekeys)),
     on("PUT", "/v1/prekey", Who::Device, |route| route.to(users::put_prekey)),
     on("GET", "/v1/contacts", Who::Device, |route| route.to(contacts::list)),
-    on("POST", "/v1/contacts/request", Who::Device, |route| route.to(contacts::request)),
-    on("POST", "/v1/contacts/accept", Who::Device, |route| route.to(contacts::accept)),
+    on("POST", "/v1/contacts/request", Who::Device, |route| route.to(asking::request)),
+    on("POST", "/v1/contacts/accept", Who::Device, |route| route.to(accepting::accept)),
+    on("POST", "/v1/contacts/decline", Who::Device, |route| route.to(partings::decline)),
+    on("POST", "/v1/contacts/remove", Who::Device, |route| route.to(partings::remove)),
+    on("POST", "/v1/contacts/block", Who::Device, |route| route.to(partings::block)),
+    on("POST", "/v1/contacts/unblock", Who::Device, |route| route.to(partings::unblock)),
+    on("GET", "/v1/state", Who::Device, |route| route.to(state::changes)),
+    on("GET", "/v1/sessions", Who::Device, |route| route.to(sessions::list)),
+    on("DELETE", "/v1/sessions/{device}", Who::Device, |route| route.to(sessions::end)),
+    on("POST", "/v1/log", Who::Device, |route| route.to(log::append)),
+    on("DELETE", "/v1/account", Who::Device, |route| route.to(account::delete)),
+    on("GET", "/v1/account/export", Who::Device, |route| route.to(export::export)),
     on("POST", "/v1/epochs", Who::Device, |route| route.to(epochs::post)),
     on("GET", "/v1/epochs/{epoch}", Who::Device, |route| route.to(epochs::find)),
     on("POST", "/v1/epochs/{epoch}/claimed", Who::Device, |route| route.to(epochs::claimed)),

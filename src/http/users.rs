@@ -1,9 +1,11 @@
 //! `GET /v1/users/{user}/log`, `GET /v1/users/{user}/prekeys`, `PUT /v1/prekey`.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use hushwire_actors::Change;
 use hushwire_identity::{DeviceLog, PrekeyRecord};
-use hushwire_schema::{PutPrekeyError, ReadError, Told, UnclaimedRow};
+use hushwire_schema::{Acquaintance, PutPrekeyError, ReadError, UnclaimedRow};
 use hushwire_wire::UserId;
 use hushwire_wire::frame::{Event, EventKind};
 use hushwire_wire::http::{
@@ -11,11 +13,11 @@ use hushwire_wire::http::{
 };
 use serde::Deserialize;
 
-use super::State;
 use super::accounts::{bundle, verified};
 use super::body::Signed;
 use super::caller::{Caller, id};
 use super::problem::Refusal;
+use super::{State, too_often};
 
 /// Contacts that hear of one prekey, at most.
 const TOLD_MAX: usize = 1_000;
@@ -62,9 +64,22 @@ pub(super) async fn put_prekey(
     }
     let id = prekey.id;
     let record = prekey.record.clone();
+    let (now_ms, rate) = (state.now_ms(), state.settings.limits.prekeys_per_hour);
+    state.prekeys.admit(caller.device, now_ms).map_err(|ms| {
+        let rule = "limits.prekeys_per_hour";
+        too_often("Prekeys of one device in an hour", rule, rate, ms)
+    })?;
     let replaced = state.store.put_prekey(caller.user, prekey).await.map_err(not_put)?;
-    if replaced.is_some_and(|replaced| is_news(&replaced, &record)) {
-        tell_contacts(&state, caller).await?;
+    match replaced {
+        // A repeat, which may ask for the next wraps, costs nothing.
+        None => state.prekeys.refund(&caller.device),
+        // A device that goes back and forth between two days has news once an hour.
+        Some(replaced) if is_news(&replaced, &record) => {
+            if state.prekey_news.admit(caller.device, now_ms).is_ok() {
+                tell_contacts(&state, caller).await?;
+            }
+        }
+        Some(_) => {}
     }
     let most = UNCLAIMED_MAX + 1;
     let rows = state.store.unclaimed(caller.device, id, most).await;
@@ -104,15 +119,15 @@ async fn tell_contacts(state: &State, caller: Caller) -> Result<(), Refusal> {
     let told = state.store.acquainted(caller.user, TOLD_MAX).await;
     let told = told.map_err(Refusal::unavailable)?;
     let (kind, peer) = (EventKind::Prekey, Some(caller.user));
-    let events = told.into_iter().map(|Told { user, v }| (user, Event { v, kind, peer }));
+    let events = told.into_iter().map(|Acquaintance { user, v }| (user, Event { v, kind, peer }));
     state.engine.changed(Change { pairs: Vec::new(), events: events.collect() });
     Ok(())
 }
 
 /// The caller's log as it stands.
-pub(super) async fn own_log(state: &State, caller: Caller) -> Result<DeviceLog, Refusal> {
+pub(super) async fn own_log(state: &State, caller: Caller) -> Result<Arc<DeviceLog>, Refusal> {
     let entries = state.store.log(caller.user, caller.user, None).await.map_err(unread)?;
-    DeviceLog::verify(entries).map_err(Refusal::internal)
+    state.logs.verified(caller.user, &entries).map_err(Refusal::internal)
 }
 
 /// What was not read.

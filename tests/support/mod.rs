@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
 pub mod authority;
+pub mod devices;
 pub mod evil;
 pub mod forge;
 pub mod http;

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::frame::EventKind;
 use crate::ids::{DeviceId, EpochId, Nonce, RequestId, Token, UserId};
 use crate::sealed::Sealed;
 
@@ -92,6 +93,27 @@ pub struct LogEntries {
     pub entries: Vec<Sealed>,
 }
 
+/// `POST /v1/log`: the next entry of the caller's own log (CRYPTO 3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogAppend {
+    /// The entry, wire form.
+    pub entry: Sealed,
+    /// The first prekey of the device that the entry adds, if that device signed one over this
+    /// very entry. Without it the device has none until it puts one itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prekey: Option<PrekeyBundle>,
+}
+
+/// Where a log stands. The answer to [`LogAppend`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogHead {
+    /// The newest entry's number.
+    pub seq: u32,
+    /// Its hash: 32 bytes.
+    pub head: Sealed,
+}
+
 /// `GET /v1/users/{user}/prekeys`: the current prekey of each active device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prekeys {
@@ -151,6 +173,22 @@ pub struct ContactAccept {
     pub epoch: NewEpoch,
 }
 
+/// `POST /v1/contacts/decline`: the request goes, and its asker learns nothing of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContactDecline {
+    /// The request.
+    pub request_id: RequestId,
+}
+
+/// `POST /v1/contacts/block`, `/unblock` and `/remove`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContactPeer {
+    /// The other user.
+    pub peer: UserId,
+}
+
 /// An epoch as its creator posts it (CRYPTO 5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -198,11 +236,11 @@ pub struct EpochBundle {
 pub struct Contacts {
     /// The user's version of which this is the state.
     pub v: u64,
-    /// Accepted contacts and requests that came in.
+    /// Accepted contacts, then those whom the user blocks, then requests that came in.
     pub contacts: Vec<Contact>,
 }
 
-/// An accepted contact, or somebody who asks to become one.
+/// An accepted contact, somebody who asks to become one, or somebody blocked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
     /// The other user.
@@ -224,6 +262,8 @@ pub enum ContactState {
     Requested,
     /// Both agreed.
     Active,
+    /// The user blocks the other side, which is told nothing of it.
+    Blocked,
 }
 
 /// An epoch by number and id.
@@ -233,6 +273,136 @@ pub struct EpochRef {
     pub n: u32,
     /// Its id.
     pub epoch: EpochId,
+}
+
+/// Changes that one page lists, at most.
+pub const CHANGES_MAX: usize = 256;
+
+/// `GET /v1/state?after={v}`: what changed for the user, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The user's version.
+    pub v: u64,
+    /// The changes after the version that was asked for: at most [`CHANGES_MAX`].
+    pub changes: Vec<Change>,
+    /// There are more: ask again, after the last of these.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+    /// Whether nothing is missing. If not, fetch contacts and the own log, and go on from there.
+    pub complete: bool,
+}
+
+/// One change: an event as it was told to the devices that were live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The user's version after it.
+    pub v: u64,
+    /// What changed.
+    pub kind: EventKind,
+    /// The other user concerned, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<UserId>,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// `GET /v1/sessions`: the own active devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sessions {
+    /// In the order of device ids: at most 8.
+    pub sessions: Vec<Session>,
+}
+
+/// An own device as the server sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// The device.
+    pub device: DeviceId,
+    /// What it says that it is (CRYPTO 3, device kinds).
+    pub kind: u8,
+    /// When it was added, in milliseconds since 1970.
+    pub since: u64,
+    /// Whether it has a live connection.
+    pub live: bool,
+    /// Whether it is the one that asks.
+    pub current: bool,
+}
+
+/// `GET /v1/account/export`: everything that the server holds of the caller's account. Messages
+/// are not in it: those that wait are sealed, and go to the devices they wait for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountExport {
+    /// The user.
+    pub user: UserId,
+    /// The username.
+    pub handle: String,
+    /// When the account was made, in milliseconds since 1970.
+    pub since: u64,
+    /// The user's version.
+    pub v: u64,
+    /// The log, wire form, in order.
+    pub log: Vec<Sealed>,
+    /// All devices that ever were.
+    pub devices: Vec<ExportedDevice>,
+    /// The prekeys that are kept: the current ones and those that a kept epoch names.
+    pub prekeys: Vec<PrekeyBundle>,
+    /// Contacts, blocked users and requests that came in.
+    pub contacts: Vec<Contact>,
+    /// Contacts that ended: what is kept so that epochs go on counting.
+    pub ended: Vec<ExportedEnd>,
+    /// Requests that the user made and that are kept.
+    pub asked: Vec<ExportedRequest>,
+    /// Contact requests made on the last day on which there was one.
+    pub asked_that_day: u32,
+    /// The list that `GET /v1/state` reads.
+    pub changes: Vec<Change>,
+    /// Epochs of the user's pairs.
+    pub epochs: Vec<ExportedEpoch>,
+}
+
+/// A device in an [`AccountExport`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedDevice {
+    /// The device.
+    pub device: DeviceId,
+    /// When it was added, in milliseconds since 1970.
+    pub since: u64,
+    /// The entry that revoked it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<u32>,
+    /// Wraps that wait to be claimed by it.
+    pub unclaimed: u64,
+}
+
+/// A contact that ended, in an [`AccountExport`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedEnd {
+    /// The other user.
+    pub peer: UserId,
+    /// The request that began it.
+    pub request: Sealed,
+    /// The number of its last epoch.
+    pub n: u32,
+    /// When it ended, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// A request that the user made, in an [`AccountExport`]. Whether it reached somebody is not said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedRequest {
+    /// Its bytes.
+    pub request: Sealed,
+    /// When it came, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// An epoch in an [`AccountExport`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedEpoch {
+    /// Its header.
+    pub header: Sealed,
+    /// When it was posted, in milliseconds since 1970.
+    pub at: u64,
 }
 
 /// The body of every HTTP error (RFC 9457), `application/problem+json`.
@@ -260,6 +430,19 @@ pub struct Problem {
     /// The epoch header that stands, for `epoch_stale` and `epoch_conflict`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<Sealed>,
+    /// Where the own log stands, for `log_conflict`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogHead>,
+    /// Which limit, for `rate_limited` and `limit_reached`: the key of the server's settings, or
+    /// the name of a fixed bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// How much it allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// How much is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
 }
 
 /// Why an HTTP request failed: a closed table.
@@ -272,6 +455,8 @@ pub enum ProblemCode {
     Unauthenticated,
     /// 403: not for this device.
     Forbidden,
+    /// 403: a bound is reached that no waiting raises; `rule`, `limit` and `used` say which.
+    LimitReached,
     /// 404: nothing there that this device may see.
     NotFound,
     /// 405: the path exists, the method does not.
@@ -288,6 +473,8 @@ pub enum ProblemCode {
     EpochRoster,
     /// 409: another prekey of this device stands: it was rolled back, or lives twice.
     PrekeyConflict,
+    /// 409: the entry does not continue the own log as it stands; `log` says where that is.
+    LogConflict,
     /// 413: the body is too large.
     TooLarge,
     /// 429: too often.
@@ -305,7 +492,7 @@ impl ProblemCode {
         match self {
             Self::BadRequest => 400,
             Self::Unauthenticated => 401,
-            Self::Forbidden => 403,
+            Self::Forbidden | Self::LimitReached => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::HandleTaken
@@ -313,7 +500,8 @@ impl ProblemCode {
             | Self::EpochConflict
             | Self::EpochStale
             | Self::EpochRoster
-            | Self::PrekeyConflict => 409,
+            | Self::PrekeyConflict
+            | Self::LogConflict => 409,
             Self::TooLarge => 413,
             Self::RateLimited => 429,
             Self::Internal => 500,

@@ -1,9 +1,10 @@
 //! Contact requests and acceptance.
 
+use hushwire_wire::frame::EventKind;
 use hushwire_wire::http::{ContactState, EpochRef};
 
 use super::*;
-use crate::contact::{AcceptError, RequestError, Told};
+use crate::contact::{AcceptError, RequestError};
 
 pub(super) async fn all<S: Store, G>(open: &impl Fn() -> (S, G)) {
     a_request_is_accepted_once(&open().0).await;
@@ -11,6 +12,7 @@ pub(super) async fn all<S: Store, G>(open: &impl Fn() -> (S, G)) {
     crossing_requests_name_the_first(&open().0).await;
     a_newer_request_replaces_an_older_one(&open().0).await;
     open_requests_are_bounded(&open().0).await;
+    requests_of_a_day_are_bounded(&open().0).await;
     waiting_requests_are_bounded(&open().0).await;
     an_acceptance_that_was_overtaken_changes_nothing(&open().0).await;
 }
@@ -21,7 +23,7 @@ async fn a_request_is_accepted_once(store: &impl Store) {
     let request = ask(1, 2, 1);
     let (id, bytes) = (request.id, request.bytes.clone());
     let told = store.request(request.clone()).await.unwrap();
-    assert_eq!(told, Requested::Delivered(Told { user: user(2), v: 2 }));
+    assert_eq!(told, Requested::Delivered(told_of(2, 2, EventKind::Request, 1)));
     assert_eq!(store.request(request.clone()).await.unwrap(), Requested::Silent, "a repeat");
 
     let list = store.contacts(user(2)).await.unwrap();
@@ -40,7 +42,8 @@ async fn a_request_is_accepted_once(store: &impl Store) {
     let first = epoch(0x10, 0, 2, &[1], &[(1, 1), (2, 1)]);
     let stamp = asked.keys.stamp;
     let told = store.accept(user(2), id, stamp, first.clone()).await.unwrap();
-    assert_eq!(told, [Told { user: user(2), v: 3 }, Told { user: user(1), v: 2 }]);
+    let accepted = EventKind::Accepted;
+    assert_eq!(told, [told_of(2, 3, accepted, 1), told_of(1, 2, accepted, 2)]);
     for (me, peer) in [(1, 2), (2, 1)] {
         let list = store.contacts(user(me)).await.unwrap();
         assert_eq!(list.contacts.len(), 1);
@@ -106,7 +109,7 @@ async fn a_newer_request_replaces_an_older_one(store: &impl Store) {
 async fn open_requests_are_bounded(store: &impl Store) {
     store.register(account(1)).await.unwrap();
     store.register(account(2)).await.unwrap();
-    let bounds = RequestBounds { asked: 3, waiting: 9, open_ms: 1000 };
+    let bounds = RequestBounds { asked: 3, waiting: 9, open_ms: 1000, per_day: 0 };
     let bounded =
         |answerer, nonce, now_ms| NewRequest { bounds, now_ms, ..ask(1, answerer, nonce) };
     for unknown in [20, 21] {
@@ -128,8 +131,36 @@ async fn open_requests_are_bounded(store: &impl Store) {
     store.request(bounded(23, 1, NOW + 1010)).await.unwrap();
 }
 
+async fn requests_of_a_day_are_bounded(store: &impl Store) {
+    store.register(account(1)).await.unwrap();
+    store.register(account(2)).await.unwrap();
+    let day = NOW / DAY * DAY;
+    let bounds = RequestBounds { asked: 99, per_day: 3, ..RequestBounds::default() };
+    let bounded =
+        |answerer, nonce, now_ms| NewRequest { bounds, now_ms, ..ask(1, answerer, nonce) };
+    // Replacements, unknown names and declined ones count; a repeat of the same one does not.
+    store.request(bounded(2, 1, day)).await.unwrap();
+    store.request(bounded(2, 2, day)).await.unwrap();
+    store.request(bounded(2, 2, day)).await.unwrap();
+    store.decline(user(2), ask(1, 2, 2).id, day).await.unwrap();
+    store.request(bounded(9, 1, day)).await.unwrap();
+    for answerer in [2, 9] {
+        match store.request(bounded(answerer, 7, day + DAY - 10)).await {
+            Err(RequestError::TooManyToday { made, retry_after_ms }) => {
+                assert_eq!((made, retry_after_ms), (3, 10));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    store.request(bounded(9, 8, day + DAY)).await.unwrap();
+    let off = RequestBounds { per_day: 0, ..bounds };
+    for nonce in 20..30 {
+        store.request(NewRequest { bounds: off, ..bounded(9, nonce, day + DAY) }).await.unwrap();
+    }
+}
+
 async fn waiting_requests_are_bounded(store: &impl Store) {
-    let bounds = RequestBounds { asked: 9, waiting: 2, open_ms: 1000 };
+    let bounds = RequestBounds { asked: 9, waiting: 2, ..RequestBounds::default() };
     for tag in 1..=4 {
         store.register(account(tag)).await.unwrap();
     }

@@ -1,11 +1,11 @@
 //! Epochs, wraps and what is pruned.
 
+use hushwire_wire::frame::EventKind;
+
 use super::*;
 use crate::account::ReadError;
-use crate::contact::Told;
+use crate::change::Acquaintance;
 use crate::epoch::{ClaimError, PostEpochError};
-
-const DAY: u64 = 86_400_000;
 
 pub(super) async fn all<S: Store, G>(open: &impl Fn() -> (S, G)) {
     epochs_follow_one_another(&open().0).await;
@@ -35,7 +35,8 @@ async fn epochs_follow_one_another(store: &impl Store) {
     assert!(before.posted_ms.is_empty(), "the other side posted it");
     let next = epoch(0x11, 1, 1, &[2], &[(1, 1), (2, 1)]);
     let told = store.post_epoch(before.stamp, next).await.unwrap();
-    assert_eq!(told, [Told { user: user(1), v: 3 }, Told { user: user(2), v: 4 }]);
+    let kind = EventKind::Epoch;
+    assert_eq!(told, [told_of(1, 3, kind, 2), told_of(2, 4, kind, 1)]);
 
     let late = store.post_epoch(before.stamp, epoch(0x12, 1, 2, &[1], &[(1, 1)])).await;
     assert!(matches!(late, Err(PostEpochError::Moved)), "the second of one number loses");
@@ -61,7 +62,7 @@ async fn a_self_pair_needs_no_request(store: &impl Store) {
     assert!(keys.b.is_none() && keys.newest.is_none());
     assert!(store.pair(user(1), user(1)).await.unwrap().is_none());
     let told = store.post_epoch(keys.stamp, epoch(0x10, 0, 1, &[], &[(1, 1)])).await.unwrap();
-    assert_eq!(told, [Told { user: user(1), v: 2 }]);
+    assert_eq!(told, [told_of(1, 2, EventKind::Epoch, 1)]);
     let now = store.pair(user(1), user(1)).await.unwrap().unwrap();
     assert_eq!((now.epoch.n, now.points.len()), (0, 1));
     assert!(store.contacts(user(1)).await.unwrap().contacts.is_empty(), "no contact of oneself");
@@ -131,7 +132,8 @@ async fn a_device_is_told_what_waits_under_its_older_prekeys(store: &impl Store)
     assert_eq!(waits(device(1), 3, 9).await, [(0x11, 2)]);
 
     let told = store.acquainted(user(1), 9).await.unwrap();
-    assert_eq!(told, [Told { user: user(2), v: store.contacts(user(2)).await.unwrap().v }]);
+    let v = store.contacts(user(2)).await.unwrap().v;
+    assert_eq!(told, [Acquaintance { user: user(2), v }]);
     assert_eq!(store.acquainted(user(2), 9).await.unwrap()[0].user, user(1));
     assert_eq!(store.acquainted(user(2), 0).await.unwrap(), []);
     assert_eq!(store.acquainted(user(3), 9).await.unwrap(), [], "no contacts");

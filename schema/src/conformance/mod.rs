@@ -3,24 +3,35 @@
 //! Bytes are made up: a store compares and never verifies.
 
 mod accounts;
+mod changes;
 mod contacts;
+mod endings;
+mod entries;
 mod epochs;
+mod partings;
 
 use hushwire_identity::{Handle, Head};
+use hushwire_wire::frame::EventKind;
 use hushwire_wire::{DeviceId, EpochId, RequestId, UserId};
 
 use crate::account::{NewAccount, PrekeyRow};
+use crate::change::Told;
 use crate::contact::{NewRequest, RequestBounds, Requested};
 use crate::epoch::{NewEpoch, WrapRow};
 use crate::store::Store;
 
 pub(super) const NOW: u64 = 1_700_000_000_000;
+pub(super) const DAY: u64 = 86_400_000;
 
 /// Runs the whole suite. `open` makes an empty store, and whatever must live as long as it.
 pub(crate) async fn all<S: Store, G>(open: impl Fn() -> (S, G)) {
     accounts::all(&open).await;
     contacts::all(&open).await;
     epochs::all(&open).await;
+    partings::all(&open).await;
+    changes::all(&open).await;
+    entries::all(&open).await;
+    endings::all(&open).await;
 }
 
 pub(super) fn user(tag: u8) -> UserId {
@@ -51,6 +62,10 @@ pub(super) fn account(tag: u8) -> NewAccount {
         prekey: prekey(tag, 1),
         now_ms: NOW,
     }
+}
+
+pub(super) fn told_of(tag: u8, v: u64, kind: EventKind, peer: u8) -> Told {
+    Told { user: user(tag), v, kind, peer: user(peer) }
 }
 
 pub(super) fn ask(asker: u8, answerer: u8, nonce: u8) -> NewRequest {

@@ -5,11 +5,10 @@ use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 use hushwire_wire::{DeviceId, UserId};
 
-use super::column;
 use super::tables::{
-    devices, epoch_prekeys, log_entries, log_keys, meta, pairs, prekeys as prekeys_table, requests,
-    users,
+    devices, epoch_prekeys, meta, pairs, prekeys as prekeys_table, requests, users,
 };
+use super::{column, entries};
 use crate::account::{
     DomainError, LoginKey, NewAccount, PrekeyRow, PutPrekeyError, ReadError, RegisterError,
 };
@@ -37,52 +36,29 @@ pub(super) fn register(
     account: &NewAccount,
 ) -> Result<(), RegisterError> {
     let user = account.user.as_ref();
-    if select(exists(users::table.find(user))).get_result(conn)? {
+    let there = users::table.find(user).filter(users::gone_ms.is_null());
+    if select(exists(there)).get_result(conn)? {
         return Ok(());
     }
     let handle = account.handle.as_str();
     if select(exists(users::table.filter(users::handle.eq(handle)))).get_result(conn)? {
         return Err(RegisterError::HandleTaken);
     }
-    let known = log_keys::table
-        .filter(log_keys::key.eq(&account.ik[..]).or(log_keys::key_id.eq(account.device.as_ref())));
-    if select(exists(known)).get_result(conn)? {
+    if entries::knows_key(conn, &account.ik, &account.device)? {
         return Err(RegisterError::KeyKnown);
     }
-    let now = column::ms(account.now_ms);
     diesel::insert_into(users::table)
         .values((
             users::log_id.eq(user),
             users::handle.eq(handle),
             users::v.eq(1),
             users::keys_v.eq(1),
-            users::since_ms.eq(now),
+            users::since_ms.eq(column::ms(account.now_ms)),
         ))
         .execute(conn)?;
-    diesel::insert_into(log_entries::table)
-        .values((
-            log_entries::log_id.eq(user),
-            log_entries::seq.eq(0),
-            log_entries::head.eq(&account.head.0[..]),
-            log_entries::wire.eq(&account.genesis),
-        ))
-        .execute(conn)?;
-    diesel::insert_into(log_keys::table)
-        .values((
-            log_keys::key.eq(&account.ik[..]),
-            log_keys::key_id.eq(account.device.as_ref()),
-            log_keys::log_id.eq(user),
-        ))
-        .execute(conn)?;
-    diesel::insert_into(devices::table)
-        .values((
-            devices::device_id.eq(account.device.as_ref()),
-            devices::log_id.eq(user),
-            devices::ik.eq(&account.ik[..]),
-            devices::since_ms.eq(now),
-            devices::prekey_id.eq(i64::from(account.prekey.id)),
-        ))
-        .execute(conn)?;
+    entries::insert(conn, &account.user, 0, &account.head, &account.genesis)?;
+    entries::insert_key(conn, &account.user, &account.ik, &account.device)?;
+    entries::insert_device(conn, &account.user, &account.device, &account.ik, account.now_ms)?;
     insert_prekey(conn, &account.prekey)?;
     Ok(())
 }
@@ -119,7 +95,7 @@ pub(super) fn log(
     if !may_read(conn, reader, user)? {
         return Err(ReadError::NotFound);
     }
-    Ok(entries(conn, user, after)?)
+    Ok(entries::after(conn, user, after)?)
 }
 
 pub(super) fn prekeys(
@@ -169,7 +145,6 @@ pub(super) fn put_prekey(
         .first(conn)
         .optional()?;
     insert_prekey(conn, prekey)?;
-    diesel::update(devices::table.find(device)).set(devices::prekey_id.eq(new)).execute(conn)?;
     diesel::update(users::table.find(user.as_ref()))
         .set(users::keys_v.eq(users::keys_v + 1))
         .execute(conn)?;
@@ -191,10 +166,11 @@ pub(super) fn ping(conn: &mut SqliteConnection) -> Result<(), Failure> {
 /// Oneself, accepted contacts, and somebody who waits for the reader's answer.
 fn may_read(conn: &mut SqliteConnection, reader: &UserId, user: &UserId) -> QueryResult<bool> {
     if reader == user {
-        return select(exists(users::table.find(user.as_ref()))).get_result(conn);
+        let there = users::table.find(user.as_ref()).filter(users::gone_ms.is_null());
+        return select(exists(there)).get_result(conn);
     }
     let (a, b) = column::ordered(*reader, *user);
-    let contact = pairs::table.find((a.as_ref(), b.as_ref()));
+    let contact = pairs::table.find((a.as_ref(), b.as_ref())).filter(pairs::ended_ms.is_null());
     if select(exists(contact)).get_result(conn)? {
         return Ok(true);
     }
@@ -202,20 +178,6 @@ fn may_read(conn: &mut SqliteConnection, reader: &UserId, user: &UserId) -> Quer
         .filter(requests::answerer.eq(reader.as_ref()))
         .filter(requests::asker.eq(user.as_ref()));
     select(exists(waits)).get_result(conn)
-}
-
-/// A log's entries after `after`, or all.
-pub(super) fn entries(
-    conn: &mut SqliteConnection,
-    user: &UserId,
-    after: Option<u32>,
-) -> QueryResult<Vec<Vec<u8>>> {
-    log_entries::table
-        .filter(log_entries::log_id.eq(user.as_ref()))
-        .filter(log_entries::seq.gt(after.map_or(-1, i64::from)))
-        .order(log_entries::seq)
-        .select(log_entries::wire)
-        .load(conn)
 }
 
 /// The current prekeys of a user's active devices, in the order of device ids.
@@ -248,7 +210,8 @@ pub(super) fn prekey_row(
     Ok(PrekeyRow { device: column::device(&device)?, id: column::n32(id, "id")?, record, xwing })
 }
 
-fn insert_prekey(conn: &mut SqliteConnection, prekey: &PrekeyRow) -> QueryResult<()> {
+/// Makes a prekey the current one of its device.
+pub(super) fn insert_prekey(conn: &mut SqliteConnection, prekey: &PrekeyRow) -> QueryResult<()> {
     diesel::insert_into(prekeys_table::table)
         .values((
             prekeys_table::device_id.eq(prekey.device.as_ref()),
@@ -256,6 +219,9 @@ fn insert_prekey(conn: &mut SqliteConnection, prekey: &PrekeyRow) -> QueryResult
             prekeys_table::record.eq(&prekey.record),
             prekeys_table::xwing.eq(prekey.xwing.as_deref()),
         ))
+        .execute(conn)?;
+    diesel::update(devices::table.find(prekey.device.as_ref()))
+        .set(devices::prekey_id.eq(i64::from(prekey.id)))
         .execute(conn)?;
     Ok(())
 }

@@ -3,18 +3,22 @@
 use diesel::SqliteConnection;
 use diesel::dsl::{exists, select};
 use diesel::prelude::*;
+use hushwire_wire::frame::EventKind;
 use hushwire_wire::http::{ContactState, EpochRef};
 use hushwire_wire::{RequestId, UserId};
 
-use super::tables::{epochs as epochs_table, pairs, requests, users};
-use super::{column, epochs};
+use super::tables::{blocks, epochs as epochs_table, pairs, requests, users};
+use super::{changes, column, epochs};
 use crate::account::ReadError;
+use crate::change::{Acquaintance, Told};
 use crate::contact::{
     AcceptError, Asked, CONTACTS_MAX, ContactList, ContactRow, NewRequest, RequestBounds,
-    RequestError, Requested, Told,
+    RequestError, Requested,
 };
 use crate::epoch::{NewEpoch, PairStamp};
 use crate::failure::Failure;
+
+const DAY_MS: u64 = 86_400_000;
 
 pub(super) fn request(
     conn: &mut SqliteConnection,
@@ -29,10 +33,20 @@ pub(super) fn request(
     if select(exists(repeat)).get_result(conn)? || select(exists(accepted)).get_result(conn)? {
         return Ok(Requested::Silent);
     }
-    let answerer = answerer(conn, new)?;
-    if let Some(answerer) = &answerer
-        && let Some(first) = asked_by(conn, answerer, &new.asker)?
-    {
+    count_today(conn, new)?;
+    let asked = named(conn, new)?;
+    // Whoever cannot be reached is looked at like somebody who can: the same statements, with a
+    // user that there is not.
+    let other = asked.unwrap_or(UserId::ZERO);
+    let (a, b) = column::ordered(new.asker, other);
+    let contact = pairs::table.find((a.as_ref(), b.as_ref())).filter(pairs::ended_ms.is_null());
+    let is_contact: bool = select(exists(contact)).get_result(conn)?;
+    let is_blocked: bool =
+        select(exists(blocks::table.find((other.as_ref(), asker)))).get_result(conn)?;
+    if select(exists(blocks::table.find((asker, other.as_ref())))).get_result(conn)? {
+        return Err(RequestError::Blocking);
+    }
+    if let Some(first) = asked_by(conn, &other, &new.asker)? {
         return Ok(Requested::Crossed(first));
     }
     // One open request per username: a newer one takes the place of the older.
@@ -40,10 +54,8 @@ pub(super) fn request(
         .filter(requests::handle.eq(handle))
         .execute(conn)?;
     check_open(conn, new)?;
-    let answerer = match answerer {
-        Some(answerer) if has_room(conn, &answerer, new.bounds.waiting)? => Some(answerer),
-        _ => None,
-    };
+    let has_room = has_room(conn, &other, new.bounds.waiting)?;
+    let answerer = asked.filter(|_| !is_contact && !is_blocked && has_room);
     diesel::insert_into(requests::table)
         .values((
             requests::request_id.eq(new.id.as_ref()),
@@ -54,29 +66,39 @@ pub(super) fn request(
             requests::asked_ms.eq(column::ms(new.now_ms)),
         ))
         .execute(conn)?;
-    match answerer {
-        Some(answerer) => Ok(Requested::Delivered(bump(conn, &answerer)?)),
-        None => Ok(Requested::Silent),
-    }
+    let told = answerer.unwrap_or(UserId::ZERO);
+    let told = changes::tell(conn, &told, EventKind::Request, &new.asker, new.now_ms)?;
+    Ok(told.map_or(Requested::Silent, Requested::Delivered))
 }
 
-/// Who is to be told: the user of this name, if the request means that one, it is somebody else,
-/// and no contact yet.
-fn answerer(conn: &mut SqliteConnection, new: &NewRequest) -> Result<Option<UserId>, Failure> {
+/// Counts a request, whatever becomes of it.
+fn count_today(conn: &mut SqliteConnection, new: &NewRequest) -> Result<(), RequestError> {
+    let asker = users::table.find(new.asker.as_ref());
+    let day = new.now_ms / DAY_MS;
+    let (counted, count): (i64, i64) =
+        asker.select((users::asked_day, users::asked_count)).first(conn)?;
+    let made = if counted == column::ms(day) { column::n32(count, "asked_count")? } else { 0 };
+    if new.bounds.per_day > 0 && made >= new.bounds.per_day {
+        let retry_after_ms = (day + 1) * DAY_MS - new.now_ms;
+        return Err(RequestError::TooManyToday { made, retry_after_ms });
+    }
+    diesel::update(asker)
+        .set((users::asked_day.eq(column::ms(day)), users::asked_count.eq(i64::from(made) + 1)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The user of this name, if the request means that one, and it is somebody else.
+fn named(conn: &mut SqliteConnection, new: &NewRequest) -> Result<Option<UserId>, Failure> {
     let found: Option<Vec<u8>> = users::table
         .filter(users::handle.eq(new.handle.as_str()))
+        .filter(users::gone_ms.is_null())
         .select(users::log_id)
         .first(conn)
         .optional()?;
     let Some(found) = found else { return Ok(None) };
     let found = column::user(&found)?;
-    if found == new.asker || new.to.is_some_and(|to| to != found) {
-        return Ok(None);
-    }
-    let (a, b) = column::ordered(new.asker, found);
-    let contact: bool =
-        select(exists(pairs::table.find((a.as_ref(), b.as_ref())))).get_result(conn)?;
-    Ok((!contact).then_some(found))
+    Ok((found != new.asker && new.to.is_none_or(|to| to == found)).then_some(found))
 }
 
 /// The request with which `asker` waits for an answer of `answerer`.
@@ -128,12 +150,13 @@ fn has_room(conn: &mut SqliteConnection, answerer: &UserId, bound: u32) -> Query
 type ActiveColumns = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, i64, Vec<u8>);
 
 pub(super) fn list(conn: &mut SqliteConnection, user: &UserId) -> Result<ContactList, ReadError> {
-    let v: Option<i64> =
-        users::table.find(user.as_ref()).select(users::v).first(conn).optional()?;
+    let there = users::table.find(user.as_ref()).filter(users::gone_ms.is_null());
+    let v: Option<i64> = there.select(users::v).first(conn).optional()?;
     let v = column::n64(v.ok_or(ReadError::NotFound)?, "v")?;
     let active: Vec<ActiveColumns> = pairs::table
         .filter(pairs::a.eq(user.as_ref()).or(pairs::b.eq(user.as_ref())))
         .filter(pairs::request_id.is_not_null())
+        .filter(pairs::ended_ms.is_null())
         .select((pairs::a, pairs::b, pairs::request, pairs::newest_n, pairs::newest_epoch))
         .load(conn)?;
     let mut contacts = Vec::with_capacity(active.len());
@@ -147,6 +170,15 @@ pub(super) fn list(conn: &mut SqliteConnection, user: &UserId) -> Result<Contact
         });
     }
     contacts.sort_by_key(|contact| contact.peer);
+    let blocked: Vec<(Vec<u8>, Vec<u8>)> = blocks::table
+        .filter(blocks::blocker.eq(user.as_ref()))
+        .order(blocks::blocked)
+        .select((blocks::blocked, blocks::request))
+        .load(conn)?;
+    for (peer, request) in blocked {
+        let (peer, state) = (column::user(&peer)?, ContactState::Blocked);
+        contacts.push(ContactRow { peer, state, request, newest: None });
+    }
     let waiting: Vec<(Vec<u8>, Vec<u8>)> = requests::table
         .filter(requests::answerer.eq(user.as_ref()))
         .order((requests::asked_ms, requests::request_id))
@@ -190,6 +222,7 @@ fn accepted_before(
 ) -> Result<Option<UserId>, Failure> {
     let pair: Option<(Vec<u8>, Vec<u8>)> = pairs::table
         .filter(pairs::request_id.eq(request.as_ref()))
+        .filter(pairs::ended_ms.is_null())
         .select((pairs::a, pairs::b))
         .first(conn)
         .optional()?;
@@ -226,6 +259,7 @@ pub(super) fn accept(
     for user in [answerer, &asker] {
         let contacts: i64 = pairs::table
             .filter(pairs::a.eq(user.as_ref()).or(pairs::b.eq(user.as_ref())))
+            .filter(pairs::ended_ms.is_null())
             .count()
             .get_result(conn)?;
         if usize::try_from(contacts).unwrap_or(usize::MAX) >= CONTACTS_MAX {
@@ -234,18 +268,23 @@ pub(super) fn accept(
     }
     epochs::insert(conn, stamp, epoch, Some((request, &bytes)))?;
     diesel::delete(requests::table.find(request.as_ref())).execute(conn)?;
-    Ok(vec![bump(conn, answerer)?, bump(conn, &asker)?])
+    let mut told = Vec::with_capacity(2);
+    for (user, peer) in [(answerer, &asker), (&asker, answerer)] {
+        told.extend(changes::tell(conn, user, EventKind::Accepted, peer, epoch.now_ms)?);
+    }
+    Ok(told)
 }
 
 pub(super) fn acquainted(
     conn: &mut SqliteConnection,
     user: &UserId,
     most: usize,
-) -> Result<Vec<Told>, Failure> {
+) -> Result<Vec<Acquaintance>, Failure> {
     let pairs: Vec<(Vec<u8>, Vec<u8>)> = pairs::table
         .inner_join(epochs_table::table.on(epochs_table::epoch_id.eq(pairs::newest_epoch)))
         .filter(pairs::a.eq(user.as_ref()).or(pairs::b.eq(user.as_ref())))
         .filter(pairs::request_id.is_not_null())
+        .filter(pairs::ended_ms.is_null())
         .order((epochs_table::posted_ms.desc(), pairs::a, pairs::b))
         .limit(i64::try_from(most).unwrap_or(i64::MAX))
         .select((pairs::a, pairs::b))
@@ -255,16 +294,7 @@ pub(super) fn acquainted(
         let (a, b) = (column::user(&a)?, column::user(&b)?);
         let other = if a == *user { b } else { a };
         let v = users::table.find(other.as_ref()).select(users::v).first(conn)?;
-        told.push(Told { user: other, v: column::n64(v, "v")? });
+        told.push(Acquaintance { user: other, v: column::n64(v, "v")? });
     }
     Ok(told)
-}
-
-/// Counts a change that the user's devices are told of.
-pub(super) fn bump(conn: &mut SqliteConnection, user: &UserId) -> Result<Told, Failure> {
-    let v: i64 = diesel::update(users::table.find(user.as_ref()))
-        .set(users::v.eq(users::v + 1))
-        .returning(users::v)
-        .get_result(conn)?;
-    Ok(Told { user: *user, v: column::n64(v, "v")? })
 }

@@ -4,15 +4,17 @@ use diesel::SqliteConnection;
 use diesel::dsl::{exists, not, select};
 use diesel::prelude::*;
 use hushwire_identity::{Head, LogPoint};
+use hushwire_wire::frame::EventKind;
 use hushwire_wire::{DeviceId, EpochId, RequestId, UserId};
 
 use super::tables::{
     devices, epoch_prekeys, epochs as epochs_table, log_entries, pairs, prekeys, requests, users,
     wraps,
 };
-use super::{accounts, column, contacts};
+use super::{accounts, changes, column, entries};
 use crate::account::{ReadError, UnclaimedRow};
-use crate::contact::{RequestBounds, Told};
+use crate::change::Told;
+use crate::contact::RequestBounds;
 use crate::epoch::{
     ClaimError, EpochFound, EpochRow, NewEpoch, PairKeys, PairNow, PairStamp, PostEpochError,
     SideKeys,
@@ -37,7 +39,7 @@ pub(super) fn pair_keys(
 ) -> Result<Option<PairKeys>, Failure> {
     if user != peer {
         let (a, b) = column::ordered(*user, *peer);
-        let contact = pairs::table.find((a.as_ref(), b.as_ref()));
+        let contact = pairs::table.find((a.as_ref(), b.as_ref())).filter(pairs::ended_ms.is_null());
         if !select(exists(contact)).get_result::<bool>(conn)? {
             return Ok(None);
         }
@@ -53,7 +55,11 @@ pub(super) fn snapshot(
     now_ms: u64,
 ) -> Result<PairKeys, Failure> {
     let (a, b) = column::ordered(*caller, *peer);
-    let newest = newest(conn, &a, &b)?;
+    let standing = standing(conn, &a, &b)?;
+    let newest = match &standing {
+        Some(pair) if pair.ended.is_none() => Some(row(conn, pair)?),
+        _ => None,
+    };
     let posted: Vec<i64> = epochs_table::table
         .filter(epochs_table::a.eq(a.as_ref()))
         .filter(epochs_table::b.eq(b.as_ref()))
@@ -68,12 +74,13 @@ pub(super) fn snapshot(
         b,
         a_keys_v: keys_v(conn, &a)?,
         b_keys_v: keys_v(conn, &b)?,
-        newest: newest.as_ref().map(|epoch| epoch.id),
+        newest: standing.as_ref().map(|pair| (pair.newest, pair.ended)),
     };
     Ok(PairKeys {
         a: side(conn, a)?,
         b: if a == b { None } else { Some(side(conn, b)?) },
         newest,
+        next_n: standing.map_or(0, |pair| pair.n.saturating_add(1)),
         posted_ms: posted
             .into_iter()
             .map(|at| column::n64(at, "posted_ms"))
@@ -83,7 +90,7 @@ pub(super) fn snapshot(
 }
 
 fn side(conn: &mut SqliteConnection, user: UserId) -> Result<SideKeys, Failure> {
-    let log = accounts::entries(conn, &user, None)?;
+    let log = entries::after(conn, &user, None)?;
     let prekeys = accounts::current_prekeys(conn, &user)?;
     Ok(SideKeys { user, log, prekeys: prekeys.into_iter().map(|prekey| prekey.record).collect() })
 }
@@ -92,32 +99,38 @@ fn keys_v(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<i64> {
     users::table.find(user.as_ref()).select(users::keys_v).first(conn)
 }
 
-fn newest(
+/// A pair's newest epoch, and when the contact ended, if it did: the epoch is gone then.
+struct Standing {
+    newest: EpochId,
+    n: u32,
+    ended: Option<i64>,
+}
+
+fn standing(
     conn: &mut SqliteConnection,
     a: &UserId,
     b: &UserId,
-) -> Result<Option<EpochRow>, Failure> {
-    let id: Option<Vec<u8>> = pairs::table
+) -> Result<Option<Standing>, Failure> {
+    let found: Option<(Vec<u8>, i64, Option<i64>)> = pairs::table
         .find((a.as_ref(), b.as_ref()))
-        .select(pairs::newest_epoch)
+        .select((pairs::newest_epoch, pairs::newest_n, pairs::ended_ms))
         .first(conn)
         .optional()?;
-    let Some(id) = id else { return Ok(None) };
-    let (n, header): (i64, Vec<u8>) = epochs_table::table
-        .find(&id)
-        .select((epochs_table::n, epochs_table::header))
-        .first(conn)?;
-    Ok(Some(EpochRow { id: column::epoch(&id)?, n: column::n32(n, "n")?, header }))
+    let standing = |(id, n, ended): (Vec<u8>, i64, Option<i64>)| {
+        Ok(Standing { newest: column::epoch(&id)?, n: column::n32(n, "newest_n")?, ended })
+    };
+    found.map(standing).transpose()
+}
+
+fn row(conn: &mut SqliteConnection, pair: &Standing) -> Result<EpochRow, Failure> {
+    let header =
+        epochs_table::table.find(pair.newest.as_ref()).select(epochs_table::header).first(conn)?;
+    Ok(EpochRow { id: pair.newest, n: pair.n, header })
 }
 
 /// Whether the pair is as the stamp says.
 pub(super) fn is_current(conn: &mut SqliteConnection, stamp: &PairStamp) -> Result<bool, Failure> {
-    let newest: Option<Vec<u8>> = pairs::table
-        .find((stamp.a.as_ref(), stamp.b.as_ref()))
-        .select(pairs::newest_epoch)
-        .first(conn)
-        .optional()?;
-    let newest = newest.map(|id| column::epoch(&id)).transpose()?;
+    let newest = standing(conn, &stamp.a, &stamp.b)?.map(|pair| (pair.newest, pair.ended));
     Ok(newest == stamp.newest
         && keys_v(conn, &stamp.a)? == stamp.a_keys_v
         && keys_v(conn, &stamp.b)? == stamp.b_keys_v)
@@ -128,20 +141,22 @@ pub(super) fn post(
     stamp: &PairStamp,
     epoch: &NewEpoch,
 ) -> Result<Vec<Told>, PostEpochError> {
-    let contact = stamp.a == stamp.b || stamp.newest.is_some();
+    let contact = stamp.a == stamp.b || matches!(stamp.newest, Some((_, None)));
     if !contact || !is_current(conn, stamp)? {
         return Err(PostEpochError::Moved);
     }
     insert(conn, stamp, epoch, None)?;
-    let mut told = vec![contacts::bump(conn, &stamp.a)?];
+    let (kind, now_ms) = (EventKind::Epoch, epoch.now_ms);
+    let mut told: Vec<Told> =
+        changes::tell(conn, &stamp.a, kind, &stamp.b, now_ms)?.into_iter().collect();
     if stamp.b != stamp.a {
-        told.push(contacts::bump(conn, &stamp.b)?);
+        told.extend(changes::tell(conn, &stamp.b, kind, &stamp.a, now_ms)?);
     }
     Ok(told)
 }
 
 /// Makes `epoch` the newest of the pair, and the pair if there is none; a pair of two users is
-/// begun by a request.
+/// begun by a request, and begun again by another.
 pub(super) fn insert(
     conn: &mut SqliteConnection,
     stamp: &PairStamp,
@@ -160,6 +175,16 @@ pub(super) fn insert(
         diesel::update(pairs::table.find((a, b)))
             .set((pairs::newest_n.eq(n), pairs::newest_epoch.eq(epoch.id.as_ref())))
             .execute(conn)?;
+        if let Some((id, bytes)) = request {
+            diesel::update(pairs::table.find((a, b)))
+                .set((
+                    pairs::request_id.eq(id.as_ref()),
+                    pairs::request.eq(bytes),
+                    pairs::since_ms.eq(now),
+                    pairs::ended_ms.eq(None::<i64>),
+                ))
+                .execute(conn)?;
+        }
     } else {
         diesel::insert_into(pairs::table)
             .values((
@@ -288,7 +313,9 @@ pub(super) fn pair(
     peer: &UserId,
 ) -> Result<Option<PairNow>, Failure> {
     let (a, b) = column::ordered(*user, *peer);
-    let Some(epoch) = newest(conn, &a, &b)? else { return Ok(None) };
+    let standing = standing(conn, &a, &b)?.filter(|pair| pair.ended.is_none());
+    let Some(standing) = standing else { return Ok(None) };
+    let epoch = row(conn, &standing)?;
     let mut points = vec![point(conn, a)?];
     if a != b {
         points.push(point(conn, b)?);
@@ -322,7 +349,8 @@ pub(super) fn prune(conn: &mut SqliteConnection, now_ms: u64) -> Result<(), Fail
         .execute(conn)?;
     let current = devices::table
         .filter(devices::device_id.eq(prekeys::device_id))
-        .filter(devices::prekey_id.eq(prekeys::id));
+        .filter(devices::prekey_id.eq(prekeys::id))
+        .filter(devices::revoked_seq.is_null());
     let named = epoch_prekeys::table
         .filter(epoch_prekeys::device_id.eq(prekeys::device_id))
         .filter(epoch_prekeys::prekey_id.eq(prekeys::id));
@@ -330,5 +358,5 @@ pub(super) fn prune(conn: &mut SqliteConnection, now_ms: u64) -> Result<(), Fail
         .filter(not(exists(current)))
         .filter(not(exists(named)))
         .execute(conn)?;
-    Ok(())
+    changes::prune(conn, now_ms)
 }

@@ -5,10 +5,16 @@
 //! claimed wrap is gone from the file.
 
 mod accounts;
+mod changes;
 mod column;
 mod contacts;
+mod endings;
+mod entries;
 mod epochs;
 mod migrate;
+mod partings;
+#[cfg(test)]
+mod steps;
 mod tables;
 mod threads;
 
@@ -25,7 +31,12 @@ use crate::account::{
     DomainError, LoginKey, NewAccount, PrekeyRow, PutPrekeyError, ReadError, RegisterError,
     UnclaimedRow,
 };
-use crate::contact::{AcceptError, Asked, ContactList, NewRequest, RequestError, Requested, Told};
+use crate::change::{Acquaintance, ChangeList, Told};
+use crate::contact::{
+    AcceptError, Asked, BlockError, Blocked, ContactList, NewRequest, RequestError, Requested,
+};
+use crate::ending::{Deleted, DeviceRow, Export, ExportedEpoch};
+use crate::entry::{AppendError, NewEntry};
 use crate::epoch::{
     ClaimError, EpochFound, NewEpoch, PairKeys, PairNow, PairStamp, PostEpochError,
 };
@@ -181,8 +192,68 @@ impl Store for SqliteStore {
         self.readers.run(move |conn| epochs::unclaimed(conn, &device, prekey, most)).await
     }
 
-    async fn acquainted(&self, user: UserId, most: usize) -> Result<Vec<Told>, Failure> {
+    async fn acquainted(&self, user: UserId, most: usize) -> Result<Vec<Acquaintance>, Failure> {
         self.readers.run(move |conn| contacts::acquainted(conn, &user, most)).await
+    }
+
+    async fn append(&self, entry: NewEntry) -> Result<Vec<Told>, AppendError> {
+        self.writer.run(move |conn| entries::append(conn, &entry)).await
+    }
+
+    async fn changes(
+        &self,
+        user: UserId,
+        after: u64,
+        most: usize,
+    ) -> Result<ChangeList, ReadError> {
+        self.readers.run(move |conn| changes::list(conn, &user, after, most)).await
+    }
+
+    async fn devices(&self, user: UserId) -> Result<Vec<DeviceRow>, Failure> {
+        self.readers.run(move |conn| endings::device_rows(conn, &user)).await
+    }
+
+    async fn decline(
+        &self,
+        user: UserId,
+        request: RequestId,
+        now_ms: u64,
+    ) -> Result<Option<Told>, Failure> {
+        self.writer.run(move |conn| partings::decline(conn, &user, &request, now_ms)).await
+    }
+
+    async fn remove(
+        &self,
+        user: UserId,
+        peer: UserId,
+        now_ms: u64,
+    ) -> Result<Option<Told>, Failure> {
+        self.writer.run(move |conn| partings::remove(conn, &user, &peer, now_ms)).await
+    }
+
+    async fn block(&self, user: UserId, peer: UserId, now_ms: u64) -> Result<Blocked, BlockError> {
+        self.writer.run(move |conn| partings::block(conn, &user, &peer, now_ms)).await
+    }
+
+    async fn unblock(
+        &self,
+        user: UserId,
+        peer: UserId,
+        now_ms: u64,
+    ) -> Result<Option<Told>, Failure> {
+        self.writer.run(move |conn| partings::unblock(conn, &user, &peer, now_ms)).await
+    }
+
+    async fn delete_account(&self, user: UserId, now_ms: u64) -> Result<Option<Deleted>, Failure> {
+        self.writer.run(move |conn| endings::delete_account(conn, &user, now_ms)).await
+    }
+
+    async fn export(&self, user: UserId) -> Result<Export, ReadError> {
+        self.readers.run(move |conn| endings::export(conn, &user)).await
+    }
+
+    async fn pair_epochs(&self, user: UserId, peer: UserId) -> Result<Vec<ExportedEpoch>, Failure> {
+        self.readers.run(move |conn| endings::pair_epochs(conn, &user, &peer)).await
     }
 
     async fn request(&self, request: NewRequest) -> Result<Requested, RequestError> {

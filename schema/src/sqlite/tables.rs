@@ -8,6 +8,7 @@ table! {
 table! {
     users (log_id) {
         log_id -> Binary, handle -> Text, v -> BigInt, keys_v -> BigInt, since_ms -> BigInt,
+        gone_ms -> Nullable<BigInt>, asked_day -> BigInt, asked_count -> BigInt,
     }
 }
 table! {
@@ -37,6 +38,17 @@ table! {
     pairs (a, b) {
         a -> Binary, b -> Binary, request_id -> Nullable<Binary>, request -> Nullable<Binary>,
         since_ms -> BigInt, newest_n -> BigInt, newest_epoch -> Binary,
+        ended_ms -> Nullable<BigInt>,
+    }
+}
+table! {
+    blocks (blocker, blocked) {
+        blocker -> Binary, blocked -> Binary, request -> Binary, since_ms -> BigInt,
+    }
+}
+table! {
+    changes (log_id, v) {
+        log_id -> Binary, v -> BigInt, kind -> BigInt, peer -> Nullable<Binary>, at_ms -> BigInt,
     }
 }
 table! {
@@ -68,6 +80,8 @@ allow_tables_to_appear_in_same_query!(
     prekeys,
     requests,
     pairs,
+    blocks,
+    changes,
     epochs,
     epoch_prekeys,
     wraps,

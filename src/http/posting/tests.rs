@@ -140,7 +140,7 @@ impl Scene {
         let made = self.bob.make(&self.alice, 0, self.request.0, NOW);
         let post = Post::parse(&made, self.bob.caller(), NOW).unwrap();
         let keys = self.asked().await.keys;
-        post.check(&keys, 0, self.request.0).unwrap();
+        post.check(&Logs::default(), &keys, self.request.0).unwrap();
         let bob = self.bob.log.user();
         self.store.accept(bob, self.request, keys.stamp, post.new_epoch()).await.unwrap();
         made.header.as_bytes().to_vec()
@@ -158,31 +158,33 @@ async fn an_epoch_is_taken_only_as_both_logs_and_all_prekeys_stand() {
     let prev = scene.request.0;
     let good = scene.bob.make(&scene.alice, 0, prev, NOW);
     let bob = scene.bob.caller();
-    let check = |made: &NewEpoch, caller, keys: &PairKeys, n, prev| {
-        Post::parse(made, caller, NOW).unwrap().check(keys, n, prev)
+    let logs = Logs::default();
+    let check = |made: &NewEpoch, caller, keys: &PairKeys, prev| {
+        Post::parse(made, caller, NOW).unwrap().check(&logs, keys, prev)
     };
-    check(&good, bob, &keys, 0, prev).unwrap();
+    check(&good, bob, &keys, prev).unwrap();
 
-    assert_eq!(code(check(&good, bob, &keys, 1, prev)), ProblemCode::EpochConflict, "number");
-    assert_eq!(code(check(&good, bob, &keys, 0, [9; 32])), ProblemCode::EpochConflict, "request");
+    let second = scene.bob.make(&scene.alice, 1, prev, NOW);
+    assert_eq!(code(check(&second, bob, &keys, prev)), ProblemCode::EpochConflict, "number");
+    assert_eq!(code(check(&good, bob, &keys, [9; 32])), ProblemCode::EpochConflict, "request");
     let alice = scene.alice.caller();
-    assert_eq!(code(check(&good, alice, &keys, 0, prev)), ProblemCode::EpochRoster, "creator");
+    assert_eq!(code(check(&good, alice, &keys, prev)), ProblemCode::EpochRoster, "creator");
     let late = scene.bob.make(&scene.alice, 0, prev, NOW + DAY_MS + 1);
-    assert_eq!(code(check(&late, bob, &keys, 0, prev)), ProblemCode::EpochStale, "the future");
+    assert_eq!(code(check(&late, bob, &keys, prev)), ProblemCode::EpochStale, "the future");
 
     let mut none = good.clone();
     none.wraps.clear();
-    assert_eq!(code(check(&none, bob, &keys, 0, prev)), ProblemCode::BadRequest, "no wrap");
+    assert_eq!(code(check(&none, bob, &keys, prev)), ProblemCode::BadRequest, "no wrap");
     let mut short = good.clone();
     short.wraps[0].wrap = Sealed::new(vec![0; 80]);
-    assert_eq!(code(check(&short, bob, &keys, 0, prev)), ProblemCode::BadRequest, "wrap's size");
+    assert_eq!(code(check(&short, bob, &keys, prev)), ProblemCode::BadRequest, "wrap's size");
     let mut own = good.clone();
     own.wraps[0].device = bob.device;
-    assert_eq!(code(check(&own, bob, &keys, 0, prev)), ProblemCode::BadRequest, "whose wrap");
+    assert_eq!(code(check(&own, bob, &keys, prev)), ProblemCode::BadRequest, "whose wrap");
 
     let carol = Person::register(&scene.store, "carol").await;
     let other = carol.make(&scene.alice, 0, prev, NOW);
-    assert_eq!(code(check(&other, bob, &keys, 0, prev)), ProblemCode::EpochRoster, "pair");
+    assert_eq!(code(check(&other, bob, &keys, prev)), ProblemCode::EpochRoster, "pair");
     let mut garbage = good.clone();
     garbage.header = Sealed::new(vec![1; 40]);
     let refusal = Post::parse(&garbage, bob, NOW).unwrap_err();
@@ -190,7 +192,7 @@ async fn an_epoch_is_taken_only_as_both_logs_and_all_prekeys_stand() {
 
     scene.alice.rotate(&scene.store).await;
     let keys = scene.asked().await.keys;
-    assert_eq!(code(check(&good, bob, &keys, 0, prev)), ProblemCode::EpochStale, "a prekey");
+    assert_eq!(code(check(&good, bob, &keys, prev)), ProblemCode::EpochStale, "a prekey");
 }
 
 #[actix_web::test]
@@ -201,7 +203,8 @@ async fn a_loser_is_told_what_stands_and_a_repeat_is_known() {
     let late = scene.bob.make(&scene.alice, 0, scene.request.0, NOW + 1);
     let late = Post::parse(&late, scene.bob.caller(), NOW).unwrap();
     assert!(!late.is_newest(&keys));
-    let refusal = late.check(&keys, 1, keys.newest.as_ref().unwrap().id.0).unwrap_err();
+    let refusal =
+        late.check(&Logs::default(), &keys, keys.newest.as_ref().unwrap().id.0).unwrap_err();
     assert_eq!(refusal.problem().code, ProblemCode::EpochConflict);
     assert_eq!(refusal.problem().header.as_ref().unwrap().as_bytes(), stands);
 
@@ -236,6 +239,6 @@ async fn epochs_without_a_cause_are_limited_and_others_are_not() {
     let caused = scene.bob.make(&scene.alice, 1, prev, NOW);
     let limits = Limits { epochs_per_hour: 1, epochs_per_day: 1, ..Limits::default() };
     let post = Post::parse(&caused, scene.bob.caller(), NOW).unwrap();
-    post.check(&keys, 1, prev).unwrap();
+    post.check(&Logs::default(), &keys, prev).unwrap();
     post.check_rate(&keys, &limits).unwrap();
 }

@@ -233,7 +233,8 @@ impl Engine {
             (ContactState::Requested, None | Some(Standing::AsksMe | Standing::Replaced)) => {
                 self.incoming_request(contact).await
             }
-            (ContactState::Requested, Some(Standing::Asked | Standing::Active)) => Ok(()),
+            (ContactState::Requested, Some(Standing::Asked | Standing::Active))
+            | (ContactState::Blocked, _) => Ok(()),
             (ContactState::Active, Some(Standing::Active)) => self.newest_epoch(contact).await,
             (ContactState::Active, Some(Standing::AsksMe)) => {
                 // Accepted here, and the answer was lost: the epoch's keys are stored. Nobody else

@@ -30,6 +30,10 @@ pub(super) fn problem(code: ProblemCode) -> Reply {
         expected: None,
         retry_after_ms: None,
         header: None,
+        log: None,
+        rule: None,
+        limit: None,
+        used: None,
     };
     reply(code.status(), &body)
 }

@@ -144,6 +144,9 @@ impl Tls {
         } else {
             info!(log, "certificate read"; "until" => until);
         }
+        if is_open(&self.files.key_file) {
+            warn!(log, "everybody on this machine may read the file of tls.key_file: chmod o= it");
+        }
     }
 
     fn standing(&self) -> Standing {
@@ -193,6 +196,18 @@ pub(crate) fn accept(
             Ok((stream, Protocol::Http1, peer))
         }
     })
+}
+
+/// Whether users that are neither the owner nor of the group may do something with a file.
+#[cfg(unix)]
+fn is_open(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open(_: &Path) -> bool {
+    false
 }
 
 fn read(certificate: &Path, key: &Path, now_ms: u64) -> Result<Standing, TlsError> {
@@ -267,6 +282,18 @@ mod tests {
         drop(client);
         assert_eq!(tls.accept(io).await.unwrap_err(), "broken");
         assert_eq!(tls.handshakes.available_permits(), HANDSHAKES_MAX);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_everybody_may_read_is_noticed() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let key = pair(folder.path()).key_file;
+        for (mode, open) in [(0o644, true), (0o604, true), (0o640, false), (0o600, false)] {
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_open(&key), open, "{mode:o}");
+        }
     }
 
     #[test]

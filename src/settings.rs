@@ -105,11 +105,18 @@ pub struct Http {
     pub body_timeout_ms: u64,
     /// How long an idle connection is kept open, in milliseconds.
     pub keep_alive_ms: u64,
+    /// Connections at a time that are no WebSockets, for each worker.
+    pub connections_per_worker: usize,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { request_timeout_ms: 5_000, body_timeout_ms: 10_000, keep_alive_ms: 30_000 }
+        Self {
+            request_timeout_ms: 5_000,
+            body_timeout_ms: 10_000,
+            keep_alive_ms: 30_000,
+            connections_per_worker: 4_096,
+        }
     }
 }
 
@@ -119,6 +126,12 @@ impl Default for Http {
 pub struct Sockets {
     /// Connections at a time, signed in or not.
     pub connections: usize,
+    /// Of them, those that are not signed in.
+    pub unsigned: usize,
+    /// The same from one address.
+    pub unsigned_per_address: usize,
+    /// Signed-in connections from one address; 0 for no limit.
+    pub per_address: usize,
     /// Origins of web pages that may connect; `*` for all.
     pub origins: Vec<String>,
     /// How often the server pings, in milliseconds.
@@ -134,6 +147,9 @@ impl Default for Sockets {
         let engine = hushwire_actors::Limits::default();
         Self {
             connections: engine.connections,
+            unsigned: engine.unsigned,
+            unsigned_per_address: engine.unsigned_per_address,
+            per_address: engine.signed_in_per_address,
             origins: Vec::new(),
             heartbeat_ms: engine.heartbeat_ms,
             pong_within_ms: engine.pong_within_ms,
@@ -177,8 +193,12 @@ pub struct Limits {
     pub registrations_per_hour: u32,
     /// Sign-ins tried from one address in a minute; 0 for no limit.
     pub sign_ins_per_minute: u32,
-    /// Addresses remembered for the two above.
+    /// WebSocket connections tried from one address in a minute; 0 for no limit.
+    pub upgrades_per_minute: u32,
+    /// Addresses remembered for each of the three above.
     pub addresses: usize,
+    /// Whether limits by address do not hold for loopback addresses.
+    pub loopback_exempt: bool,
 }
 
 impl Default for Limits {
@@ -201,7 +221,9 @@ impl Default for Limits {
             epochs_per_day: 48,
             registrations_per_hour: 30,
             sign_ins_per_minute: 120,
+            upgrades_per_minute: 600,
             addresses: 65_536,
+            loopback_exempt: true,
         }
     }
 }
@@ -307,6 +329,22 @@ impl Settings {
         let limits = &self.limits;
         let up_to = 1..=10_000_000;
         check(up_to.contains(&self.sockets.connections), "sockets.connections", "1 to 10000000")?;
+        check(up_to.contains(&self.sockets.unsigned), "sockets.unsigned", "1 to 10000000")?;
+        check(
+            up_to.contains(&self.sockets.unsigned_per_address),
+            "sockets.unsigned_per_address",
+            "1 to 10000000",
+        )?;
+        check(
+            self.sockets.per_address <= 10_000_000,
+            "sockets.per_address",
+            "at most 10000000, 0 for no limit",
+        )?;
+        check(
+            (1..=1_000_000).contains(&self.http.connections_per_worker),
+            "http.connections_per_worker",
+            "1 to 1000000",
+        )?;
         check(up_to.contains(&limits.ledger_messages), "limits.ledger_messages", "1 to 10000000")?;
         check(
             (1..=limits.ledger_messages).contains(&limits.ledger_messages_per_sender),
@@ -339,6 +377,7 @@ impl Settings {
             "at most 1000000",
         )?;
         check(rate(limits.sign_ins_per_minute), "limits.sign_ins_per_minute", "at most 1000000")?;
+        check(rate(limits.upgrades_per_minute), "limits.upgrades_per_minute", "at most 1000000")?;
         check(up_to.contains(&limits.addresses), "limits.addresses", "1 to 10000000")?;
         check((64..=1_048_576).contains(&self.log.waiting), "log.waiting", "64 to 1048576")
     }
@@ -378,6 +417,9 @@ impl Settings {
         let (sockets, limits) = (&self.sockets, &self.limits);
         hushwire_actors::Limits {
             connections: sockets.connections,
+            unsigned: sockets.unsigned,
+            unsigned_per_address: sockets.unsigned_per_address,
+            signed_in_per_address: sockets.per_address,
             heartbeat_ms: sockets.heartbeat_ms,
             pong_within_ms: sockets.pong_within_ms,
             hello_within_ms: sockets.hello_within_ms,
@@ -431,6 +473,11 @@ mod tests {
         wrong("limits.expire_after_ms", |s| s.limits.expire_after_ms = 1);
         wrong("limits.message_interval_ms", |s| s.limits.message_interval_ms = u64::MAX);
         wrong("limits.addresses", |s| s.limits.addresses = 0);
+        wrong("limits.upgrades_per_minute", |s| s.limits.upgrades_per_minute = 1_000_001);
+        wrong("sockets.unsigned", |s| s.sockets.unsigned = 0);
+        wrong("sockets.unsigned_per_address", |s| s.sockets.unsigned_per_address = 0);
+        wrong("sockets.per_address", |s| s.sockets.per_address = 10_000_001);
+        wrong("http.connections_per_worker", |s| s.http.connections_per_worker = 0);
         wrong("log.waiting", |s| s.log.waiting = 1);
     }
 
@@ -440,6 +487,8 @@ mod tests {
         settings.limits.message_interval_ms = 0;
         settings.limits.registrations_per_hour = 0;
         settings.limits.sign_ins_per_minute = 0;
+        settings.limits.upgrades_per_minute = 0;
+        settings.sockets.per_address = 0;
         settings.limits.epochs_per_hour = 0;
         settings.limits.epochs_per_day = 0;
         settings.admin.listen = String::new();

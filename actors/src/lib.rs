@@ -20,6 +20,7 @@ mod limiter;
 pub mod limits;
 mod node;
 mod pairs;
+mod places;
 pub mod ports;
 pub mod queue;
 mod route;

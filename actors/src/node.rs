@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hushwire_wire::{DeviceId, NodeId, UserId};
 use slog::Logger;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::directory::Directory;
 use crate::limiter::Limiter;
 use crate::limits::Limits;
 use crate::pairs::Pairs;
+use crate::places::Places;
 use crate::ports::Ports;
 use crate::queue::{Call, Intake, Op, Queue, To};
 use crate::supervise::Services;
@@ -35,10 +37,13 @@ pub(crate) struct Node {
     /// The inboxes of the user shards, one a worker.
     pub(crate) workers: Mutex<Vec<Arc<Inbox>>>,
     pub(crate) sockets: AtomicUsize,
+    pub(crate) places: Places,
     pub(crate) users: AtomicUsize,
     /// Messages whose custody is not complete.
     pub(crate) flights: AtomicUsize,
     pub(crate) draining: AtomicBool,
+    /// Wakes the sockets that are not signed in when a drain begins.
+    pub(crate) goodbye: Arc<Notify>,
     pub(crate) origin: Instant,
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn register(
     let rate = state.settings.limits.registrations_per_hour;
     state
         .registrations
-        .admit(address(&req), now_ms)
+        .admit(address(&state, &req), now_ms)
         .map_err(|ms| too_often("Accounts", rate, "an hour", ms))?;
     let Body(Register { genesis, prekey }) = body;
     let log = DeviceLog::genesis(genesis.as_bytes())

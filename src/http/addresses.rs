@@ -1,7 +1,7 @@
 //! Limits by address: a leaky bucket each, in a table of a fixed size.
 //!
 //! A full table forgets the address whose bucket drained longest ago. Loopback addresses are
-//! exempt: behind a proxy on this machine everybody would share one bucket.
+//! exempt if so configured: behind a proxy on this machine everybody would share one bucket.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -24,14 +24,12 @@ impl Addresses {
         Self { rate, per_ms, most, empty_at: Mutex::default() }
     }
 
-    /// Takes one drop.
+    /// Takes one drop from what [`limited`] made of an address.
     ///
     /// # Errors
     /// When to try again, in milliseconds from now.
-    pub(crate) fn admit(&self, address: Option<IpAddr>, now_ms: u64) -> Result<(), u64> {
-        let Some(address) = address.map(network).filter(|address| !address.is_loopback()) else {
-            return Ok(());
-        };
+    pub(crate) fn admit(&self, from: Option<IpAddr>, now_ms: u64) -> Result<(), u64> {
+        let Some(address) = from else { return Ok(()) };
         if self.rate == 0 {
             return Ok(());
         }
@@ -59,6 +57,12 @@ fn make_room(table: &mut HashMap<IpAddr, u64>, now_ms: u64) {
     {
         table.remove(&soonest);
     }
+}
+
+/// What limits by address hold for: an address of IPv4, a network of IPv6, nothing where they do
+/// not hold.
+pub(crate) fn limited(address: Option<IpAddr>, loopback_exempt: bool) -> Option<IpAddr> {
+    address.map(network).filter(|address| !(loopback_exempt && address.is_loopback()))
 }
 
 /// Whoever has one IPv6 address has 2^64 of them.
@@ -99,18 +103,23 @@ mod tests {
         let one = Addresses::new(1, 1_000, 1);
         for _ in 0..5 {
             assert_eq!(off.admit(four(1), 1), Ok(()));
-            assert_eq!(one.admit(Some(IpAddr::from([127, 0, 0, 1])), 1), Ok(()));
-            assert_eq!(one.admit(Some("::1".parse().unwrap()), 1), Ok(()));
-            assert_eq!(one.admit(Some("::ffff:127.0.0.1".parse().unwrap()), 1), Ok(()));
+            for loopback in ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"] {
+                let from = limited(Some(loopback.parse().unwrap()), true);
+                assert_eq!(one.admit(from, 1), Ok(()), "{loopback}");
+            }
         }
+        let not_exempt = limited(Some("::ffff:127.0.0.1".parse().unwrap()), false);
+        assert_eq!(one.admit(not_exempt, 1), Ok(()));
+        assert!(one.admit(not_exempt, 1).is_err());
     }
 
     #[test]
     fn one_network_of_ipv6_is_one_address() {
         let addresses = Addresses::new(1, 1_000, 10);
-        assert_eq!(addresses.admit(Some("2001:db8::1".parse().unwrap()), 1), Ok(()));
-        assert!(addresses.admit(Some("2001:db8::2".parse().unwrap()), 1).is_err());
-        assert_eq!(addresses.admit(Some("2001:db8:0:1::1".parse().unwrap()), 1), Ok(()));
+        let from = |text: &str| limited(Some(text.parse().unwrap()), true);
+        assert_eq!(addresses.admit(from("2001:db8::1"), 1), Ok(()));
+        assert!(addresses.admit(from("2001:db8::2"), 1).is_err());
+        assert_eq!(addresses.admit(from("2001:db8:0:1::1"), 1), Ok(()));
     }
 
     #[test]

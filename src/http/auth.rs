@@ -48,9 +48,7 @@ pub(super) async fn token(
 
 /// A challenge is where a sign-in is counted: an answer without one is worth nothing.
 fn admit(state: &State, req: &HttpRequest) -> Result<(), Refusal> {
+    let Some(from) = address(state, req) else { return Ok(()) };
     let rate = state.settings.limits.sign_ins_per_minute;
-    state
-        .sign_ins
-        .admit(address(req), state.now_ms())
-        .map_err(|ms| too_often("Sign-ins", rate, "a minute", ms))
+    state.sign_ins.admit(from).map_err(|ms| too_often("Sign-ins", rate, "a minute", ms))
 }

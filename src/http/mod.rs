@@ -4,7 +4,7 @@
 //! and answer. Rules live there; here is only their order.
 
 mod accounts;
-mod addresses;
+pub(crate) mod addresses;
 mod auth;
 mod body;
 mod caller;
@@ -15,7 +15,7 @@ mod posting;
 pub(crate) mod problem;
 mod users;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{DefaultHeaders, Next, from_fn};
 use actix_web::{App, HttpRequest, HttpResponse, Resource, web};
 use hushwire_actors::Engine;
-use hushwire_actors::ports::Clock;
+use hushwire_actors::ports::{Clock, SignIns};
 use hushwire_schema::Store;
 use hushwire_wire::http::ProblemCode;
 use slog::{Logger, debug, error, warn};
@@ -43,7 +43,8 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) log: Logger,
     registrations: Addresses,
-    sign_ins: Addresses,
+    sign_ins: Arc<dyn SignIns>,
+    upgrades: Addresses,
 }
 
 impl State {
@@ -51,20 +52,35 @@ impl State {
         store: Arc<dyn Store>,
         engine: Engine,
         clock: Arc<dyn Clock>,
+        sign_ins: Arc<dyn SignIns>,
         settings: Settings,
         log: Logger,
     ) -> Self {
         let limits = &settings.limits;
-        let (per_hour, per_minute) = (limits.registrations_per_hour, limits.sign_ins_per_minute);
+        let most = limits.addresses;
         Self {
-            registrations: Addresses::new(per_hour, 3_600_000, limits.addresses),
-            sign_ins: Addresses::new(per_minute, 60_000, limits.addresses),
+            registrations: Addresses::new(limits.registrations_per_hour, 3_600_000, most),
+            upgrades: Addresses::new(limits.upgrades_per_minute, 60_000, most),
+            sign_ins,
             store,
             engine,
             clock,
             settings,
             log,
         }
+    }
+
+    /// What limits by address hold for.
+    pub(crate) fn limited(&self, peer: Option<SocketAddr>) -> Option<IpAddr> {
+        let exempt = self.settings.limits.loopback_exempt;
+        addresses::limited(peer.map(|address| address.ip()), exempt)
+    }
+
+    /// One more upgrade from there.
+    pub(crate) fn admit_upgrade(&self, from: Option<IpAddr>) -> Result<(), Refusal> {
+        let rate = self.settings.limits.upgrades_per_minute;
+        let often = |ms| too_often("Connections", rate, "a minute", ms);
+        self.upgrades.admit(from, self.now_ms()).map_err(often)
     }
 
     fn domain(&self) -> &str {
@@ -194,9 +210,9 @@ async fn record(
     Ok(response)
 }
 
-/// The address that a request came from.
-fn address(req: &HttpRequest) -> Option<IpAddr> {
-    req.peer_addr().map(|address| address.ip())
+/// The address that a request came from, if limits hold for it.
+fn address(state: &State, req: &HttpRequest) -> Option<IpAddr> {
+    state.limited(req.peer_addr())
 }
 
 /// 429 for an address.

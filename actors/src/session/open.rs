@@ -16,7 +16,8 @@ use hushwire_wire::message::Upload;
 use hushwire_wire::{Close, Conn, DecodeError, Encoding, Gen, Reject, Token, UserId};
 
 use super::channel::{Channel, Out};
-use super::{check, write_message, write_op};
+use super::check;
+use super::writing::{write_message, write_op};
 use crate::admit::{Offer, UNDER_WAY_RETRY_MS, Verdict};
 use crate::directory::Live;
 use crate::envelope::Envelope;

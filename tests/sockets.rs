@@ -1,5 +1,8 @@
 //! What sockets may take of a server: places, upgrades, tries to sign in, time; what a client of
 //! another version hears; and that a flood of sockets harms nobody else.
+//!
+//! More loopback addresses than one, and `/proc`, are Linux's.
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

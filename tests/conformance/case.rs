@@ -77,6 +77,7 @@ pub(crate) async fn hold(cases: Vec<Case>) {
             case.differs(&mut peer)
         })
         .collect();
+    println!("{} cases", cases.len());
     assert!(
         differing.is_empty(),
         "{} of {}:\n{}",

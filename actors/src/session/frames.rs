@@ -125,7 +125,42 @@ impl Joined {
 
 #[cfg(test)]
 mod tests {
+    use actix_http::ws::Codec;
+    use bytes::BytesMut;
+    use proptest::prelude::*;
+    use tokio_util::codec::Decoder as _;
+
     use super::*;
+
+    proptest! {
+        /// A header is judged once, however many of its bytes are there, and what is let through
+        /// is a frame to the codec, too.
+        #[test]
+        fn a_judgement_stands(head in any::<[u8; 14]>(), payload in 0..300usize) {
+            let judge = |len: usize| {
+                let head = head.get(..len).unwrap_or_default();
+                if is_allowed(head) { declared(head) } else { Declared::Malformed }
+            };
+            let judged: Vec<_> = (1..=14).map(judge).collect();
+            let first = judged.iter().position(|one| *one != Declared::Incomplete);
+            let first = first.expect("14 bytes are a header");
+            prop_assert!(judged.iter().skip(first).all(|one| *one == judged[first]));
+            if let Declared::Bytes { payload: declared, whole } = judged[first]
+                && declared <= payload as u64
+                && head[0] & 0x0f != 8
+                && head[0] & 0x8f != 0
+                && head[0] & 0x8f != 0x80
+            {
+                let mut bytes = BytesMut::from(&head[..]);
+                bytes.resize(usize::try_from(whole).unwrap(), 0);
+                let decoded = Codec::new().max_size(FRAME).decode(&mut bytes);
+                prop_assert!(matches!(decoded, Ok(Some(_))), "{:?}", decoded);
+                prop_assert!(bytes.is_empty(), "it is as long as was declared");
+            }
+        }
+    }
+
+    const FRAME: usize = 1 << 16;
 
     #[test]
     fn the_length_is_known_from_the_header_alone() {

@@ -16,16 +16,17 @@ use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service,
 use actix_web::dev::AppConfig;
 use actix_web::web;
 use hushwire_actors::bus::Alone;
-use hushwire_actors::ports::{Clock, Ports};
+use hushwire_actors::ports::{Clock, Ports, SignIns};
 use hushwire_actors::queue::MemoryQueue;
 use hushwire_actors::{Engine, Readiness};
 use hushwire_schema::{DomainError, OpenError, SqliteStore, Store};
 use slog::{Logger, error, info, o, warn};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::adapters::{Blake2b, StoreAccounts, SystemClock, SystemRandom};
+use crate::adapters::{Blake2b, StoreAccounts, SystemClock, SystemRandom, Tries};
 use crate::http::{self, State};
 use crate::logging::causes;
 use crate::settings::{Invalid, Settings};
@@ -36,6 +37,11 @@ use crate::tls::{self, Tls, TlsError};
 const STOP_WITHIN: Duration = Duration::from_secs(28);
 /// How long requests under way may take during a stop, in seconds.
 const REQUESTS_WITHIN_S: u64 = 5;
+/// How long a peer's kernel may leave what was sent unacknowledged.
+#[cfg(target_os = "linux")]
+const TAKEN_WITHIN: Duration = Duration::from_secs(20);
+/// When a peer that is silent is asked by the kernel whether it is there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 /// How often old rows are deleted.
 const PRUNE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
@@ -184,6 +190,8 @@ impl Server {
         let limits = settings.engine_limits();
         let queue = MemoryQueue::new(limits.clone(), &SystemRandom, Arc::clone(&clock));
         let accounts_log = log.new(o!("part" => "accounts"));
+        let (rate, most) = (settings.limits.sign_ins_per_minute, settings.limits.addresses);
+        let sign_ins: Arc<dyn SignIns> = Arc::new(Tries::new(rate, most, Arc::clone(&clock)));
         let ports = Ports {
             accounts: Arc::new(StoreAccounts::new(
                 Arc::clone(&store),
@@ -194,6 +202,7 @@ impl Server {
             random: Arc::new(SystemRandom),
             digest: Arc::new(Blake2b),
             bus: Arc::new(Alone),
+            sign_ins: Arc::clone(&sign_ins),
         };
         let engine_log = log.new(o!("part" => "engine"));
         let engine = Engine::start(ports, Arc::new(queue), limits, domain, engine_log);
@@ -202,6 +211,7 @@ impl Server {
             Arc::clone(&store),
             engine.clone(),
             Arc::clone(&clock),
+            sign_ins,
             settings,
             http_log,
         ));
@@ -346,9 +356,21 @@ fn listen(
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let listener = socket.listen(backlog)?.into_std()?;
+        patience(&listener)?;
         Ok((listener.local_addr()?, listener))
     };
     bound().map_err(|source| StartError::Listen { address, key, source })
+}
+
+/// How long the kernel waits for a peer, set on the listener: accepted sockets inherit it.
+fn patience(listener: &std::net::TcpListener) -> std::io::Result<()> {
+    let socket = SockRef::from(listener);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))?;
+    // Without it a peer that is gone is noticed after a quarter of an hour of retries.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(TAKEN_WITHIN))?;
+    Ok(())
 }
 
 fn build(
@@ -364,6 +386,7 @@ fn build(
     };
     let builder = actix_server::Server::build()
         .workers(workers)
+        .max_concurrent_connections(state.settings.http.connections_per_worker)
         .shutdown_timeout(REQUESTS_WITHIN_S)
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
@@ -382,6 +405,7 @@ fn build(
             .keep_alive(KeepAlive::Timeout(Duration::from_millis(http.keep_alive_ms)))
             .client_request_timeout(Duration::from_millis(http.request_timeout_ms))
             .client_disconnect_timeout(Duration::from_secs(1))
+            .h1_allow_half_closed(false)
             .graceful_shutdown_signal(move || notified(stopping.clone()))
             .local_addr(address)
             .upgrade(fn_service(move |(req, framed): (Request, Framed<_, h1::Codec>)| {
@@ -399,6 +423,7 @@ fn build(
                 .keep_alive(KeepAlive::Disabled)
                 .client_request_timeout(Duration::from_secs(5))
                 .client_disconnect_timeout(Duration::from_secs(1))
+                .h1_allow_half_closed(false)
                 .finish(map_config(app.map_err(|e| e.error_response()), |()| AppConfig::default()))
                 .tcp()
         })?;
@@ -466,6 +491,20 @@ mod tests {
         assert_eq!(outlasted(failing, &mut since, at(60)), None, "it had recovered");
         assert_eq!(outlasted(failing, &mut since, at(119)), None);
         assert_eq!(outlasted(failing, &mut since, at(120)), Some("queue"));
+    }
+
+    #[actix::test]
+    async fn accepted_sockets_inherit_the_patience_of_the_listener() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (address, listener) = listen(any, 8, "server.listen").unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        // The listener does not block, and the connection is there: connecting waited for it.
+        let (stream, _) = listener.accept().unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(TAKEN_WITHIN));
     }
 
     #[test]

@@ -135,6 +135,8 @@ pub struct Http {
     pub keep_alive_ms: u64,
     /// Networks whose `X-Forwarded-*` headers are believed, like `10.0.0.0/8`.
     pub proxies: Vec<String>,
+    /// Connections at a time that are no WebSockets, for each worker.
+    pub connections_per_worker: usize,
 }
 
 impl Default for Http {
@@ -144,6 +146,7 @@ impl Default for Http {
             body_timeout_ms: 10_000,
             keep_alive_ms: 30_000,
             proxies: Vec::new(),
+            connections_per_worker: 4_096,
         }
     }
 }
@@ -154,6 +157,12 @@ impl Default for Http {
 pub struct Sockets {
     /// Connections at a time, signed in or not.
     pub connections: usize,
+    /// Of them, those that are not signed in.
+    pub unsigned: usize,
+    /// The same from one address.
+    pub unsigned_per_address: usize,
+    /// Signed-in connections from one address; 0 for no limit.
+    pub per_address: usize,
     /// Origins of web pages that may connect; `*` for all.
     pub origins: Vec<String>,
     /// How often the server pings, in milliseconds.
@@ -169,6 +178,9 @@ impl Default for Sockets {
         let engine = hushwire_actors::Limits::default();
         Self {
             connections: engine.connections,
+            unsigned: engine.unsigned,
+            unsigned_per_address: engine.unsigned_per_address,
+            per_address: engine.signed_in_per_address,
             origins: Vec::new(),
             heartbeat_ms: engine.heartbeat_ms,
             pong_within_ms: engine.pong_within_ms,
@@ -223,8 +235,13 @@ pub struct Limits {
     pub registrations_per_hour: u32,
     /// Sign-ins tried from one address in a minute; 0 for no limit.
     pub sign_ins_per_minute: u32,
-    /// Addresses remembered for the two above; users and devices for the limits of requests.
+    /// WebSocket connections tried from one address in a minute; 0 for no limit.
+    pub upgrades_per_minute: u32,
+    /// Addresses remembered for each of the three above; users and devices for the limits of
+    /// requests.
     pub addresses: usize,
+    /// Whether limits by address do not hold for loopback addresses.
+    pub loopback_exempt: bool,
     /// One ephemeral message (typing) so often for each user and contact, in milliseconds; 0 for
     /// no rule.
     pub ephemeral_every_ms: u64,
@@ -272,7 +289,9 @@ impl Default for Limits {
             epochs_per_day: 48,
             registrations_per_hour: 30,
             sign_ins_per_minute: 120,
+            upgrades_per_minute: 600,
             addresses: 65_536,
+            loopback_exempt: true,
             ephemeral_every_ms: engine.ephemeral_every_ms,
             presence_per_minute: engine.presence_per_minute,
             presence_names: engine.presence_names,
@@ -399,6 +418,22 @@ impl Settings {
         let limits = &self.limits;
         let up_to = 1..=10_000_000;
         check(up_to.contains(&self.sockets.connections), "sockets.connections", "1 to 10000000")?;
+        check(up_to.contains(&self.sockets.unsigned), "sockets.unsigned", "1 to 10000000")?;
+        check(
+            up_to.contains(&self.sockets.unsigned_per_address),
+            "sockets.unsigned_per_address",
+            "1 to 10000000",
+        )?;
+        check(
+            self.sockets.per_address <= 10_000_000,
+            "sockets.per_address",
+            "at most 10000000, 0 for no limit",
+        )?;
+        check(
+            (1..=1_000_000).contains(&self.http.connections_per_worker),
+            "http.connections_per_worker",
+            "1 to 1000000",
+        )?;
         check(up_to.contains(&limits.ledger_messages), "limits.ledger_messages", "1 to 10000000")?;
         check(
             (1..=limits.ledger_messages).contains(&limits.ledger_messages_per_sender),
@@ -440,6 +475,7 @@ impl Settings {
             "at most 1000000",
         )?;
         check(rate(limits.sign_ins_per_minute), "limits.sign_ins_per_minute", "at most 1000000")?;
+        check(rate(limits.upgrades_per_minute), "limits.upgrades_per_minute", "at most 1000000")?;
         check(up_to.contains(&limits.addresses), "limits.addresses", "1 to 10000000")?;
         self.validate_live()?;
         check((64..=1_048_576).contains(&self.log.waiting), "log.waiting", "64 to 1048576")
@@ -512,6 +548,9 @@ impl Settings {
         let (sockets, limits) = (&self.sockets, &self.limits);
         hushwire_actors::Limits {
             connections: sockets.connections,
+            unsigned: sockets.unsigned,
+            unsigned_per_address: sockets.unsigned_per_address,
+            signed_in_per_address: sockets.per_address,
             heartbeat_ms: sockets.heartbeat_ms,
             pong_within_ms: sockets.pong_within_ms,
             hello_within_ms: sockets.hello_within_ms,
@@ -611,6 +650,11 @@ mod tests {
         wrong("limits.call_lease_ms", |s| s.limits.call_lease_ms = 0);
         wrong("limits.calls_per_user", |s| s.limits.calls_per_user = 0);
         wrong("limits.calls", |s| s.limits.calls = 1_000_001);
+        wrong("limits.upgrades_per_minute", |s| s.limits.upgrades_per_minute = 1_000_001);
+        wrong("sockets.unsigned", |s| s.sockets.unsigned = 0);
+        wrong("sockets.unsigned_per_address", |s| s.sockets.unsigned_per_address = 0);
+        wrong("sockets.per_address", |s| s.sockets.per_address = 10_000_001);
+        wrong("http.connections_per_worker", |s| s.http.connections_per_worker = 0);
         wrong("log.waiting", |s| s.log.waiting = 1);
     }
 
@@ -625,6 +669,8 @@ mod tests {
         settings.limits.calls = 0;
         settings.limits.registrations_per_hour = 0;
         settings.limits.sign_ins_per_minute = 0;
+        settings.limits.upgrades_per_minute = 0;
+        settings.sockets.per_address = 0;
         settings.limits.epochs_per_hour = 0;
         settings.limits.epochs_per_day = 0;
         settings.admin.listen = String::new();

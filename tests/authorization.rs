@@ -88,7 +88,7 @@ async fn every_route_has_its_door() {
     ];
     let mut doors = Vec::new();
     // Signing the owner out comes last.
-    let (last, first): (Vec<_>, _) =
+    let (last, first): (Vec<&Route>, Vec<&Route>) =
         routes::PUBLIC.iter().partition(|row| row.path.contains("{device}"));
     for row in first.into_iter().chain(last) {
         let name = format!("{} {}", row.method, row.path);

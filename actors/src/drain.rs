@@ -20,6 +20,8 @@ const GOODBYE: Duration = Duration::from_secs(3);
 /// Drains the node. Returns when all sockets are gone, or have had the time for it.
 pub(crate) async fn drain(node: &Arc<Node>) {
     node.draining.store(true, Ordering::Release);
+    // Nobody waits for custody of theirs.
+    node.goodbye.notify_waiters();
     let custody = Instant::now() + Duration::from_millis(node.limits.drain_custody_ms);
     let settled = || node.flights.load(Ordering::Relaxed) == 0 && node.intake.len() == 0;
     while !settled() && Instant::now() < custody {

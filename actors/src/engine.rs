@@ -1,5 +1,6 @@
 //! The engine as the server package sees it: start, sockets, changes, tokens, readiness, drain.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use hushwire_wire::frame::{Event, EventKind};
 use hushwire_wire::{Close, DeviceId, Encoding, Gen, NodeId, Nonce, Token, UserId};
 use slog::Logger;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
 
 use crate::bus::{BusActor, Post, Waits};
@@ -22,6 +23,7 @@ use crate::limiter::Limiter;
 use crate::limits::Limits;
 use crate::node::Node;
 use crate::pairs::Pairs;
+use crate::places::{Place, Places};
 use crate::ports::{Ports, SignedIn, Unavailable};
 use crate::presence::actor::{PresenceActor, Present};
 use crate::queue::{Call, Intake, Op, Outcome, Queue, QueueActor, Reply};
@@ -44,6 +46,7 @@ pub struct Engine {
 #[derive(Debug)]
 pub struct SocketPermit {
     node: Arc<Node>,
+    place: Place,
 }
 
 /// What was committed to the database.
@@ -74,6 +77,8 @@ pub enum Readiness {
 pub struct Counts {
     /// Sockets, signed in or not.
     pub sockets: usize,
+    /// Sockets that are not signed in.
+    pub unsigned: usize,
     /// Signed-in devices.
     pub devices: usize,
     /// Users with a signed-in device.
@@ -117,6 +122,7 @@ impl Engine {
             pairs: Pairs::new(&limits),
             presence: Present::new(limits.presence_names),
             calls: Signaling::new(&limits),
+            places: Places::new(&limits),
             intake: Intake::new(limits.intake),
             post: Post::default(),
             waits: Waits::default(),
@@ -132,6 +138,7 @@ impl Engine {
             users: AtomicUsize::new(0),
             flights: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            goodbye: Arc::new(Notify::new()),
             origin: Instant::now(),
         });
         let of = node.clone();
@@ -177,18 +184,20 @@ impl Engine {
         });
     }
 
-    /// Leave for one more socket.
+    /// Leave for one more socket, from an address that limits hold for (none if they do not).
     ///
     /// # Errors
-    /// [`Close::Restarting`] while draining, [`Close::Overloaded`] at the bound.
-    pub fn admit_socket(&self) -> Result<SocketPermit, Close> {
+    /// [`Close::Restarting`] while draining, [`Close::Overloaded`] at a bound: of all sockets, of
+    /// those that are not signed in, and of those from one address.
+    pub fn admit_socket(&self, from: Option<IpAddr>) -> Result<SocketPermit, Close> {
         if self.node.is_draining() {
             return Err(Close::Restarting);
         }
         let most = self.node.limits.connections;
+        let place = self.node.places.take(from)?;
         let taken = self.node.sockets.fetch_add(1, Ordering::AcqRel);
         // From here on the permit counts, and gives its place back.
-        let permit = SocketPermit { node: self.node.clone() };
+        let permit = SocketPermit { node: self.node.clone(), place };
         if taken >= most { Err(Close::Overloaded) } else { Ok(permit) }
     }
 
@@ -199,6 +208,16 @@ impl Engine {
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         DeviceSession::new(self.node.clone(), io, early, encoding, permit).start();
+    }
+
+    /// Takes an upgraded stream over only to say why it is closed: what browsers cannot read in
+    /// an HTTP answer.
+    pub fn refuse_session<T>(&self, io: T, encoding: Encoding, permit: SocketPermit, close: Close)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let node = self.node.clone();
+        DeviceSession::new(node, io, BytesMut::new(), encoding, permit).closed(close).start();
     }
 
     /// After a commit: forgets what was cached, and tells the users' live devices. Users of whom
@@ -298,7 +317,9 @@ impl Engine {
         device: DeviceId,
     ) -> Result<(Token, u64), Unavailable> {
         let me = SignedIn { user, device, v: 0, since_ms: 0 };
-        timeout(ASK_WITHIN, session::issue_token(&self.node, &me)).await.map_err(|_| Unavailable)?
+        timeout(ASK_WITHIN, session::signing::issue_token(&self.node, &me))
+            .await
+            .map_err(|_| Unavailable)?
     }
 
     /// Whose a token is, if it has not ended.
@@ -349,6 +370,7 @@ impl Engine {
         let stored = self.node.queue.stored();
         Counts {
             sockets: self.node.sockets.load(Ordering::Acquire),
+            unsigned: self.node.places.unsigned(),
             devices: self.node.directory.len(),
             users: self.node.users.load(Ordering::Relaxed),
             queued_messages: stored.messages,
@@ -397,8 +419,21 @@ fn parts(user: UserId, event: &Event, a: UserId, b: UserId) -> bool {
     between && matches!(event.kind, EventKind::Block | EventKind::Removed)
 }
 
+impl SocketPermit {
+    /// The address that limits hold for.
+    pub(crate) const fn from(&self) -> Option<IpAddr> {
+        self.place.from
+    }
+
+    /// The socket signed in; [`Close::Overloaded`] if too many from its address have.
+    pub(crate) fn sign_in(&mut self) -> Result<(), Close> {
+        self.node.places.sign_in(&mut self.place)
+    }
+}
+
 impl Drop for SocketPermit {
     fn drop(&mut self) {
+        self.node.places.give_back(&self.place);
         self.node.sockets.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -26,6 +26,7 @@ mod node;
 pub mod pace;
 mod pairs;
 pub mod path;
+mod places;
 pub mod ports;
 pub mod presence;
 pub mod queue;

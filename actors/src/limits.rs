@@ -81,6 +81,12 @@ pub struct Limits {
     pub pair_fresh_ms: u64,
     /// Sockets, signed in or not.
     pub connections: usize,
+    /// Of them, sockets that are not signed in.
+    pub unsigned: usize,
+    /// The same from one address.
+    pub unsigned_per_address: usize,
+    /// Signed-in sockets from one address; 0 for no limit.
+    pub signed_in_per_address: usize,
     /// How long a drain waits for custody.
     pub drain_custody_ms: u64,
     /// Clients are told to come back within so long of a drain, spread evenly.
@@ -148,6 +154,9 @@ impl Default for Limits {
             pairs: 1 << 16,
             pair_fresh_ms: MINUTE,
             connections: 50_000,
+            unsigned: 2_000,
+            unsigned_per_address: 20,
+            signed_in_per_address: 0,
             drain_custody_ms: 5_000,
             drain_spread_ms: 10_000,
             ephemeral_every_ms: 3_000,

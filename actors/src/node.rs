@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hushwire_wire::{DeviceId, NodeId, UserId};
 use slog::Logger;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::bus::{Post, Waits};
@@ -15,6 +16,7 @@ use crate::directory::Directory;
 use crate::limiter::Limiter;
 use crate::limits::Limits;
 use crate::pairs::Pairs;
+use crate::places::Places;
 use crate::ports::Ports;
 use crate::presence::actor::Present;
 use crate::queue::{Call, Intake, Op, Queue, To};
@@ -42,10 +44,13 @@ pub(crate) struct Node {
     /// The inboxes of the user shards, one a worker.
     pub(crate) workers: Mutex<Vec<Arc<Inbox>>>,
     pub(crate) sockets: AtomicUsize,
+    pub(crate) places: Places,
     pub(crate) users: AtomicUsize,
     /// Messages whose custody is not complete.
     pub(crate) flights: AtomicUsize,
     pub(crate) draining: AtomicBool,
+    /// Wakes the sockets that are not signed in when a drain begins.
+    pub(crate) goodbye: Arc<Notify>,
     pub(crate) origin: Instant,
 }
 

@@ -4,6 +4,7 @@
 //! A port that cannot answer says [`Unavailable`]; the engine then refuses and changes nothing.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -36,6 +37,15 @@ pub trait Accounts: Send + Sync + fmt::Debug {
     ///
     /// `Ok(None)` if they are no accepted contacts: one answer for unknown, removed and blocked.
     async fn pair(&self, user: UserId, peer: UserId) -> Result<Option<PairFacts>, Unavailable>;
+}
+
+/// How often somebody may try to sign in from one address, over HTTP and sockets together.
+pub trait SignIns: Send + Sync + fmt::Debug {
+    /// Counts one try.
+    ///
+    /// # Errors
+    /// When to try again, in milliseconds from now.
+    fn admit(&self, from: IpAddr) -> Result<(), u64>;
 }
 
 /// Who signed in.
@@ -172,4 +182,6 @@ pub struct Ports {
     pub digest: Arc<dyn Digest>,
     /// The way to other nodes.
     pub bus: Arc<dyn Bus>,
+    /// The budget of sign-ins by address.
+    pub sign_ins: Arc<dyn SignIns>,
 }

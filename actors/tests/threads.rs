@@ -10,7 +10,7 @@ use actix_http::ws::{Codec, Frame, OpCode, Parser};
 use async_trait::async_trait;
 use bytes::BytesMut;
 use hushwire_actors::ports::{
-    Accounts, Clock, Digest, PairFacts, Ports, Random, RosterDevice, SignedIn, Unavailable,
+    Accounts, Clock, Digest, PairFacts, Ports, Random, RosterDevice, SignIns, SignedIn, Unavailable,
 };
 use hushwire_actors::queue::MemoryQueue;
 use hushwire_actors::{Engine, Limits, Readiness};
@@ -35,6 +35,12 @@ impl Random for Real {
     fn fill(&self, out: &mut [u8]) {
         out.fill(0x3c);
         out[..8].copy_from_slice(&self.1.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    }
+}
+
+impl SignIns for Real {
+    fn admit(&self, _from: std::net::IpAddr) -> Result<(), u64> {
+        Ok(())
     }
 }
 
@@ -93,8 +99,9 @@ fn serve(limits: Limits) -> (std::net::SocketAddr, Engine) {
                 accounts: Arc::new(Everybody),
                 clock: real.clone(),
                 random: real.clone(),
-                digest: real,
+                digest: real.clone(),
                 bus: Arc::new(hushwire_actors::bus::Alone),
+                sign_ins: real,
             };
             let log = slog::Logger::root(slog::Discard, slog::o!());
             let engine = Engine::start(ports, queue, limits, "example.org".to_owned(), log);
@@ -107,7 +114,7 @@ fn serve(limits: Limits) -> (std::net::SocketAddr, Engine) {
                 let engine = engine.clone();
                 workers[turn % 2].spawn_fn(move || {
                     let stream = TcpStream::from_std(stream).unwrap();
-                    let permit = engine.admit_socket().unwrap();
+                    let permit = engine.admit_socket(None).unwrap();
                     engine.start_session(stream, BytesMut::new(), Encoding::Cbor, permit);
                 });
             }

@@ -8,7 +8,7 @@ use hushwire_wire::http::{PrekeyBundle, ProblemCode, Register, Registered, Serve
 
 use super::body::Body;
 use super::problem::Refusal;
-use super::{State, too_often};
+use super::{State, address, too_often};
 
 /// How far a genesis entry's time may lie ahead, in milliseconds: no later entry may be earlier.
 pub(super) const AHEAD_MAX_MS: u64 = 86_400_000;
@@ -30,7 +30,7 @@ pub(super) async fn register(
 ) -> Result<HttpResponse, Refusal> {
     let now_ms = state.now_ms();
     let rate = state.settings.limits.registrations_per_hour;
-    state.registrations.admit(state.address(&req)?, now_ms).map_err(|ms| {
+    state.registrations.admit(address(&state, &req)?, now_ms).map_err(|ms| {
         let rule = "limits.registrations_per_hour";
         too_often("Accounts from one address in an hour", rule, rate, ms)
     })?;

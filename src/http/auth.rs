@@ -5,7 +5,7 @@ use hushwire_wire::http::{AuthAnswer, AuthChallenge, AuthToken};
 
 use super::body::Body;
 use super::problem::Refusal;
-use super::{State, too_often};
+use super::{State, address, too_often};
 use crate::adapters::sign_in;
 
 pub(super) async fn challenge(
@@ -48,8 +48,9 @@ pub(super) async fn token(
 
 /// A challenge is where a sign-in is counted: an answer without one is worth nothing.
 fn admit(state: &State, req: &HttpRequest) -> Result<(), Refusal> {
+    let Some(from) = address(state, req)? else { return Ok(()) };
     let rate = state.settings.limits.sign_ins_per_minute;
-    state.sign_ins.admit(state.address(req)?, state.now_ms()).map_err(|ms| {
+    state.sign_ins.admit(from).map_err(|ms| {
         let rule = "limits.sign_ins_per_minute";
         too_often("Sign-ins from one address in a minute", rule, rate, ms)
     })

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest, web};
 use bytes::BytesMut;
@@ -40,7 +41,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
             }
             let within = within.unwrap_or(Duration::from_secs(10));
             let read = tokio::time::timeout(within, read(payload)).await;
-            let late = |_| Refusal::field("body", "all of it in time");
+            let late = |_| {
+                let refusal = Refusal::field("body", "all of it in time");
+                refusal.status(StatusCode::REQUEST_TIMEOUT)
+            };
             decode(&read.map_err(late)??).map(Body)
         })
     }

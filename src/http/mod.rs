@@ -6,7 +6,7 @@
 
 mod account;
 mod accounts;
-mod addresses;
+pub(crate) mod addresses;
 mod auth;
 mod body;
 mod buckets;
@@ -37,11 +37,10 @@ use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpRequest, web};
-use hushwire_actors::ports::Clock;
+use hushwire_actors::ports::{Clock, SignIns};
 use hushwire_actors::{Change, Engine};
 use hushwire_schema::{Store, Told};
 use hushwire_wire::frame::Event;
-
 use hushwire_wire::{DeviceId, UserId};
 use slog::{Logger, debug, error, warn};
 
@@ -67,7 +66,8 @@ pub(crate) struct State {
     proxies: Proxies,
     logs: Logs,
     registrations: Addresses,
-    sign_ins: Addresses,
+    sign_ins: Arc<dyn SignIns>,
+    upgrades: Addresses,
     requests: Buckets<UserId>,
     exports: Buckets<UserId>,
     prekeys: Buckets<DeviceId>,
@@ -79,19 +79,21 @@ impl State {
         store: Arc<dyn Store>,
         engine: Engine,
         clock: Arc<dyn Clock>,
+        sign_ins: Arc<dyn SignIns>,
         settings: Settings,
         log: Logger,
     ) -> Self {
         let limits = &settings.limits;
-        let (per_hour, per_minute) = (limits.registrations_per_hour, limits.sign_ins_per_minute);
+        let most = limits.addresses;
         Self {
             proxies: Proxies::new(&settings.http.proxies),
-            registrations: Addresses::new(per_hour, HOUR_MS, limits.addresses),
-            sign_ins: Addresses::new(per_minute, MINUTE_MS, limits.addresses),
-            requests: Buckets::new(limits.http_requests_per_minute, MINUTE_MS, limits.addresses),
-            exports: Buckets::new(limits.exports_per_hour, HOUR_MS, limits.addresses),
-            prekeys: Buckets::new(limits.prekeys_per_hour, HOUR_MS, limits.addresses),
-            prekey_news: Buckets::new(1, HOUR_MS, limits.addresses),
+            registrations: Addresses::new(limits.registrations_per_hour, HOUR_MS, most),
+            upgrades: Addresses::new(limits.upgrades_per_minute, MINUTE_MS, most),
+            sign_ins,
+            requests: Buckets::new(limits.http_requests_per_minute, MINUTE_MS, most),
+            exports: Buckets::new(limits.exports_per_hour, HOUR_MS, most),
+            prekeys: Buckets::new(limits.prekeys_per_hour, HOUR_MS, most),
+            prekey_news: Buckets::new(1, HOUR_MS, most),
             logs: Logs::default(),
             store,
             engine,
@@ -101,20 +103,37 @@ impl State {
         }
     }
 
+    /// What limits by address hold for, past the proxies that are trusted; `None` where they do
+    /// not hold.
+    ///
+    /// # Errors
+    /// If a trusted proxy sends a list of addresses that is none.
+    pub(crate) fn limited(
+        &self,
+        peer: Option<SocketAddr>,
+        headers: &HeaderMap,
+    ) -> Result<Option<IpAddr>, Refusal> {
+        let Some(peer) = peer else { return Ok(None) };
+        let expected = "a list of addresses, as the trusted proxy itself adds them";
+        let found = self.proxies.client(peer.ip(), headers);
+        let found = found.map_err(|_| Refusal::field("x-forwarded-for", expected))?;
+        Ok(addresses::limited(Some(found), self.settings.limits.loopback_exempt))
+    }
+
+    /// One more upgrade from there.
+    pub(crate) fn admit_upgrade(&self, from: Option<IpAddr>) -> Result<(), Refusal> {
+        let rate = self.settings.limits.upgrades_per_minute;
+        let rule = "limits.upgrades_per_minute";
+        let often = |ms| too_often("Connections from one address in a minute", rule, rate, ms);
+        self.upgrades.admit(from, self.now_ms()).map_err(often)
+    }
+
     fn domain(&self) -> &str {
         &self.settings.server.domain
     }
 
     fn now_ms(&self) -> u64 {
         self.clock.now_ms()
-    }
-
-    /// The address that a request came from, past the proxies that are trusted.
-    fn address(&self, req: &HttpRequest) -> Result<Option<IpAddr>, Refusal> {
-        let Some(peer) = req.peer_addr() else { return Ok(None) };
-        let found = self.proxies.client(peer.ip(), req.headers());
-        let expected = "a list of addresses, as the trusted proxy itself adds them";
-        found.map(Some).map_err(|_| Refusal::field("x-forwarded-for", expected))
     }
 
     /// Whether an answer goes out over TLS, ended here or at a trusted proxy.
@@ -224,6 +243,11 @@ fn known(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] =
         ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
     KNOWN.into_iter().find(|name| *name == method.as_str()).unwrap_or("-")
+}
+
+/// What limits by address hold for, past the proxies that are trusted.
+fn address(state: &State, req: &HttpRequest) -> Result<Option<IpAddr>, Refusal> {
+    state.limited(req.peer_addr(), req.headers())
 }
 
 /// 429 for a bucket that is full.

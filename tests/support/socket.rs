@@ -158,10 +158,19 @@ impl RawSocket {
         socket
     }
 
-    /// Sends only the header of a masked binary frame of this length.
+    /// Sends only the header of a masked binary frame of this length, of 126 bytes or more.
     pub async fn expect_close_after_header(self, declared: u64, close: Close) {
-        let mut header = vec![0x82, 0x80 | 127];
-        header.extend_from_slice(&declared.to_be_bytes());
+        let mut header = vec![0x82];
+        match u16::try_from(declared) {
+            Ok(short) => {
+                header.push(0x80 | 126);
+                header.extend_from_slice(&short.to_be_bytes());
+            }
+            Err(_) => {
+                header.push(0x80 | 127);
+                header.extend_from_slice(&declared.to_be_bytes());
+            }
+        }
         header.extend_from_slice(&[1, 2, 3, 4]);
         self.expect_close_after(&header, close).await;
     }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::limits::{VERSION_NEWEST, VERSION_OLDEST};
+
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
@@ -27,13 +29,13 @@ pub enum Close {
     NoAnswer = 4408,
     /// A newer connection of the same device took over.
     Displaced = 4409,
-    /// Behind for too long without an acknowledgement.
+    /// Behind for too long without an acknowledgement, or without taking a byte.
     Slow = 4410,
     /// The account is suspended.
     Suspended = 4423,
     /// The protocol version is no longer spoken.
     UpgradeRequired = 4426,
-    /// Too many frames that were refused.
+    /// Too many frames that were refused, control frames, or sign-ins from one address.
     Flooding = 4429,
 }
 
@@ -82,10 +84,14 @@ impl Close {
         )
     }
 
-    /// The close reason: JSON of at most 123 bytes.
+    /// The close reason: JSON of at most 123 bytes. An [`Self::UpgradeRequired`] names the
+    /// versions that are spoken.
     #[must_use]
     pub fn reason(self, after_ms: Option<u64>) -> String {
         match after_ms {
+            _ if self == Self::UpgradeRequired => format!(
+                r#"{{"close":"{self}","oldest":{VERSION_OLDEST},"newest":{VERSION_NEWEST}}}"#
+            ),
             Some(ms) => format!(r#"{{"close":"{self}","after_ms":{ms}}}"#),
             None => format!(r#"{{"close":"{self}"}}"#),
         }
@@ -124,5 +130,11 @@ mod tests {
             assert!(close.reason(Some(u64::MAX)).len() <= 123);
         }
         assert_eq!(Close::from_code(4999), None);
+    }
+
+    #[test]
+    fn who_speaks_an_old_version_is_told_which_are_spoken() {
+        let reason = Close::UpgradeRequired.reason(None);
+        assert_eq!(reason, r#"{"close":"upgrade_required","oldest":1,"newest":1}"#);
     }
 }

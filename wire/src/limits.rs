@@ -6,6 +6,10 @@ pub const FRAME_MAX: usize = 96 * 1024;
 pub const FRAME_MAX_UNSIGNED: usize = 4 * 1024;
 /// The largest number of fragments of one message (RFC 6455, 5.4).
 pub const FRAGMENTS_MAX: usize = 16;
+/// Pings and pongs of one connection in [`CONTROL_FRAMES_WITHIN_MS`], at most.
+pub const CONTROL_FRAMES_MAX: u32 = 20;
+/// The span for [`CONTROL_FRAMES_MAX`], in milliseconds.
+pub const CONTROL_FRAMES_WITHIN_MS: u64 = 10_000;
 /// How long a new connection may take until `hello`, in milliseconds.
 pub const HELLO_WITHIN_MS: u64 = 5_000;
 /// How long a challenge can be answered, in milliseconds.

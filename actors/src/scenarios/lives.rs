@@ -249,7 +249,7 @@ async fn a_drain_refuses_finishes_and_says_when_to_come_back() {
     let engine = world.engine.clone();
     let drained = actix::spawn(async move { engine.drain().await });
     assert!(matches!(alice.answer(id).await, ServerOp::Accepted(_)), "custody is finished");
-    assert_eq!(world.engine.admit_socket().unwrap_err(), Close::Restarting);
+    assert_eq!(world.engine.admit_socket(None).unwrap_err(), Close::Restarting);
     assert_eq!(world.engine.is_ready(), Readiness::Draining);
     assert_eq!(alice.closed().await, Close::Restarting);
     assert_eq!(bob.closed().await, Close::Restarting);
@@ -261,11 +261,11 @@ async fn a_drain_refuses_finishes_and_says_when_to_come_back() {
 #[actix::test]
 async fn sockets_are_bounded_and_their_places_come_back() {
     let world = World::new([1, 0, 0, 0], Limits { connections: 2, ..unpaced() });
-    let first = world.engine.admit_socket().unwrap();
-    let _second = world.engine.admit_socket().unwrap();
-    assert_eq!(world.engine.admit_socket().unwrap_err(), Close::Overloaded);
+    let first = world.engine.admit_socket(None).unwrap();
+    let _second = world.engine.admit_socket(None).unwrap();
+    assert_eq!(world.engine.admit_socket(None).unwrap_err(), Close::Overloaded);
     drop(first);
-    assert!(world.engine.admit_socket().is_ok());
+    assert!(world.engine.admit_socket(None).is_ok());
 }
 
 #[actix::test]

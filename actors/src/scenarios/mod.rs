@@ -10,9 +10,11 @@ mod nodes;
 mod panics;
 mod refusals;
 mod removals;
+mod sockets;
 mod withdrawals;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ use tokio_util::codec::Decoder as _;
 
 use crate::bus::Alone;
 use crate::ports::{
-    Accounts, Clock, Digest, PairFacts, Ports, Random, RosterDevice, SignedIn, Unavailable,
+    Accounts, Clock, Digest, PairFacts, Ports, Random, RosterDevice, SignIns, SignedIn, Unavailable,
 };
 use crate::queue::{MemoryQueue, Queue};
 use crate::{Engine, Limits};
@@ -72,6 +74,19 @@ impl Digest for Folding {
             out[k % 32] = out[k % 32].wrapping_mul(31).wrapping_add(*byte);
         }
         out
+    }
+}
+
+/// So many sign-ins from each address.
+#[derive(Debug)]
+struct Tries(Mutex<HashMap<IpAddr, u32>>, u32);
+
+impl SignIns for Tries {
+    fn admit(&self, from: IpAddr) -> Result<(), u64> {
+        let mut tries = self.0.lock().unwrap();
+        let count = tries.entry(from).or_default();
+        *count += 1;
+        if *count > self.1 { Err(700) } else { Ok(()) }
     }
 }
 
@@ -161,7 +176,8 @@ impl World {
         let random: Arc<dyn Random> = Arc::new(Counting::default());
         let queue = wrap(MemoryQueue::new(limits.clone(), &*random, clock.clone()));
         let (digest, bus) = (Arc::new(Folding), Arc::new(Alone));
-        let ports = Ports { accounts: people.clone(), clock, random, digest, bus };
+        let sign_ins = Arc::new(Tries(Mutex::default(), 3));
+        let ports = Ports { accounts: people.clone(), clock, random, digest, bus, sign_ins };
         Self::node(people, ports, queue, limits)
     }
 
@@ -184,10 +200,17 @@ impl World {
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let permit = self.engine.admit_socket().unwrap();
+        let permit = self.engine.admit_socket(None).unwrap();
         self.engine.start_session(far, BytesMut::new(), encoding, permit);
-        let codec = Codec::new().client_mode().max_size(1 << 20);
-        Client { io: near, codec, buffer: BytesMut::new(), encoding, next: 1 }
+        Client::new(near, encoding)
+    }
+
+    /// Connects from an address that limits hold for.
+    fn connect_from(&self, from: IpAddr) -> Client {
+        let (near, far) = tokio::io::duplex(256 * 1024);
+        let permit = self.engine.admit_socket(Some(from)).unwrap();
+        self.engine.start_session(far, BytesMut::new(), Encoding::Json, permit);
+        Client::new(near, Encoding::Json)
     }
 
     /// Connects a device and signs it in.
@@ -217,6 +240,11 @@ struct Client {
 }
 
 impl Client {
+    fn new(io: DuplexStream, encoding: Encoding) -> Self {
+        let codec = Codec::new().client_mode().max_size(1 << 20);
+        Self { io, codec, buffer: BytesMut::new(), encoding, next: 1 }
+    }
+
     /// A stream that takes nothing any more shows when it is read.
     async fn raw(&mut self, bytes: &[u8]) {
         let _ = self.io.write_all(bytes).await;

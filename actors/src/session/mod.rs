@@ -11,11 +11,13 @@ pub(crate) mod check;
 pub(crate) mod frames;
 pub mod greeting;
 pub(crate) mod open;
+pub(crate) mod signing;
+mod stage;
 pub mod window;
+pub(crate) mod writing;
 
 use std::cell::Cell;
-use std::future::Future;
-use std::io;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -24,12 +26,12 @@ use std::time::Duration;
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext as _, AsyncContext as _};
 use actix_http::ws::{Codec, Frame, Item, OpCode, Parser, ProtocolError};
-use bytes::{Buf as _, Bytes, BytesMut};
-use hushwire_wire::deliver::MessageRef;
-use hushwire_wire::frame::{ServerFrame, ServerOp};
-use hushwire_wire::limits::{FRAME_MAX, FRAME_MAX_UNSIGNED, TOKEN_TTL_MS};
-use hushwire_wire::{Close, Encoding, Gen, Nonce, Token};
+use bytes::{Bytes, BytesMut};
+use hushwire_wire::frame::ServerOp;
+use hushwire_wire::limits::{FRAME_MAX, FRAME_MAX_UNSIGNED};
+use hushwire_wire::{Close, Encoding, Nonce};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::futures::OwnedNotified;
 use tokio::time::Sleep;
 use tokio_util::codec::Decoder as _;
 use tokio_util::io::poll_read_buf;
@@ -37,11 +39,13 @@ use tokio_util::io::poll_read_buf;
 use crate::engine::SocketPermit;
 use crate::fault;
 use crate::node::Node;
-use crate::ports::{SignedIn, Unavailable};
-use crate::queue::Call;
-use frames::{Declared, Joined, declared};
-use greeting::{Greeted, Greeting};
-use open::{End, Open, Ping, Welcoming};
+use crate::ports::Unavailable;
+use frames::{Controls, Declared, Joined, declared};
+use greeting::Greeting;
+use open::{Open, Ping};
+use signing::sign_in;
+use stage::{Over, Stage};
+use writing::{STALLED_MS, write_op};
 
 /// The scratch buffers of a thread, in bytes.
 const SCRATCH: usize = 64 * 1024;
@@ -49,14 +53,11 @@ const SCRATCH: usize = 64 * 1024;
 const READS: usize = 16;
 /// With so much unsent, nothing more is read.
 const UNSENT_HIGH: usize = 64 * 1024;
-/// How long the two sides have for their goodbyes, in milliseconds.
-const GOODBYE_MS: u64 = 2_000;
 /// What a client is told that could not be signed in now.
 const BUSY_AFTER_MS: u64 = 2_000;
 
 thread_local! {
     static READ: Cell<BytesMut> = Cell::default();
-    static WRITE: Cell<BytesMut> = Cell::default();
 }
 
 /// One socket.
@@ -70,20 +71,16 @@ pub(crate) struct DeviceSession<T> {
     joined: Option<Box<Joined>>,
     /// What the socket did not take.
     unsent: BytesMut,
+    /// Since when it takes nothing of that.
+    stalled_ms: Option<u64>,
+    controls: Controls,
     stage: Stage,
     timer: Pin<Box<Sleep>>,
     armed_ms: u64,
-    _permit: SocketPermit,
+    /// Woken by a drain: who has signed in hears of it from the lane.
+    drained: Option<Pin<Box<OwnedNotified>>>,
+    permit: SocketPermit,
 }
-
-enum Stage {
-    Greeting { greeting: Box<Greeting>, until_ms: u64 },
-    SigningIn { signing: Signing, last_gen: Option<Gen>, until_ms: u64 },
-    Open(Box<Open>),
-    Closing { until_ms: u64, shut: bool },
-}
-
-type Signing = Pin<Box<dyn Future<Output = Result<Option<(SignedIn, Welcoming)>, Unavailable>>>>;
 
 impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Actor for DeviceSession<T> {
     type Context = actix::Context<Self>;
@@ -119,6 +116,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
         encoding: Encoding,
         permit: SocketPermit,
     ) -> Self {
+        let drained = Some(Box::pin(node.goodbye.clone().notified_owned()));
         let greeting = Greeting::new(Nonce(node.random()), encoding);
         let challenge = greeting.challenge(&node.domain, node.ports.clock.now_ms());
         let mut unsent = BytesMut::new();
@@ -132,11 +130,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
             partial: early,
             joined: None,
             unsent,
+            stalled_ms: None,
+            controls: Controls::default(),
             stage: Stage::Greeting { greeting: Box::new(greeting), until_ms },
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed_ms: 0,
-            _permit: permit,
+            drained,
+            permit,
         }
+    }
+
+    /// A connection that is told why it ends, and nothing else.
+    pub(crate) fn closed(mut self, close: Close) -> Self {
+        self.unsent.clear();
+        self.close(close, None);
+        self
     }
 
     /// The life of a connection: reads what came, hears what happened, writes what is due, and
@@ -145,6 +153,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
         loop {
             if let Stage::Open(open) = &self.stage {
                 open.register(cx);
+            }
+            if let Some(drained) = &mut self.drained {
+                // Only to be woken: `tick` looks whether it is so.
+                let _ = drained.as_mut().poll(cx);
             }
             let mut listens = false;
             let turn = self
@@ -156,6 +168,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
             match turn {
                 Ok(()) => {}
                 Err(Over::Closed(close, after_ms)) => self.close(close, after_ms),
+                Err(Over::Echo(code)) => self.goodbye(&code.to_be_bytes()),
                 Err(Over::Gone) => return Poll::Ready(()),
             }
             if self.write(cx).is_err() {
@@ -179,6 +192,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
                 Err(Over::Closed(Close::Restarting, Some(BUSY_AFTER_MS)))
             }
             Ok(Some((me, welcoming))) => {
+                let busy = |close| Over::Closed(close, Some(BUSY_AFTER_MS));
+                self.permit.sign_in().map_err(busy)?;
+                self.drained = None;
                 let open = Open::new(&self.node, me, self.encoding, *last_gen, welcoming);
                 open.register(cx);
                 self.stage = Stage::Open(Box::new(open));
@@ -253,16 +269,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
                 Stage::Open(_) => FRAME_MAX,
                 Stage::Greeting { .. } | Stage::SigningIn { .. } => FRAME_MAX_UNSIGNED,
             };
+            // As early as it can be known: what cannot be a frame is not waited for.
+            if !frames::is_allowed(bytes) {
+                return Err(Over::Closed(Close::Protocol, None));
+            }
             match declared(bytes) {
                 Declared::Incomplete => return Ok(()),
+                Declared::Malformed => return Err(Over::Closed(Close::Protocol, None)),
                 Declared::Bytes { payload, .. } if payload > most as u64 => {
                     return Err(Over::Closed(Close::TooLarge, None));
                 }
                 Declared::Bytes { whole, .. } if (bytes.len() as u64) < whole => return Ok(()),
-                Declared::Bytes { .. } | Declared::Unmasked => {}
+                Declared::Bytes { .. } => {}
             }
-            if !frames::is_allowed(bytes) {
-                return Err(Over::Closed(Close::Protocol, None));
+            if !frames::is_reason_text(bytes) {
+                return Err(Over::Closed(Close::Invalid, None));
             }
             match self.codec.decode(bytes) {
                 Ok(Some(frame)) => self.frame(frame, most)?,
@@ -280,24 +301,36 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
             Frame::Binary(bytes) => self.message(false, &bytes),
             Frame::Continuation(item) => self.fragment(item, most),
             Frame::Ping(bytes) => {
+                self.control()?;
                 Parser::write_message(&mut self.unsent, bytes, OpCode::Pong, true, false);
                 Ok(())
             }
             Frame::Pong(_) => {
+                self.control()?;
                 if let Stage::Open(open) = &mut self.stage {
                     open.pong();
                 }
                 Ok(())
             }
-            Frame::Close(_) => Err(Over::Closed(Close::Normal, None)),
+            Frame::Close(None) => Err(Over::Closed(Close::Normal, None)),
+            Frame::Close(Some(reason)) => Err(Over::Echo(reason.code.into())),
         }
+    }
+
+    /// Counts a ping or a pong of the peer.
+    fn control(&mut self) -> Result<(), Over> {
+        self.controls.count(self.node.now_ms()).map_err(|close| Over::Closed(close, None))
     }
 
     fn fragment(&mut self, item: Item, most: usize) -> Result<(), Over> {
         let closed = |close| Over::Closed(close, None);
         match item {
-            Item::FirstText(bytes) => self.joined = Some(Box::new(Joined::new(true, &bytes))),
-            Item::FirstBinary(bytes) => self.joined = Some(Box::new(Joined::new(false, &bytes))),
+            Item::FirstText(bytes) => {
+                self.joined = Some(Box::new(Joined::new(true, &bytes).map_err(closed)?));
+            }
+            Item::FirstBinary(bytes) => {
+                self.joined = Some(Box::new(Joined::new(false, &bytes).map_err(closed)?));
+            }
             Item::Continue(bytes) => {
                 let joined = self.joined.as_mut().ok_or(closed(Close::Protocol))?;
                 joined.push(&bytes, most).map_err(closed)?;
@@ -323,6 +356,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
                 let greeted =
                     if wrong { Err(Close::NotAuthenticated) } else { greeting.frame(bytes) };
                 let (id, hello, nonce) = greeted.map_err(|_| refused)?;
+                if let Some(from) = self.permit.from() {
+                    let often = |after_ms| Over::Closed(Close::Flooding, Some(after_ms));
+                    self.node.ports.sign_ins.admit(from).map_err(often)?;
+                }
                 let last_gen = hello.r#gen;
                 let signing = Box::pin(sign_in(self.node.clone(), (id, hello, nonce)));
                 let until_ms = self.node.now_ms() + self.node.limits.hello_within_ms;
@@ -347,6 +384,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
     fn tick(&mut self) -> Result<(), Over> {
         let now_ms = self.node.now_ms();
         match &mut self.stage {
+            Stage::Greeting { .. } | Stage::SigningIn { .. } if self.node.is_draining() => {
+                let any = u64::from_be_bytes(self.node.random());
+                let after_ms = any.checked_rem(self.node.limits.drain_spread_ms).unwrap_or(0);
+                Err(Over::Closed(Close::Restarting, Some(after_ms)))
+            }
             Stage::Greeting { until_ms, .. } if *until_ms <= now_ms => {
                 Err(Over::Closed(Close::NotAuthenticated, None))
             }
@@ -354,6 +396,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
                 Err(Over::Closed(Close::Overloaded, Some(BUSY_AFTER_MS)))
             }
             Stage::Closing { until_ms, .. } if *until_ms <= now_ms => Err(Over::Gone),
+            Stage::Greeting { .. } | Stage::Open(_)
+                if self.stalled_ms.is_some_and(|since_ms| since_ms + STALLED_MS <= now_ms) =>
+            {
+                Err(Over::Closed(Close::Slow, None))
+            }
             Stage::Open(open) => {
                 if open.tick(&mut self.unsent)? == Ping::Now {
                     Parser::write_message(&mut self.unsent, b"", OpCode::Ping, true, false);
@@ -364,78 +411,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
         }
     }
 
-    /// Writes what is unsent, then deliveries as long as the socket takes them.
-    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        loop {
-            while !self.unsent.is_empty() {
-                let Poll::Ready(n) = Pin::new(&mut self.io).poll_write(cx, &self.unsent)? else {
-                    return Ok(());
-                };
-                if n == 0 {
-                    return Err(io::ErrorKind::WriteZero.into());
-                }
-                self.unsent.advance(n);
-            }
-            self.unsent = BytesMut::new();
-            let Stage::Open(open) = &mut self.stage else { break };
-            let mut scratch = WRITE.take();
-            scratch.clear();
-            while scratch.len() < SCRATCH && open.deliver(&mut scratch) {}
-            fault::point("session: write");
-            let written = if scratch.is_empty() {
-                Ok(0)
-            } else {
-                match Pin::new(&mut self.io).poll_write(cx, &scratch) {
-                    Poll::Ready(written) => written,
-                    Poll::Pending => Ok(0),
-                }
-            };
-            let (len, all) = (scratch.len(), written.as_ref().is_ok_and(|n| *n == scratch.len()));
-            if let Ok(n) = written
-                && !all
-            {
-                self.unsent = BytesMut::from(&scratch[n..]);
-            }
-            WRITE.set(scratch);
-            written?;
-            if all && len < SCRATCH {
-                break;
-            }
-        }
-        let _ = Pin::new(&mut self.io).poll_flush(cx)?;
-        if let Stage::Closing { shut: shut @ false, .. } = &mut self.stage
-            && Pin::new(&mut self.io).poll_shutdown(cx)?.is_ready()
-        {
-            *shut = true;
-        }
-        Ok(())
-    }
-
-    /// Says goodbye: a Close frame, then the write half is shut and what still comes is read and
-    /// dropped, so that the kernel does not cut the goodbye off. A second reason changes nothing.
-    fn close(&mut self, close: Close, after_ms: Option<u64>) {
-        if matches!(self.stage, Stage::Closing { .. }) {
-            return;
-        }
-        let reason = close.reason(after_ms);
-        let mut payload = close.code().to_be_bytes().to_vec();
-        payload.extend_from_slice(reason.as_bytes());
-        Parser::write_message(&mut self.unsent, payload, OpCode::Close, true, false);
-        // The protocol ends here: what is in window and lane goes to the ledger.
-        let until_ms = self.node.now_ms() + GOODBYE_MS;
-        self.stage = Stage::Closing { until_ms, shut: false };
-        self.partial = BytesMut::new();
-        self.joined = None;
-    }
-
     /// Arms the one timer, if something is due before it fires; ready when something is due now.
     fn sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let due_ms = match &self.stage {
-            Stage::Greeting { until_ms, .. }
-            | Stage::SigningIn { until_ms, .. }
-            | Stage::Closing { until_ms, .. } => *until_ms,
-            Stage::Open(open) => open.deadline_ms(),
-        };
+        let stalled_ms = self.stalled_ms.map(|since_ms| since_ms + STALLED_MS);
+        let due_ms = self.stage.due_ms(stalled_ms);
         if due_ms < self.armed_ms || self.armed_ms == 0 {
             self.armed_ms = due_ms;
             let at = self.node.origin + Duration::from_millis(due_ms.saturating_sub(1));
@@ -445,67 +424,4 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
         self.armed_ms = 0;
         Poll::Ready(())
     }
-}
-
-/// Why a turn was the last.
-enum Over {
-    /// With a goodbye.
-    Closed(Close, Option<u64>),
-    /// The peer is gone.
-    Gone,
-}
-
-impl From<End> for Over {
-    fn from((close, after_ms): End) -> Self {
-        Self::Closed(close, after_ms)
-    }
-}
-
-/// Checks the signature and issues a token for the HTTP interface, kept only as a hash.
-async fn sign_in(
-    node: Arc<Node>,
-    (id, hello, nonce): Greeted,
-) -> Result<Option<(SignedIn, Welcoming)>, Unavailable> {
-    let Some(me) = node.ports.accounts.authenticate(&hello, &nonce).await? else {
-        return Ok(None);
-    };
-    let (token, token_until) = issue_token(&node, &me).await?;
-    Ok(Some((me, Welcoming { id, token, token_until })))
-}
-
-/// Issues a token for a device.
-pub(crate) async fn issue_token(node: &Node, me: &SignedIn) -> Result<(Token, u64), Unavailable> {
-    let token = Token(node.random());
-    let hash = node.ports.digest.digest(&token.0);
-    let ttl_ms = TOKEN_TTL_MS;
-    let until = node.ports.clock.now_ms() + ttl_ms;
-    let (user, device) = (me.user, me.device);
-    node.intake.ask(Call::PutToken { hash, user, device, ttl_ms }).await?;
-    Ok((token, until))
-}
-
-const fn opcode(encoding: Encoding) -> OpCode {
-    match encoding {
-        Encoding::Json => OpCode::Text,
-        Encoding::Cbor => OpCode::Binary,
-    }
-}
-
-/// Appends an operation as one WebSocket frame.
-pub(crate) fn write_op(out: &mut BytesMut, encoding: Encoding, id: Option<u64>, op: ServerOp) {
-    let bytes = encoding.encode_server(&ServerFrame { id, op });
-    Parser::write_message(out, bytes, opcode(encoding), true, false);
-}
-
-thread_local! {
-    static MESSAGE: Cell<Vec<u8>> = Cell::default();
-}
-
-/// Appends a message as one WebSocket frame; the hot path.
-pub(crate) fn write_message(out: &mut BytesMut, encoding: Encoding, message: &MessageRef<'_>) {
-    let mut bytes = MESSAGE.take();
-    bytes.clear();
-    message.write(encoding, &mut bytes);
-    Parser::write_message(out, &bytes, opcode(encoding), true, false);
-    MESSAGE.set(bytes);
 }

@@ -15,7 +15,7 @@ use hushwire_wire::frame::{ClientOp, Event, EventKind, ServerOp, Welcome, Window
 use hushwire_wire::{Close, Conn, DecodeError, Encoding, Gen, Reject, Token};
 
 use super::channel::{Channel, Out};
-use super::{write_message, write_op};
+use super::writing::{write_message, write_op};
 use crate::directory::Live;
 use crate::fault;
 use crate::lane::{Fact, Lane};

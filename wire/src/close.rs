@@ -5,6 +5,7 @@ use std::fmt;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "snake_case"))]
 #[repr(u16)]
 pub enum Close {
     /// The client said goodbye.

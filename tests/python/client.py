@@ -34,7 +34,7 @@ from network import SECONDS, Problem, Socket, raw  # noqa: E402
 TEXT, TEXT_CLASS, DURABLE = 1, 1, 0
 MONTH_MS = 31 * 86_400_000
 # Closes after which the same client may come back by itself; none is a lost connection.
-COME_BACK = (None, 1000, 1006, 1012, 1013, 4408, 4410, 4429)
+COME_BACK = (1000, 1012, 1013, 4408, 4410, 4429)
 # After these a new number, counter and mid; after the others of "Rejects" a person decides.
 ENCRYPT_AGAIN = ("epoch_stale", "counter_reuse")
 SENT_AT_ONCE = 8
@@ -69,11 +69,12 @@ class Client(Account):
         self.put_prekey()
         self.refresh()
 
-    def come_back(self) -> None:
-        """Half a second at first, up to 20 s, jittered."""
+    def come_back(self, after: float | None = None) -> None:
+        """When the server said so; else half a second at first, up to 20 s, jittered."""
         delay = 0.5
         while True:
-            time.sleep(delay * random.uniform(0.5, 1.0))
+            time.sleep(delay * random.uniform(0.5, 1.0) if after is None else after + random.uniform(0, 0.5))
+            after = None
             try:
                 return self.connect()
             except (OSError, TimeoutError, ConnectionClosed, InvalidHandshake):
@@ -93,10 +94,9 @@ class Client(Account):
                     self.transmit()
                     self.step(min(left, self._next_due()))
             except ConnectionClosed as closed:
-                code = closed.rcvd.code if closed.rcvd else None
-                if code not in COME_BACK:
+                if closed.rcvd and closed.rcvd.code not in COME_BACK:
                     raise
-                self.come_back()
+                self.come_back(after_ms(closed))
             except OSError as lost:
                 if isinstance(lost, TimeoutError):
                     raise
@@ -261,13 +261,10 @@ class Client(Account):
         if name in self.state["mids"]:
             return None
         try:
-            try:
-                received = self.device.receive(data)
-            except Refused as refused:
-                if refused.code != "EPOCH_UNKNOWN":
-                    raise
+            if len(data) >= message.HEADER and data[8:40] not in self.device.epochs:
                 self.refresh()
-                received = self.device.receive(data)
+            self.check_sender(fields, data)
+            received = self.device.receive(data)
         except Refused as refused:
             if refused.code == "EPOCH_UNKNOWN":
                 self.state["early"].append({"sealed": fields})
@@ -278,6 +275,18 @@ class Client(Account):
         if received.outcome == "ok" and received.content is not None and received.content.type == TEXT:
             self._keep(raw(fields["peer"]), data, name[0], received.content)
         return None
+
+    def check_sender(self, fields: dict[str, Any], data: bytes) -> None:
+        """What the server says of the sender is what the epoch says."""
+        parsed = message.parse_delivery(data).header
+        held = self.device.epochs.get(parsed.epoch_id)
+        if held is None:
+            return
+        require(held.pair == self.pair(raw(fields["peer"])), "BAD_TAG", "an epoch of another pair")
+        require(parsed.sender < len(held.header.roster), "BAD_TAG", "no such sender")
+        place = held.header.roster[parsed.sender]
+        said = (raw(fields["from_user"]), raw(fields["from_device"]))
+        require((held.pair[place.side], place.device_id) == said, "BAD_TAG", "another sender")
 
     def _keep(self, peer: bytes, data: bytes, device_id: bytes, found: content.Content) -> None:
         """Shown at once, or after `sync` if an earlier one of that device is missing."""
@@ -337,6 +346,15 @@ class Client(Account):
     def texts(self, handle: str) -> list[str]:
         contacts = self.state["contacts"]
         return [line["text"] for line in self.state["history"] if contacts[line["peer"]]["handle"] == handle]
+
+
+def after_ms(closed: ConnectionClosed) -> float | None:
+    """Seconds until the server wants to see this client again, if it said so."""
+    try:
+        found = json.loads(closed.rcvd.reason if closed.rcvd else "{}").get("after_ms")
+    except ValueError:
+        return None
+    return None if found is None else min(found, 60_000) / 1000
 
 
 def run(client: Client, words: list[str], seconds: float) -> Any:

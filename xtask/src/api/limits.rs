@@ -28,14 +28,14 @@ pub(crate) fn page(root: &Path) -> Result<String, String> {
     let mut known = Known::new();
     let protocol = source::constants(&read("wire/src/limits.rs")?, &mut known)?;
     let engine = read("actors/src/limits.rs")?;
-    source::constants(&engine, &mut known)?;
-    let engine = source::defaults(&engine, &known)?;
+    let mut engine_bounds = source::constants(&engine, &mut known)?;
+    engine_bounds.extend(source::defaults(&engine, &known)?);
     let settings = source::settings(&read("config/default.toml")?)?;
 
     let mut out = HEAD.to_owned();
     bounds(&mut out, "The protocol", "Fixed: both sides may rely on them.", "value", &protocol);
     let said = "The settings below change some of them; the rest are built in.";
-    bounds(&mut out, "The engine", said, "default", &engine);
+    bounds(&mut out, "The engine", said, "default", &engine_bounds);
     let said = "Keys of the configuration file, as in `config/default.toml`. In the environment \
                 `server.listen` is `HUSHWIRE__SERVER__LISTEN`.";
     bounds(&mut out, "Settings", said, "default", &settings);

@@ -5,7 +5,7 @@ use hushwire_wire::limits::HTTP_BODY_MAX;
 use serde_json::{Map, Value, json};
 
 use super::routes::{Body, ROUTES, Route};
-use super::types::{Schemas, components};
+use super::types::{Schemas, components, plain_schema};
 
 /// Any request may be answered with these.
 const ALWAYS: &[ProblemCode] = &[ProblemCode::Internal, ProblemCode::Unavailable];
@@ -72,10 +72,11 @@ fn parameters(route: &Route) -> Vec<Value> {
             json!({ "name": name, "in": "path", "required": true, "schema": schema })
         })
         .collect();
-    if let Some((name, what)) = route.query {
-        let schema = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
-        let query = json!({ "name": name, "in": "query", "description": what, "schema": schema });
-        all.push(query);
+    if let Some(query) = route.query {
+        let schema = plain_schema(query.kind);
+        all.push(json!({
+            "name": query.name, "in": "query", "description": query.what, "schema": schema,
+        }));
     }
     all
 }

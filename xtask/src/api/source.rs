@@ -23,7 +23,8 @@ pub(crate) fn constants(text: &str, known: &mut Known) -> Result<Vec<Bound>, Str
             continue;
         }
         let is_public = line.starts_with("pub const ");
-        let Some(rest) = line.trim_start_matches("pub ").strip_prefix("const ") else {
+        let rest = line.trim_start_matches("pub ").strip_prefix("const ");
+        let Some(rest) = rest.filter(|rest| !rest.starts_with("fn ")) else {
             comment.clear();
             continue;
         };
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn constants_have_their_comments_and_values() {
-        let text = "//! Module.\n\n/// The largest\n/// frame.\npub const MAX: usize = 96 * 1024;\n\
+        let text = "//! Module.\n\n/// Sum.\npub const fn sum() {}\n/// The largest\n/// frame.\npub const MAX: usize = 96 * 1024;\n\
                     const DAY: u64 = 24;\n/// Two.\npub const TWO: u64 = 2 * DAY;\n";
         let found = constants(text, &mut Known::new()).unwrap();
         let two = bound("TWO", "48", "Two.");

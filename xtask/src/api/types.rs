@@ -12,7 +12,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::routes::ROUTES;
+use super::routes::{Body, ROUTES};
 
 /// Schemas by the names of the types.
 pub(crate) type Schemas = Map<String, Value>;
@@ -58,6 +58,13 @@ pub(crate) fn components(schemas: &Schemas) -> Value {
         }
     });
     all
+}
+
+/// The schema of a type that refers to no other, like a number.
+pub(crate) fn plain_schema(body: Body) -> Value {
+    let mut schema = Value::from((body.schema)(&mut SchemaGenerator::default()));
+    tidy(&mut schema);
+    schema
 }
 
 /// A row of a closed table: name on the wire, fields, and what it means.

@@ -128,7 +128,7 @@ class Client(Account):
         """On disk before anything leaves."""
         [peer] = [peer for peer, contact in self.state["contacts"].items() if contact["handle"] == handle]
         sn = self.state["sn"][peer] = self.state["sn"].get(peer, 0) + 1
-        fresh = {"upload": None, "accepted": False, "delivered": [], "waiting": [], "stopped": None}
+        fresh = {"upload": None, "accepted": False, "delivered": [], "waiting": [], "mids": [], "stopped": None}
         entry = {"peer": peer, "sn": sn, "id": secrets.token_bytes(16), "text": words, **fresh}
         self.state["outbox"].append(entry)
         self.save()
@@ -143,7 +143,8 @@ class Client(Account):
         sealed, tags = self.device.send(held, TEXT_CLASS, DURABLE, made, secrets.token_bytes(16))
         targets = [device_id for device_id in held.header.wrapped() if device_id != self.device.id]
         upload = message.upload(sealed, [tags[device_id] for device_id in targets])
-        entry |= {"upload": upload, "mid": sealed.header[40:], "epoch": held.epoch_id, "waiting": targets}
+        entry |= {"upload": upload, "epoch": held.epoch_id, "waiting": targets}
+        entry["mids"].append(sealed.header[40:])
         self.save()
 
     def transmit(self) -> None:
@@ -190,7 +191,7 @@ class Client(Account):
     def _delivered(self, mid: bytes, device_id: bytes) -> None:
         """Once every target has it, or never will, the bytes may go; the record of it stays."""
         for entry in self.state["outbox"]:
-            if entry.get("mid") == mid and device_id in entry["waiting"]:
+            if mid in entry["mids"] and device_id in entry["waiting"]:
                 entry["waiting"].remove(device_id)
                 entry["delivered"].append(device_id)
 
@@ -202,7 +203,7 @@ class Client(Account):
         entry = about["entry"]
         if "retry_after_ms" in why:
             self.again_at[entry["peer"]] = time.monotonic() + why["retry_after_ms"] / 1000
-        elif name == "stale_sn" and raw(why["mid"]) == entry["mid"] and why.get("answer"):
+        elif name == "stale_sn" and raw(why["mid"]) in entry["mids"] and why.get("answer"):
             self._accept(entry, why["answer"])
         elif name == "stale_sn":
             self.state["sn"][entry["peer"]] = max(self.state["sn"][entry["peer"]], why["last_sn"])
@@ -320,7 +321,7 @@ class Client(Account):
         if kind == "delivered":
             self._delivered(raw(what["mid"]), raw(what["device"]))
         for entry in self.state["outbox"] if kind in ("expired", "undecryptable") else ():
-            if entry.get("mid") == raw(what["mid"]) and raw(what["device"]) in entry["waiting"]:
+            if raw(what["mid"]) in entry["mids"] and raw(what["device"]) in entry["waiting"]:
                 entry["waiting"].remove(raw(what["device"]))
         self.save()
         self.acknowledge(fields["n"])

@@ -21,7 +21,7 @@ ROUND := $(abspath $(TARGET))/vectors
 # `make fuzz`: seconds for each target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test demo lint bench fuzz setup fmt clippy rules vectors build binary-rules
+.PHONY: help run test demo lint bench fuzz setup fmt clippy rules vectors api build binary-rules
 
 help: ## lists the targets
 	@echo "Hushwire: an end-to-end encrypted messaging engine. Targets:"
@@ -31,7 +31,7 @@ run: setup ## builds and starts a server on this machine, with nothing else inst
 	@scripts/run "$(DATA)"
 
 test: setup ## everything: format, lints, rules, vectors, then all tests
-	@$(MAKE) --no-print-directory fmt clippy rules vectors build binary-rules
+	@$(MAKE) --no-print-directory fmt clippy rules vectors api build binary-rules
 	@$(MAKE) --no-print-directory demo INTERVAL_MS=2000
 	$(CARGO) test --workspace --locked
 
@@ -62,6 +62,7 @@ fmt:
 
 clippy:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy -p hushwire-wire -p xtask --features hushwire-wire/schema,xtask/api --all-targets --locked -- -D warnings
 
 rules:
 	$(CARGO) xtask rules
@@ -78,6 +79,12 @@ vectors:
 	HUSHWIRE_VECTORS_SEED=$(SEED) HUSHWIRE_VECTORS_IN=$(ROUND)/python HUSHWIRE_VECTORS_OUT=$(ROUND)/rust \
 	  $(CARGO) test --locked -p hushwire-e2ee --lib -- --include-ignored vectors_handed_in written_here
 	$(PYTHON) tests/vectors/check.py $(ROUND)/rust
+
+# docs/api and docs/limits.md: `cargo xtask api` writes them, this checks them.
+api:
+	@scripts/setup vectors
+	$(CARGO) test --locked -p hushwire-wire -p xtask --features hushwire-wire/schema,xtask/api -- schema api
+	$(PYTHON) tests/python/check_api.py
 
 build:
 	$(CARGO) build --locked -p hushwire -p hushwire-chat

@@ -7,6 +7,7 @@ use crate::limits::{VERSION_NEWEST, VERSION_OLDEST};
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "snake_case"))]
 #[repr(u16)]
 pub enum Close {
     /// The client said goodbye.

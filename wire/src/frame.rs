@@ -12,6 +12,7 @@ use crate::sealed::Sealed;
 
 /// What a client sends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClientFrame {
     /// Chosen by the client, repeated in the answer. Operations without an answer need none.
@@ -23,6 +24,7 @@ pub struct ClientFrame {
 
 /// The operations of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClientOp {
     /// Signs in. The first frame, and only the first.
@@ -78,6 +80,7 @@ client_ops! {
 
 /// Answers the challenge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Hello {
     /// The user.
@@ -91,14 +94,17 @@ pub struct Hello {
     pub r#gen: Option<Gen>,
     /// Name and version of the client, at most 64 bytes.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::CLIENT_NAME_MAX)))]
     pub client: String,
     /// What the client can do, at most 16 names.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::FEATURES_MAX)))]
     pub features: Vec<String>,
 }
 
 /// A durable message (DELIVERY, "Send").
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Send {
     /// The recipient; oneself for the self-pair.
@@ -110,6 +116,7 @@ pub struct Send {
     /// Messages of the sender's own user to this recipient that need not be delivered any more,
     /// if they still wait: with class 3 (removal) only, at most [`crate::limits::WITHDRAW_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::WITHDRAW_MAX)))]
     pub withdraw: Vec<Mid>,
     /// Set when a loss is made good: the generation that this message is sent to again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +125,7 @@ pub struct Send {
 
 /// An ephemeral message: to the recipient's live devices, and kept nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SendEphemeral {
     /// The recipient.
@@ -128,6 +136,7 @@ pub struct SendEphemeral {
 
 /// A signal of a call (CRYPTO 7, "Call"). The server sees that a call happens, and its steps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SendCall {
     /// The other side.
@@ -143,6 +152,7 @@ pub struct SendCall {
 
 /// A step of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CallAct {
     /// The caller calls: all devices of the other side ring.
@@ -168,38 +178,45 @@ pub enum CallAct {
 /// Presence is mutual: each side hears of the other as long as both name each other and both have
 /// a live device that does. A new list replaces the last one of this connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ShowPresence {
     /// Whether this device is shown at all.
     pub on: bool,
     /// To whom: accepted contacts, at most [`crate::limits::PRESENCE_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::PRESENCE_MAX)))]
     pub to: Vec<UserId>,
 }
 
 /// A cumulative acknowledgement: everything numbered up to `n` is persisted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Ack {
     /// The highest number.
     pub n: u64,
     /// Those among them that could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::ACK_FAILED_MAX)))]
     pub failed: Vec<Failed>,
 }
 
 /// A message that could not be read, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Failed {
     /// Its number on this connection.
     pub n: u64,
     /// A code of CRYPTO 11, at most 32 bytes.
+    #[cfg_attr(feature = "schema", schemars(length(max = 32)))]
     pub code: String,
 }
 
 /// Everything that the loss took has been sent again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Resynced {
     /// The new generation.
@@ -208,6 +225,7 @@ pub struct Resynced {
 
 /// What the server sends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServerFrame {
     /// The id of the frame that this answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -218,6 +236,7 @@ pub struct ServerFrame {
 
 /// The operations of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ServerOp {
     /// The first frame on every connection.
@@ -250,6 +269,7 @@ pub enum ServerOp {
 
 /// What the device signs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Challenge {
     /// 32 random bytes, for this connection only.
     pub nonce: Nonce,
@@ -263,6 +283,7 @@ pub struct Challenge {
 
 /// The connection is signed in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Welcome {
     /// This connection.
     pub conn: Conn,
@@ -282,6 +303,7 @@ pub struct Welcome {
 
 /// Bounds on what is sent and not yet acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Window {
     /// Messages.
     pub messages: u64,
@@ -291,6 +313,7 @@ pub struct Window {
 
 /// Every target device that is not skipped has persisted the message, or has it in its queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Accepted {
     /// The `sn` of the send.
     pub sn: u64,
@@ -304,6 +327,7 @@ pub struct Accepted {
 
 /// A device that will not get a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Skipped {
     /// The device.
     pub device: DeviceId,
@@ -313,6 +337,7 @@ pub struct Skipped {
 
 /// Why a device was skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
     /// Its queue is full.
@@ -325,6 +350,7 @@ pub enum SkipReason {
 
 /// A message for this device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Message {
     /// Its number on this connection, from 1, shared with notices.
     pub n: u64,
@@ -342,6 +368,7 @@ pub struct Message {
 
 /// News of a message that this device sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Notice {
     /// Its number on this connection, shared with messages.
     pub n: u64,
@@ -351,6 +378,7 @@ pub struct Notice {
 
 /// What happened to a message that this device sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum News {
     /// A device persisted it after it had been accepted.
@@ -388,6 +416,7 @@ pub enum News {
 
 /// Something about the account changed; the HTTP interface has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// The user's version after the change.
     pub v: u64,
@@ -400,6 +429,7 @@ pub struct Event {
 
 /// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// A contact request came in.
@@ -423,6 +453,7 @@ pub enum EventKind {
 
 /// The queue store lost its data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Resync {
     /// The new generation.
     pub r#gen: Gen,
@@ -430,6 +461,7 @@ pub struct Resync {
 
 /// An ephemeral message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ephemeral {
     /// The sender.
     pub from_user: UserId,
@@ -441,6 +473,7 @@ pub struct Ephemeral {
 
 /// A step of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Call {
     /// Who made it; oneself for `elsewhere`.
     pub from_user: UserId,
@@ -457,6 +490,7 @@ pub struct Call {
 
 /// Whether a contact is there: a device of it is live and shows itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Presence {
     /// The contact.
     pub user: UserId,

@@ -9,6 +9,7 @@ use crate::sealed::Sealed;
 
 /// `GET /v1/server`: what a client must know before it registers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServerCard {
     /// The domain that genesis entries and signatures name. It never changes.
     pub domain: String,
@@ -24,6 +25,7 @@ pub struct ServerCard {
 
 /// `POST /v1/accounts`: a new account with its first device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Register {
     /// The genesis entry (CRYPTO 3, wire form). It names domain and username.
@@ -34,6 +36,7 @@ pub struct Register {
 
 /// The answer to [`Register`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Registered {
     /// The user: the hash of the genesis entry.
     pub user: UserId,
@@ -43,6 +46,7 @@ pub struct Registered {
 
 /// A prekey record and the post-quantum key beside it (CRYPTO 4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PrekeyBundle {
     /// The 223-byte record.
@@ -54,6 +58,7 @@ pub struct PrekeyBundle {
 
 /// The answer to `POST /v1/auth/challenge`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuthChallenge {
     /// Good for one answer within 60 seconds.
     pub nonce: Nonce,
@@ -65,6 +70,7 @@ pub struct AuthChallenge {
 
 /// `POST /v1/auth/token`: the signed challenge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AuthAnswer {
     /// The user.
@@ -79,6 +85,7 @@ pub struct AuthAnswer {
 
 /// A session token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuthToken {
     /// For `Authorization: Bearer`.
     pub token: Token,
@@ -88,6 +95,7 @@ pub struct AuthToken {
 
 /// `GET /v1/users/{user}/log?after={seq}`: entries after `seq`, or all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogEntries {
     /// In order, wire form.
     pub entries: Vec<Sealed>,
@@ -116,6 +124,7 @@ pub struct LogHead {
 
 /// `GET /v1/users/{user}/prekeys`: the current prekey of each active device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Prekeys {
     /// In the order of device ids.
     pub prekeys: Vec<PrekeyBundle>,
@@ -124,9 +133,11 @@ pub struct Prekeys {
 /// The answer to `PUT /v1/prekey`: what the device must claim before it erases the secrets of its
 /// older prekeys (CRYPTO 4, "Rotation").
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PrekeyPut {
     /// Wraps for this device that are sealed to older prekeys and not claimed, the oldest epoch
     /// first: at most [`UNCLAIMED_MAX`].
+    #[cfg_attr(feature = "schema", schemars(length(max = UNCLAIMED_MAX)))]
     pub unclaimed: Vec<Unclaimed>,
     /// There are more: claim these, and put the same prekey again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -138,6 +149,7 @@ pub const UNCLAIMED_MAX: usize = 1_000;
 
 /// A wrap that waits for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Unclaimed {
     /// The epoch.
     pub epoch: EpochId,
@@ -147,6 +159,7 @@ pub struct Unclaimed {
 
 /// `POST /v1/contacts/request`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ContactAsk {
     /// The request (CRYPTO 9). It names the handle that is asked for.
@@ -155,6 +168,7 @@ pub struct ContactAsk {
 
 /// The answer to [`ContactAsk`], the same for users that exist, do not, or block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ContactAsked {
     /// The hash of the request.
     pub request_id: RequestId,
@@ -165,6 +179,7 @@ pub struct ContactAsked {
 
 /// `POST /v1/contacts/accept`: the contact and its epoch 0, in one step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ContactAccept {
     /// The request that is accepted.
@@ -191,6 +206,7 @@ pub struct ContactPeer {
 
 /// An epoch as its creator posts it (CRYPTO 5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewEpoch {
     /// The header.
@@ -201,6 +217,7 @@ pub struct NewEpoch {
 
 /// The epoch's key, sealed to one device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Wrap {
     /// The device.
@@ -211,6 +228,7 @@ pub struct Wrap {
 
 /// `POST /v1/epochs`: the next epoch of a pair.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EpochPost {
     /// The other user; oneself for the self-pair.
@@ -221,6 +239,7 @@ pub struct EpochPost {
 
 /// `GET /v1/epochs/{epoch}`: an epoch as one device gets it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EpochBundle {
     /// The header.
     pub header: Sealed,
@@ -233,6 +252,7 @@ pub struct EpochBundle {
 
 /// `GET /v1/contacts`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Contacts {
     /// The user's version of which this is the state.
     pub v: u64,
@@ -242,6 +262,7 @@ pub struct Contacts {
 
 /// An accepted contact, somebody who asks to become one, or somebody blocked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Contact {
     /// The other user.
     pub peer: UserId,
@@ -256,6 +277,7 @@ pub struct Contact {
 
 /// How a contact stands, as its owner sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ContactState {
     /// The other side asked.
@@ -268,6 +290,7 @@ pub enum ContactState {
 
 /// An epoch by number and id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EpochRef {
     /// Its number in the pair, from 0.
     pub n: u32,
@@ -407,6 +430,7 @@ pub struct ExportedEpoch {
 
 /// The body of every HTTP error (RFC 9457), `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Problem {
     /// `about:blank`: the code says it all.
     pub r#type: String,
@@ -447,6 +471,7 @@ pub struct Problem {
 
 /// Why an HTTP request failed: a closed table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemCode {
     /// 400: not what the interface allows.

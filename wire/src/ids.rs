@@ -8,8 +8,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $len:literal, $expected:literal) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident, $len:literal, $expected:literal) => {
+        $(#[doc = $doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(pub [u8; $len]);
 
@@ -49,6 +49,9 @@ macro_rules! id {
                 *self == Self::ZERO
             }
         }
+
+        #[cfg(feature = "schema")]
+        crate::schema::bytes!($name, Some($len), concat!($($doc, "\n"),*));
 
         impl AsRef<[u8]> for $name {
             fn as_ref(&self) -> &[u8] {
@@ -117,6 +120,9 @@ id! {
     /// A challenge to be signed once within 60 seconds.
     Nonce, 32, "a nonce of 32 bytes"
 }
+
+#[cfg(feature = "schema")]
+crate::schema::bytes!(Token, Some(32), "A session token: 32 random bytes, a secret.");
 
 /// A session token: 32 random bytes that carry no meaning. A secret: `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]

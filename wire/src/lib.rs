@@ -17,6 +17,8 @@ pub mod layout;
 pub mod limits;
 pub mod message;
 pub mod reject;
+#[cfg(feature = "schema")]
+mod schema;
 mod sealed;
 
 pub use bytes::{from_base64url, to_base64url};

@@ -8,6 +8,7 @@ use crate::ids::Mid;
 /// Why a command was refused. Every refusal by a limit says which rule, how much it allows, and
 /// when to come back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reject {
     /// Too soon. The same frame succeeds after `retry_after_ms`, if nothing else is sent.
@@ -131,6 +132,7 @@ impl From<crate::LayoutError> for Reject {
 
 /// The rules that limit how often something may be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// Text, edit and file: one per interval and user (10 s).

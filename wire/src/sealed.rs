@@ -10,6 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Sealed(Bytes);
 
+#[cfg(feature = "schema")]
+crate::schema::bytes!(Sealed, None, "Bytes in a fixed layout of CRYPTO, or ciphertext.");
+
 impl Sealed {
     /// Takes the bytes.
     #[must_use]

@@ -27,7 +27,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hushwire-benches", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee"]),
     // Feeds every parser from outside; linked into nothing.
     ("hushwire-fuzz", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee", "hushwire-client"]),
-    ("xtask", &[]),
+    // Describes the types, behind its feature `api`.
+    ("xtask", &["hushwire-wire"]),
 ];
 
 /// Which outside packages one of ours must not import. A trailing `*` is any ending.
@@ -66,6 +67,9 @@ const NO_IO: &[&str] =
 const CLIENT_FOLDERS: &[&str] = &["clients", "load"];
 const CLIENT_PACKAGES: &[&str] =
     &["hushwire-e2ee", "hushwire-client", "hushwire-chat", "hushwire-load"];
+
+/// What `cargo xtask api` is built with, and the server never.
+const DESCRIBES: &str = "schemars";
 
 /// What `cargo metadata` says of the workspace.
 #[derive(Debug, Deserialize)]
@@ -187,6 +191,13 @@ fn tree_findings(tree: &str, clients: &BTreeSet<String>) -> Vec<Finding> {
             "run it by hand and see what it prints",
         )];
     }
+    let described = names.contains(DESCRIBES).then(|| {
+        Finding::new(
+            "cargo tree -p hushwire",
+            format!("names {DESCRIBES}, which describes types and has no place in a server"),
+            "leave the feature `schema` of hushwire-wire to xtask's feature `api`",
+        )
+    });
     names
         .into_iter()
         .filter(|name| clients.contains(*name))
@@ -198,6 +209,7 @@ fn tree_findings(tree: &str, clients: &BTreeSet<String>) -> Vec<Finding> {
                  hushwire -e normal,build -i` and remove that import",
             )
         })
+        .chain(described)
         .collect()
 }
 
@@ -340,5 +352,7 @@ mod tests {
         assert_eq!(tree_findings("", &clients).len(), 1);
         assert_eq!(tree_findings("hushwire v0.1.0\nserde v1.0.0\n", &clients), vec![]);
         assert_eq!(tree_findings("hushwire v0.1.0\nhushwire-e2ee v0.1.0 (x)\n", &clients).len(), 1);
+        let described = tree_findings("hushwire v0.1.0\nschemars v1.2.3\n", &clients);
+        assert!(described[0].to_string().contains("feature `schema`"), "{described:?}");
     }
 }

@@ -3,6 +3,8 @@
 //! `cargo xtask rules` fails with one paragraph for each rule that is broken: where, what, and
 //! what to do about it. Each rule has a test that breaks it on purpose.
 
+#[cfg(feature = "api")]
+mod api;
 #[cfg(test)]
 mod book;
 mod demo;
@@ -38,6 +40,12 @@ enum Verb {
         #[arg(long, requires = "binary")]
         control: Option<PathBuf>,
     },
+    /// Writes docs/api and docs/limits.md from the types.
+    Api {
+        /// Writes nothing, and fails if what is there differs.
+        #[arg(long)]
+        check: bool,
+    },
     /// Two people talk through a real server, which is killed in the middle.
     Demo(demo::Play),
 }
@@ -46,6 +54,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.verb {
         Verb::Rules { binary, control } => rules(binary.zip(control)),
+        Verb::Api { check } => api(check),
         Verb::Demo(play) => demo::run(&play).map(|()| ExitCode::SUCCESS),
     };
     match outcome {
@@ -93,6 +102,22 @@ fn rules(binaries: Option<(PathBuf, PathBuf)>) -> Result<ExitCode, String> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(feature = "api")]
+fn api(check: bool) -> Result<ExitCode, String> {
+    api::run(&root(), check).map(|()| ExitCode::SUCCESS)
+}
+
+/// Runs the build that has JSON Schema in it: a feature, so that nothing else is built with it.
+#[cfg(not(feature = "api"))]
+fn api(check: bool) -> Result<ExitCode, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut again = std::process::Command::new(cargo);
+    again.current_dir(root()).args(["run", "--quiet", "--locked", "--package", "xtask"]);
+    again.args(["--features", "api", "--", "api"]).args(check.then_some("--check"));
+    let status = again.status().map_err(|error| format!("cargo: {error}"))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The workspace's folder: the parent of this package's.

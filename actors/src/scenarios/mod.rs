@@ -75,6 +75,8 @@ struct People {
     devices: Mutex<HashMap<DeviceId, SignedIn>>,
     pairs: Mutex<HashMap<(UserId, UserId), PairFacts>>,
     down: Mutex<bool>,
+    /// The next look at a pair panics.
+    broken: Mutex<bool>,
 }
 
 #[async_trait]
@@ -90,6 +92,7 @@ impl Accounts for People {
     }
 
     async fn pair(&self, user: UserId, peer: UserId) -> Result<Option<PairFacts>, Unavailable> {
+        assert!(!std::mem::take(&mut *self.broken.lock().unwrap()), "broken on purpose");
         if *self.down.lock().unwrap() {
             return Err(Unavailable);
         }

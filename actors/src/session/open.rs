@@ -361,7 +361,7 @@ impl Drop for Open {
             node.intake.push(Call::Device { r#gen, device, op: call.op }, to);
         });
         node.directory.remove_if(device, self.conn);
-        node.calls.left(self.me.user, self.conn);
+        node.calls.left(self.me.user, device, self.conn);
         if self.shows {
             node.presence.hide(self.me.user, self.conn);
         }

@@ -77,6 +77,8 @@ struct People {
     down: Mutex<bool>,
     /// The next look at a pair panics.
     broken: Mutex<bool>,
+    /// How long a look at a pair takes.
+    slow: Mutex<Duration>,
 }
 
 #[async_trait]
@@ -93,6 +95,10 @@ impl Accounts for People {
 
     async fn pair(&self, user: UserId, peer: UserId) -> Result<Option<PairFacts>, Unavailable> {
         assert!(!std::mem::take(&mut *self.broken.lock().unwrap()), "broken on purpose");
+        let slow = *self.slow.lock().unwrap();
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
         if *self.down.lock().unwrap() {
             return Err(Unavailable);
         }

@@ -47,6 +47,17 @@ async fn a_call_rings_everywhere_and_the_first_to_answer_wins() {
 }
 
 #[actix::test]
+async fn a_call_that_nobody_hears_ends_by_its_own_timer() {
+    let world = World::new([1, 1, 0, 0], unpaced());
+    let mut alice = live(&world, 1, 0, Encoding::Json).await;
+    let before = Instant::now();
+    assert_eq!(alice.ask(step(2, 7, CallAct::Ring, None)).await, ok());
+    assert_eq!(alice.heard().await, (CallAct::End, None));
+    let took = before.elapsed().as_millis();
+    assert!((45_000..45_100).contains(&took), "{took}");
+}
+
+#[actix::test]
 async fn nobody_is_there_and_the_call_ends_by_itself() {
     let world = World::new([1, 1, 0, 0], unpaced());
     let mut alice = live(&world, 1, 0, Encoding::Json).await;

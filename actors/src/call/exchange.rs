@@ -94,9 +94,9 @@ impl Exchange {
         effects
     }
 
-    /// A connection ended.
-    pub fn left(&mut self, conn: Conn, now_ms: u64) {
-        self.calls.values_mut().for_each(|call| call.gone(conn, now_ms));
+    /// A connection ended. `newer` is the one that its device has already, if it has.
+    pub fn left(&mut self, conn: Conn, newer: Option<Conn>, now_ms: u64) {
+        self.calls.values_mut().for_each(|call| call.gone(conn, newer, now_ms));
     }
 
     /// Two users are no contacts any more: their calls are over.

@@ -226,15 +226,18 @@ impl Call {
         }
     }
 
-    /// A connection ended.
-    pub fn gone(&mut self, conn: Conn, now_ms: u64) {
+    /// A connection ended. `newer` is the one that its device has already, if it has.
+    pub fn gone(&mut self, conn: Conn, newer: Option<Conn>, now_ms: u64) {
         let answered = match &mut self.state {
             State::Answered(end, _) => Some(end),
             State::Ringing(_) => None,
         };
         for end in [Some(&mut self.caller), answered].into_iter().flatten() {
             if end.conn == conn {
-                end.gone_ms.get_or_insert(now_ms);
+                match newer {
+                    Some(newer) => end.conn = newer,
+                    None => end.gone_ms = end.gone_ms.or(Some(now_ms)),
+                }
             }
         }
     }

@@ -47,7 +47,7 @@ enum Fact {
     /// A device of a user with a call signed in.
     Came { user: UserId, device: DeviceId, conn: Conn },
     /// A connection of such a user ended.
-    Left { conn: Conn },
+    Left { device: DeviceId, conn: Conn },
     /// Two users are no contacts any more.
     Parted(Pair),
 }
@@ -99,8 +99,8 @@ impl Signaling {
     }
 
     /// A connection ended.
-    pub(crate) fn left(&self, user: UserId, conn: Conn) {
-        self.tell(user, Fact::Left { conn });
+    pub(crate) fn left(&self, user: UserId, device: DeviceId, conn: Conn) {
+        self.tell(user, Fact::Left { device, conn });
     }
 
     /// Two users are no contacts any more: their calls are over.
@@ -170,8 +170,10 @@ async fn drive(node: Arc<Node>, k: u8) {
         let mut exchange = lock(&shard.exchange);
         let effects = match fact {
             Some(Fact::Came { user, device, conn }) => exchange.came(user, device, conn),
-            Some(Fact::Left { conn }) => {
-                exchange.left(conn, node.now_ms());
+            Some(Fact::Left { device, conn }) => {
+                // A step of a displaced connection may have come after its device's newer one.
+                let newer = node.directory.get(&device).map(|live| live.conn);
+                exchange.left(conn, newer, node.now_ms());
                 Effects::default()
             }
             Some(Fact::Parted(pair)) => exchange.parted(pair),
@@ -326,7 +328,7 @@ mod tests {
     async fn the_inbox_is_bounded() {
         let inbox = Inbox::default();
         for _ in 0..INBOX + 10 {
-            inbox.push(Fact::Left { conn: Conn([1; 16]) });
+            inbox.push(Fact::Left { device: DeviceId([1; 16]), conn: Conn([1; 16]) });
         }
         inbox.look();
         let mut facts = 0;

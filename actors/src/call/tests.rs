@@ -176,20 +176,27 @@ fn of_two_that_ring_at_each_other_the_lower_id_goes_on() {
 #[test]
 fn a_caller_that_crashes_ends_it_and_one_that_returns_does_not() {
     let mut exchange = ringing();
-    exchange.left(Conn([10; 16]), 1_000);
+    exchange.left(Conn([10; 16]), None, 1_000);
     assert_eq!(exchange.deadline_ms(), Some(21_000));
     assert_eq!(exchange.tick(20_999), Effects::default());
     let ends = [10, 20, 21, 22].map(|device| (device, CallAct::End, false));
     assert_eq!(told(&exchange.tick(21_000)), ends);
     // It returns; the end of its old connection, heard late, changes nothing.
     let mut exchange = ringing();
-    exchange.left(Conn([10; 16]), 1_000);
+    exchange.left(Conn([10; 16]), None, 1_000);
     let back = exchange.came(UserId([ALICE; 32]), DeviceId([10; 16]), Conn([77; 16]));
     assert_eq!(back, Effects::default());
-    exchange.left(Conn([10; 16]), 2_000);
+    exchange.left(Conn([10; 16]), None, 2_000);
     assert_eq!(exchange.deadline_ms(), Some(45_000));
+    // A last step of a displaced connection: its device has a newer one.
+    let mut displaced = exchange.clone();
+    take(&mut displaced, step(ALICE, 0, BOB, 5, CallAct::Signal));
+    displaced.left(Conn([10; 16]), Some(Conn([77; 16])), 2_000);
+    assert_eq!(displaced.deadline_ms(), Some(45_000));
+    displaced.left(Conn([77; 16]), None, 3_000);
+    assert_eq!(displaced.deadline_ms(), Some(23_000));
     // Answered meanwhile: it hears so when it is back.
-    exchange.left(Conn([77; 16]), 3_000);
+    exchange.left(Conn([77; 16]), None, 3_000);
     let heard = take(&mut exchange, step(BOB, 1, ALICE, 5, CallAct::Answer));
     assert_eq!(heard, [20, 22].map(|device| (device, CallAct::Elsewhere, false)));
     let back = exchange.came(UserId([ALICE; 32]), DeviceId([10; 16]), Conn([78; 16]));
@@ -202,11 +209,11 @@ fn a_caller_that_crashes_ends_it_and_one_that_returns_does_not() {
 fn an_answered_call_waits_for_either_side() {
     for (conn, device, user) in [(10, 10, ALICE), (21, 21, BOB)] {
         let mut exchange = answered();
-        exchange.left(Conn([conn; 16]), 50_000);
+        exchange.left(Conn([conn; 16]), None, 50_000);
         assert_eq!(exchange.deadline_ms(), Some(70_000));
         exchange.came(UserId([user; 32]), DeviceId([device; 16]), Conn([90; 16]));
         assert_eq!(exchange.deadline_ms(), Some(LASTS_MS));
-        exchange.left(Conn([90; 16]), 60_000);
+        exchange.left(Conn([90; 16]), None, 60_000);
         let ends = [10, 21].map(|device| (device, CallAct::End, false));
         assert_eq!(told(&exchange.tick(80_000)), ends);
     }
@@ -326,7 +333,7 @@ proptest! {
                     exchange.came(UserId([u; 32]), device, Conn([u * 10 + d; 16]))
                 }
                 Event::Left(u, d) => {
-                    exchange.left(Conn([u * 10 + d; 16]), now_ms);
+                    exchange.left(Conn([u * 10 + d; 16]), None, now_ms);
                     Effects::default()
                 }
                 Event::Wait(ms) => {

@@ -83,3 +83,48 @@ fn answers_and_events_have_bounds_of_their_own() {
     assert_eq!(facts.len(), LANE_ANSWERS + 3);
     assert_eq!(facts.last(), Some(&Fact::EventsLost));
 }
+
+fn typing(from: u8) -> Passing {
+    let (from_user, from_device) =
+        (hushwire_wire::UserId([from; 32]), hushwire_wire::DeviceId([from; 16]));
+    let msg = hushwire_wire::Sealed::default();
+    Passing::Ephemeral(hushwire_wire::frame::Ephemeral { from_user, from_device, msg })
+}
+
+fn came() -> Passing {
+    let user = hushwire_wire::UserId([7; 32]);
+    Passing::Presence(hushwire_wire::frame::Presence { user, on: true })
+}
+
+#[test]
+fn typing_does_not_pass_who_is_behind_and_what_else_passes_does() {
+    let lane = lane();
+    lane.pass(typing(1));
+    assert!(matches!(lane.next_passing(), Some(ServerOp::Ephemeral(_))));
+    lane.pass(typing(1));
+    lane.tell(Fact::Behind);
+    lane.pass(typing(2));
+    lane.pass(came());
+    assert!(matches!(lane.next_passing(), Some(ServerOp::Presence(_))));
+    assert_eq!(lane.next_passing(), None, "what waited before is dropped as well");
+    assert!(lane.open(), "and takes no delivery's place");
+    lane.pass(typing(3));
+    assert!(matches!(lane.next_passing(), Some(ServerOp::Ephemeral(_))));
+}
+
+#[test]
+fn what_passed_by_leaves_nothing_behind() {
+    let lane = lane();
+    lane.pass(came());
+    lane.pass(came());
+    assert!(lane.next_passing().is_some());
+    assert!(lane.lock().passing.is_none(), "told once, and no buffer is kept");
+    lane.pass(came());
+    lane.forget_presence();
+    assert_eq!(lane.next_passing(), None);
+    assert!(lane.lock().passing.is_none());
+    lane.pass(came());
+    lane.close(|_| ());
+    lane.pass(came());
+    assert_eq!(lane.next_passing(), None, "the session is gone");
+}

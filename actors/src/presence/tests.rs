@@ -81,6 +81,12 @@ fn a_parted_pair_hears_nothing_more_at_once() {
     assert_eq!(presence.changed(key, false), []);
     assert_eq!(presence.looked_up(key, true), []);
     assert_eq!(told(settle(&mut presence, &[])), [(10, 2, false), (20, 1, false)]);
+    // Nor what was asked before they parted.
+    presence.changed(key, false);
+    assert_eq!(presence.next_due(), Some(key));
+    assert_eq!(presence.changed(key, true), []);
+    assert_eq!(presence.looked_up(key, true), []);
+    assert_eq!(settle(&mut presence, &[]), []);
 }
 
 #[test]

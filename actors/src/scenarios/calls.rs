@@ -47,6 +47,17 @@ async fn a_call_rings_everywhere_and_the_first_to_answer_wins() {
 }
 
 #[actix::test]
+async fn a_call_that_nobody_hears_ends_by_its_own_timer() {
+    let world = World::new([1, 1, 0, 0], unpaced());
+    let mut alice = live(&world, 1, 0, Encoding::Json).await;
+    let before = Instant::now();
+    assert_eq!(alice.ask(step(2, 7, CallAct::Ring, None)).await, ok());
+    assert_eq!(alice.heard().await, (CallAct::End, None));
+    let took = before.elapsed().as_millis();
+    assert!((45_000..45_100).contains(&took), "{took}");
+}
+
+#[actix::test]
 async fn nobody_is_there_and_the_call_ends_by_itself() {
     let world = World::new([1, 1, 0, 0], unpaced());
     let mut alice = live(&world, 1, 0, Encoding::Json).await;
@@ -238,4 +249,32 @@ async fn steps_keep_their_order_while_their_pair_is_loaded() {
     for _ in 0..3 {
         assert_eq!(bob.heard().await.0, CallAct::Signal);
     }
+}
+
+#[actix::test]
+async fn what_waits_for_a_pair_is_bounded_and_has_a_deadline() {
+    let world = World::new([1, 1, 1, 0], unpaced());
+    let mut alice = live(&world, 1, 0, Encoding::Json).await;
+    let unavailable = |retry_after_ms| ServerOp::Reject(Reject::Unavailable { retry_after_ms });
+    *world.people.slow.lock().unwrap() = Duration::from_secs(9);
+    let first = alice.op(step(2, 7, CallAct::Ring, None)).await;
+    for _ in 1..8 {
+        alice.op(sealed(0, 2, 7, CallAct::Signal, 1)).await;
+    }
+    let ninth = alice.op(sealed(0, 2, 7, CallAct::Signal, 1)).await;
+    assert_eq!(alice.answer(ninth).await, unavailable(100));
+    for id in first..ninth {
+        assert_eq!(alice.answer(id).await, ok());
+    }
+    *world.people.slow.lock().unwrap() = Duration::from_secs(60);
+    let before = Instant::now();
+    let late = [
+        alice.op(step(3, 8, CallAct::Ring, None)).await,
+        alice.op(step(3, 8, CallAct::End, None)).await,
+    ];
+    for id in late {
+        assert_eq!(alice.answer(id).await, unavailable(1_000));
+    }
+    assert!((10_000..10_100).contains(&before.elapsed().as_millis()));
+    assert!(alice.is_quiet(Duration::from_secs(1)).await, "answered once");
 }

@@ -287,6 +287,18 @@ async fn presence_waits_for_accounts_that_cannot_be_asked() {
 }
 
 #[actix::test]
+async fn a_look_that_panics_is_made_again() {
+    let world = World::new([1, 1, 0, 0], unpaced());
+    let mut alice = live(&world, 1, 0, Encoding::Json).await;
+    let mut bob = live(&world, 2, 0, Encoding::Json).await;
+    *world.people.broken.lock().unwrap() = true;
+    alice.ask(show(&[2])).await;
+    bob.ask(show(&[1])).await;
+    assert_eq!(alice.presence().await, Presence { user: user(2), on: true });
+    assert!(!*world.people.broken.lock().unwrap(), "its actor broke and was rebuilt");
+}
+
+#[actix::test]
 async fn a_session_that_panics_is_there_no_more() {
     let world = World::new([1, 1, 0, 0], unpaced());
     let mut alice = live(&world, 1, 0, Encoding::Json).await;

@@ -96,6 +96,10 @@ struct People {
     devices: Mutex<HashMap<DeviceId, SignedIn>>,
     pairs: Mutex<HashMap<(UserId, UserId), PairFacts>>,
     down: Mutex<bool>,
+    /// The next look at a pair panics.
+    broken: Mutex<bool>,
+    /// How long a look at a pair takes.
+    slow: Mutex<Duration>,
 }
 
 #[async_trait]
@@ -111,6 +115,11 @@ impl Accounts for People {
     }
 
     async fn pair(&self, user: UserId, peer: UserId) -> Result<Option<PairFacts>, Unavailable> {
+        assert!(!std::mem::take(&mut *self.broken.lock().unwrap()), "broken on purpose");
+        let slow = *self.slow.lock().unwrap();
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
         if *self.down.lock().unwrap() {
             return Err(Unavailable);
         }

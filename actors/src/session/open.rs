@@ -372,7 +372,7 @@ impl Drop for Open {
             });
         });
         contain(|| node.directory.remove_if(me.device, conn));
-        contain(|| node.calls.left(me.user, conn));
+        contain(|| node.calls.left(me.user, me.device, conn));
         if self.shows {
             contain(|| node.presence.hide(me.user, conn));
         }

@@ -18,6 +18,7 @@ use crate::limits::Limits;
 use crate::queue::{Key, Mode, Op, Outcome, Page, Settled, Taken};
 use notices::Notices;
 use quota::Quota;
+pub use quota::Room;
 
 /// How long a key lasts without being renewed, in milliseconds.
 pub const KEY_TTL_MS: u64 = 90_000;
@@ -66,10 +67,22 @@ impl Ledger {
         Self { revoked: true, ..Self::default() }
     }
 
-    /// Executes one operation at `now_ms`.
+    /// Executes one operation at `now_ms`, in a store that has room.
+    pub fn apply(&mut self, op: &Op, limits: &Limits, now_ms: u64) -> Outcome {
+        self.apply_within(Room::AMPLE, op, limits, now_ms)
+    }
+
+    /// Executes one operation at `now_ms`, in a store that has so much room.
     ///
     /// [`Op::Ack`] only deletes here: the store first puts its news into the senders' ledgers.
-    pub fn apply(&mut self, op: &Op, limits: &Limits, now_ms: u64) -> Outcome {
+    pub fn apply_within(
+        &mut self,
+        mut room: Room,
+        op: &Op,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Outcome {
+        let room = &mut room;
         if self.key.is_some_and(|(_, until)| until < now_ms) {
             self.key = None;
         }
@@ -86,18 +99,21 @@ impl Ledger {
                 Some((key, _)) if key.mode == Mode::Live && Some(key.conn) != *dead => {
                     Outcome::Held(key)
                 }
-                _ => self.force(entries, limits, now_ms),
+                _ => {
+                    self.turn_behind(entries);
+                    Outcome::Written(self.write_all(entries, room, true, limits, now_ms))
+                }
             },
-            Op::Force { entries } => self.force(entries, limits, now_ms),
+            Op::Force { entries } => self.force(entries, room, limits, now_ms),
             Op::Back { conn, entries } if self.is_held_by(*conn) => {
-                Outcome::Written(self.write_all(entries, limits, now_ms))
+                Outcome::Written(self.write_all(entries, room, false, limits, now_ms))
             }
             Op::Detach { conn, entries } if self.is_held_by(*conn) => {
                 self.key = None;
-                Outcome::Written(self.write_all(entries, limits, now_ms))
+                Outcome::Written(self.write_all(entries, room, false, limits, now_ms))
             }
             Op::Back { entries, .. } | Op::Detach { entries, .. } => {
-                self.force(entries, limits, now_ms)
+                self.force(entries, room, limits, now_ms)
             }
             Op::Page { conn, after, notices_after, skip, messages, bytes } => {
                 if !self.is_held_by(*conn) {
@@ -239,13 +255,23 @@ impl Ledger {
         self.key.is_some_and(|(key, _)| key.conn == conn)
     }
 
-    fn force(&mut self, entries: &[Entry], limits: &Limits, now_ms: u64) -> Outcome {
+    fn force(
+        &mut self,
+        entries: &[Entry],
+        room: &mut Room,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Outcome {
+        self.turn_behind(entries);
+        Outcome::Written(self.write_all(entries, room, false, limits, now_ms))
+    }
+
+    fn turn_behind(&mut self, entries: &[Entry]) {
         if let Some((key, _)) = &mut self.key
             && !entries.is_empty()
         {
             key.mode = Mode::Behind;
         }
-        Outcome::Written(self.write_all(entries, limits, now_ms))
     }
 
     fn flip(&mut self, conn: Conn, last: u64, notices_last: u64) -> Outcome {
@@ -293,14 +319,34 @@ impl Ledger {
         page
     }
 
-    fn write_all(&mut self, entries: &[Entry], limits: &Limits, now_ms: u64) -> Vec<Taken> {
-        entries.iter().map(|entry| self.write(entry, limits, now_ms)).collect()
+    /// Writes what is not known. `away`: for a device that is not there, whose messages find less
+    /// room in the store; what makes a loss good was accepted once and finds it all.
+    fn write_all(
+        &mut self,
+        entries: &[Entry],
+        room: &mut Room,
+        away: bool,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Vec<Taken> {
+        let away = |entry: &Entry| away && !entry.envelope.again;
+        entries.iter().map(|e| self.write(e, room, away(e), limits, now_ms)).collect()
     }
 
-    fn write(&mut self, entry: &Entry, limits: &Limits, now_ms: u64) -> Taken {
+    fn write(
+        &mut self,
+        entry: &Entry,
+        room: &mut Room,
+        away: bool,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Taken {
         if !entry.envelope.withdraw.is_empty() && self.quota.has(&entry.envelope.from_user) {
             // First, and again with each repeat: it makes room.
+            let before = self.quota.all();
             self.drop_where(|written| entry.envelope.withdraws(written));
+            let after = self.quota.all();
+            room.give(before.messages - after.messages, before.bytes - after.bytes);
         }
         let id = entry.id();
         if self.by_id.contains_key(&id) {
@@ -312,7 +358,7 @@ impl Ledger {
             && let Some(highest) = self.highest.get(&line)
         {
             let known = match highest.taken {
-                Taken::Skipped(_) => envelope.sn == highest.sn,
+                Taken::Skipped(_) | Taken::NoRoom => envelope.sn == highest.sn,
                 Taken::Queued => envelope.sn == highest.sn && envelope.mid == highest.mid,
             };
             if known {
@@ -324,15 +370,18 @@ impl Ledger {
         }
         let taken = if self.dropped.get(&envelope.from_user).is_some_and(|at| envelope.at <= *at) {
             Taken::Skipped(SkipReason::Stale)
-        } else if self.quota.has_room(&envelope.from_user, envelope.size(), limits) {
+        } else if !self.quota.has_room(&envelope.from_user, envelope.size(), limits) {
+            self.notices.skipped(entry.contact(), limits, now_ms);
+            Taken::Skipped(SkipReason::Full)
+        } else if !room.take(envelope.size(), away) {
+            self.notices.skipped(entry.contact(), limits, now_ms);
+            Taken::NoRoom
+        } else {
             self.tail += 1;
             self.by_id.insert(id, self.tail);
             self.quota.add(envelope.from_user, envelope.size());
             self.entries.insert(self.tail, Written { entry: entry.clone(), at_ms: now_ms });
             Taken::Queued
-        } else {
-            self.notices.skipped(entry.contact(), limits, now_ms);
-            Taken::Skipped(SkipReason::Full)
         };
         let next = Highest { sn: envelope.sn, mid: envelope.mid, taken, at_ms: now_ms };
         if self.highest.get(&line).is_none_or(|highest| highest.sn <= envelope.sn) {

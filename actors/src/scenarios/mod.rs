@@ -2,10 +2,12 @@
 //! move. Only the ports are the tests' own; everything between the streams is real.
 
 mod delivery;
+mod expiry;
 mod fullness;
 mod lives;
 mod refusals;
 mod removals;
+mod resubmission;
 mod withdrawals;
 
 use std::collections::HashMap;

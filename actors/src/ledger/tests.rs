@@ -322,6 +322,7 @@ enum Act {
     Write { how: u8, conn: u8, from: u8, sn: u64 },
     Flip(u8),
     Ack { from: u8, sn: u64 },
+    Withdraw { from: u8, sn: u64, of: u64 },
     DropFrom(u8),
     Revoke,
 }
@@ -333,6 +334,8 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(how, conn, from, sn)| Act::Write { how, conn, from, sn }),
         8 => (0u8..3).prop_map(Act::Flip),
         12 => (1u8..4, 1u64..12).prop_map(|(from, sn)| Act::Ack { from, sn }),
+        6 => (1u8..4, 1u64..12, 1u64..12)
+            .prop_map(|(from, sn, of)| Act::Withdraw { from, sn, of }),
         1 => (1u8..4).prop_map(Act::DropFrom),
         1 => Just(Act::Revoke),
     ]
@@ -394,6 +397,14 @@ proptest! {
                 Act::Attach(k) => {
                     attach(&mut ledger, k);
                     model.key = Some((k, false));
+                }
+                Act::Withdraw { from, sn, of } => {
+                    if !model.revoked && of != sn {
+                        model.queue.retain(|one| *one != (from, of));
+                    }
+                    let taken = force(&mut ledger, removal(from, from, sn, from, &[of]), &limits);
+                    prop_assert_eq!(taken, model.write(from, sn, 6));
+                    model.key = model.key.map(|(holder, _)| (holder, false));
                 }
                 Act::DropFrom(from) => {
                     ledger.apply(&Op::DropFrom { sender: UserId([from; 32]) }, &limits, 1);

@@ -5,17 +5,19 @@
 //! dropped to make room. Writing is idempotent by (sender device, mid); for each sender device
 //! and recipient the highest `sn` is remembered, and a lower one is not written again.
 
+mod lines;
 mod notices;
 mod quota;
 
 use std::collections::BTreeMap;
 
 use hushwire_wire::frame::{News, SkipReason};
-use hushwire_wire::{Conn, DeviceId, Mid, NodeId, UserId};
+use hushwire_wire::{Conn, DeviceId, Mid, NodeId};
 
 use crate::envelope::{Entry, Envelope};
 use crate::limits::Limits;
 use crate::queue::{Key, Mode, Op, Outcome, Page, Settled, Taken};
+use lines::Lines;
 use notices::Notices;
 use quota::Quota;
 pub use quota::Room;
@@ -31,25 +33,14 @@ pub struct Ledger {
     by_id: BTreeMap<(DeviceId, Mid), u64>,
     tail: u64,
     quota: Quota,
-    highest: BTreeMap<(DeviceId, UserId), Highest>,
+    lines: Lines,
     notices: Notices,
-    /// Senders whose messages were dropped, and when: what is older is not written any more.
-    dropped: BTreeMap<UserId, u64>,
     revoked: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Written {
     entry: Entry,
-    at_ms: u64,
-}
-
-/// The highest `sn` taken or skipped.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Highest {
-    sn: u64,
-    mid: Mid,
-    taken: Taken,
     at_ms: u64,
 }
 
@@ -147,7 +138,9 @@ impl Ledger {
                 Outcome::Revoked
             }
             Op::DropFrom { sender } => {
-                self.drop_from(*sender, limits, now_ms);
+                // Silently: who was told `accepted` hears no more.
+                self.drop_where(|envelope| envelope.from_user == *sender);
+                self.lines.drop_from(*sender, limits, now_ms);
                 Outcome::Dropped
             }
         }
@@ -189,8 +182,7 @@ impl Ledger {
     ) -> Vec<Settled> {
         let old = |at_ms: u64| at_ms + limits.remember_ms <= now_ms;
         self.notices.forget(old);
-        self.highest.retain(|_, highest| !old(highest.at_ms));
-        self.dropped.retain(|_, at_ms| !old(*at_ms));
+        self.lines.forget(old);
         self.key = self.key.filter(|(_, until)| *until >= now_ms);
         self.entries
             .values()
@@ -243,8 +235,7 @@ impl Ledger {
         self.key.is_none()
             && self.entries.is_empty()
             && self.notices.len() == 0
-            && self.highest.is_empty()
-            && self.dropped.is_empty()
+            && self.lines.len() == (0, 0)
     }
 
     fn hold(&mut self, node: NodeId, conn: Conn, now_ms: u64) {
@@ -353,22 +344,10 @@ impl Ledger {
             return Taken::Queued;
         }
         let envelope = &*entry.envelope;
-        let line = (envelope.from_device, envelope.to);
-        if !envelope.again
-            && let Some(highest) = self.highest.get(&line)
-        {
-            let known = match highest.taken {
-                Taken::Skipped(_) | Taken::NoRoom => envelope.sn == highest.sn,
-                Taken::Queued => envelope.sn == highest.sn && envelope.mid == highest.mid,
-            };
-            if known {
-                return highest.taken;
-            }
-            if envelope.sn < highest.sn {
-                return Taken::Queued;
-            }
+        if let Some(taken) = self.lines.known(envelope) {
+            return taken;
         }
-        let taken = if self.dropped.get(&envelope.from_user).is_some_and(|at| envelope.at <= *at) {
+        let taken = if self.lines.is_dropped(envelope) {
             Taken::Skipped(SkipReason::Stale)
         } else if !self.quota.has_room(&envelope.from_user, envelope.size(), limits) {
             self.notices.skipped(entry.contact(), limits, now_ms);
@@ -383,33 +362,8 @@ impl Ledger {
             self.entries.insert(self.tail, Written { entry: entry.clone(), at_ms: now_ms });
             Taken::Queued
         };
-        let next = Highest { sn: envelope.sn, mid: envelope.mid, taken, at_ms: now_ms };
-        if self.highest.get(&line).is_none_or(|highest| highest.sn <= envelope.sn) {
-            self.remember(line, next, limits);
-        }
+        self.lines.remember(envelope, taken, limits, now_ms);
         taken
-    }
-
-    fn remember(&mut self, line: (DeviceId, UserId), next: Highest, limits: &Limits) {
-        if self.highest.len() >= limits.ledger_senders.max(1) && !self.highest.contains_key(&line) {
-            let oldest = self.highest.iter().min_by_key(|(_, highest)| highest.at_ms);
-            if let Some(oldest) = oldest.map(|(line, _)| *line) {
-                self.highest.remove(&oldest);
-            }
-        }
-        self.highest.insert(line, next);
-    }
-
-    /// Drops what waits from one user, silently: who was accepted is not told. What was admitted
-    /// until now and comes to be written later is skipped.
-    fn drop_from(&mut self, sender: UserId, limits: &Limits, now_ms: u64) {
-        self.drop_where(|envelope| envelope.from_user == sender);
-        if self.dropped.len() >= limits.ledger_dropped.max(1) && !self.dropped.contains_key(&sender)
-        {
-            let oldest = self.dropped.iter().min_by_key(|(_, at_ms)| **at_ms);
-            oldest.map(|(user, _)| *user).and_then(|user| self.dropped.remove(&user));
-        }
-        self.dropped.insert(sender, now_ms);
     }
 
     fn drop_where(&mut self, is_meant: impl Fn(&Envelope) -> bool) {

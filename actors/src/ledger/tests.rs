@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use hushwire_wire::UserId;
 use proptest::prelude::*;
 
 use super::*;
@@ -148,9 +149,9 @@ fn notices_and_remembered_senders_are_bounded() {
     for from in 0..20 {
         force(&mut ledger, entry(from, 9, 1, 10), &limits);
     }
-    assert_eq!(ledger.highest.len(), 4);
+    assert_eq!(ledger.lines.len(), (4, 0));
     ledger.expire(DeviceId([1; 16]), &limits, 100, 10);
-    assert_eq!((ledger.highest.len(), ledger.len().2), (0, 0), "forgotten after 31 days");
+    assert_eq!((ledger.lines.len().0, ledger.len().2), (0, 0), "forgotten after 31 days");
 }
 
 #[test]
@@ -251,9 +252,9 @@ fn what_waits_from_a_sender_is_dropped_and_what_is_late_is_skipped() {
     assert_eq!(force(&mut ledger, later, &limits), Taken::Queued);
     ledger.apply(&drop_from(3), &limits, 2);
     ledger.apply(&drop_from(4), &limits, 3);
-    assert_eq!(ledger.dropped.len(), 2, "bounded, the oldest goes");
+    assert_eq!(ledger.lines.len().1, 2, "bounded, the oldest goes");
     ledger.expire(DeviceId([9; 16]), &limits, 1_003, 0);
-    assert!(ledger.dropped.is_empty());
+    assert_eq!(ledger.lines.len(), (0, 0));
 }
 
 /// A removal by device `from` of user `user`, which withdraws the messages of user `of` with these

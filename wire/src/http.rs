@@ -270,7 +270,8 @@ pub struct Contact {
     pub state: ContactState,
     /// The request that began it.
     pub request: Sealed,
-    /// The newest epoch, once accepted.
+    /// The newest epoch, once accepted. For a request of a former contact, the last one of then:
+    /// the epoch that accepts has the number after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<EpochRef>,
 }

@@ -48,10 +48,11 @@ lint: setup fmt clippy rules ## format, clippy, architecture rules, licences and
 	fi
 	@echo "Advisories are not part of this: run 'cargo deny check advisories' with a network."
 
-bench: setup ## figures: cryptography, and the server beside a bare relay (several minutes)
+bench: setup ## figures: cryptography, the server beside a bare relay, and in bad weather (a quarter of an hour)
 	$(CARGO) build --release --locked -p hushwire -p hushwire-benches
 	$(TARGET)/release/hushwire-benches crypto --json $(TARGET)/crypto.json
 	$(TARGET)/release/hushwire-benches figures --server $(TARGET)/release/hushwire --json $(TARGET)/figures.json
+	$(TARGET)/release/hushwire-benches scenarios --server $(TARGET)/release/hushwire --json $(TARGET)/scenarios.json
 
 fuzz: setup ## fuzzes every parser, FUZZ_SECONDS=60 for each; `make test` replays what was found
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz

@@ -78,7 +78,10 @@ pub(crate) async fn play(script: &Script, world: &World, number: u64) -> Outcome
         tokio::join!(sends, hears).1
     };
     match timeout(END, talk).await {
-        Err(_) => return Outcome::Finding(format!("not ended within {} s", END.as_secs())),
+        Err(_) => {
+            let why = format!("not ended within {} s, after {} bytes", END.as_secs(), early.len());
+            return Outcome::Finding(why);
+        }
         Ok(Err(why)) => return Outcome::Finding(why.to_owned()),
         Ok(Ok(())) => {}
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::connection::{Outcome, play};
 use crate::process::Server;
 use crate::run::Plan;
-use crate::script::Script;
+use crate::script::{Opening, Script};
 use crate::world::World;
 
 /// How often a smaller connection is tried.
@@ -24,7 +24,7 @@ pub(crate) enum Fault {
     /// The run itself could not go on: no finding.
     Broken(String),
     /// One connection was answered what it must not be.
-    Said { index: u64, why: String },
+    Said { index: u64, opening: Opening, why: String },
     /// The process ended or panicked; the latest connections, newest first.
     Died { recent: Vec<u64>, why: String },
     /// Something that is no single connection's.
@@ -51,7 +51,9 @@ impl Finding {
     pub(crate) async fn look(plan: &Plan, seed: u64, fault: Fault) -> Self {
         let (suspects, why) = match fault {
             Fault::Broken(why) | Fault::Whole(why) => (Vec::new(), why),
-            Fault::Said { index, why } => (vec![index], why),
+            Fault::Said { index, opening, why } => {
+                (vec![index], format!("connection {index}, which began {opening:?}: {why}"))
+            }
             Fault::Died { recent, why } => (recent, why),
         };
         let server = plan.server.display().to_string();

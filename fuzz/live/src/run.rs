@@ -123,7 +123,9 @@ impl Shared {
             match play(&script, &self.world, index).await {
                 Outcome::Fine(heard) => lock(&self.heard).add(heard),
                 Outcome::Unopened(_) => drop(self.unopened.fetch_add(1, Ordering::Relaxed)),
-                Outcome::Finding(why) => self.fail(Fault::Said { index, why }),
+                Outcome::Finding(why) => {
+                    self.fail(Fault::Said { index, opening: script.opening, why });
+                }
             }
             let sent = u64::try_from(script.parts.len()).unwrap_or(0);
             self.inputs.fetch_add(sent, Ordering::Relaxed);

@@ -55,7 +55,8 @@ impl Line {
         Ok(Self { socket })
     }
 
-    /// Signs in at the server and says that nothing is to be sent again.
+    /// Signs in at the server and says that nothing is to be sent again. For who has no messages
+    /// waiting: what comes before the answer is not looked at.
     pub(crate) async fn sign_in(&mut self, person: &Person) -> Result<(), String> {
         let welcome = self.greet(person).await?;
         let resynced = ClientOp::Resynced(Resynced { r#gen: welcome.r#gen });

@@ -26,7 +26,7 @@ pub(super) async fn round(
     out.add("enqueue_rate", approximate(count) / time.as_secs_f64());
     out.add("enqueue_cpu_us", each(spent, count));
     let mut line = Line::open(program.address).await?;
-    line.sign_in(&hub.to).await?;
+    line.greet(&hub.to).await?;
     let (cpu, start) = (program.cpu()?, Instant::now());
     drain(&mut line, &senders).await?;
     let (spent, time) = (program.cpu()? - cpu, start.elapsed());

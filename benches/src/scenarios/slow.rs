@@ -60,7 +60,7 @@ pub(super) async fn round(
     // It comes back as a client does whose connection broke, and takes everything.
     drop(slow);
     let mut line = Line::open(program.address).await?;
-    line.sign_in(&hub.to).await?;
+    line.greet(&hub.to).await?;
     drain(&mut line, &senders).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let after = program.memory_kib()?;

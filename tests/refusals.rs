@@ -278,7 +278,7 @@ fn uploads_of_the_tests_are_well_formed() {
 
 #[tokio::test]
 async fn requests_of_one_user_are_bounded() {
-    let server = Server::start_with(&[("limits.calls_per_minute", "4")]);
+    let server = Server::start_with(&[("limits.http_requests_per_minute", "4")]);
     let http = server.http();
     let alice = Person::register(&http, "alice").await;
     let bob = Person::register(&http, "bob").await;
@@ -288,7 +288,7 @@ async fn requests_of_one_user_are_bounded() {
     let reply = http.get("/v1/contacts", alice.token()).await;
     let problem = reply.problem();
     assert_eq!(problem.code, ProblemCode::RateLimited);
-    assert_eq!(problem.rule.as_deref(), Some("limits.calls_per_minute"));
+    assert_eq!(problem.rule.as_deref(), Some("limits.http_requests_per_minute"));
     assert_eq!((problem.limit, problem.used), (Some(4), Some(4)));
     assert!((1..=15_000).contains(&problem.retry_after_ms.unwrap()));
     assert!(reply.headers.contains_key("retry-after"));

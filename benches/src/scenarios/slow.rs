@@ -19,8 +19,8 @@ use crate::stage::{approximate, micros};
 
 /// Messages of each sender: all together stay within the device's quota of 5,000.
 const EACH: u32 = 500;
-/// Messages that the bystanders exchange before, and so many a second meanwhile.
-const BEFORE: u32 = 500;
+/// Messages that the bystanders exchange before, and how many a second, then and meanwhile.
+const BEFORE: u32 = 100;
 const A_SECOND: u32 = 20;
 
 /// One round: the control, then the slow reader.
@@ -39,23 +39,11 @@ pub(super) async fn round(
     let mut senders = hub.senders(program.address, EACH as usize, stage.now_ms).await?;
     let mut slow = Line::open_narrow(program.address).await?;
     slow.sign_in(&hub.to).await?;
-    let before = talk.run(BEFORE).await?;
+    let (before, _) = beside(&program, &mut talk, BEFORE).await?;
     let memory = program.memory_kib()?;
     let pace = Duration::from_secs(u64::from(seconds)) / EACH;
-    let ticks = Duration::from_millis(1_000) / A_SECOND;
     let flood = try_join_all(senders.iter_mut().map(|sender| paced(sender, pace)));
-    let beside = async {
-        let mut hops = Histogram::new(3).map_err(|error| error.to_string())?;
-        let mut most = 0;
-        for _ in 0..meanwhile {
-            let until = Instant::now() + ticks;
-            hops.add(talk.run(1).await?).map_err(|error| error.to_string())?;
-            most = program.memory_kib()?.max(most);
-            tokio::time::sleep_until(until.into()).await;
-        }
-        Ok::<_, String>((hops, most))
-    };
-    let (_, (hops, most)) = tokio::try_join!(flood, beside)?;
+    let (_, (hops, most)) = tokio::try_join!(flood, beside(&program, &mut talk, meanwhile))?;
     let during = most.max(program.memory_kib()?);
     // It comes back as a client does whose connection broke, and takes everything.
     drop(slow);
@@ -79,6 +67,23 @@ pub(super) async fn round(
         out.add(name, micros(hops.value_at_quantile(quantile)));
     }
     Ok(())
+}
+
+/// The bystanders' messages at their pace: their hops, and the server's memory at most, in KiB.
+async fn beside(
+    program: &Program,
+    talk: &mut Talk,
+    messages: u32,
+) -> Result<(Histogram<u64>, u64), String> {
+    let mut hops = Histogram::new(3).map_err(|error| error.to_string())?;
+    let mut most = 0;
+    for _ in 0..messages {
+        let until = Instant::now() + Duration::from_secs(1) / A_SECOND;
+        hops.add(talk.run(1).await?).map_err(|error| error.to_string())?;
+        most = program.memory_kib()?.max(most);
+        tokio::time::sleep_until(until.into()).await;
+    }
+    Ok((hops, most))
 }
 
 /// KiB by which the server grows when the same messages wait for a device that is away.

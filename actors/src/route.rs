@@ -146,8 +146,9 @@ impl Drop for Flight {
 impl FlightRef {
     /// The copy.
     pub(crate) fn entry(&self) -> Entry {
-        let tag = self.flight.targets.get(self.k).map_or([0; TAG_LEN], |target| target.tag);
-        Entry { envelope: self.flight.envelope.clone(), tag }
+        let target = self.flight.targets.get(self.k);
+        let (tag, own) = target.map_or(([0; TAG_LEN], false), |target| (target.tag, target.own));
+        Entry { envelope: self.flight.envelope.clone(), tag, own }
     }
 
     fn device(&self) -> Option<DeviceId> {

@@ -6,6 +6,7 @@
 //! goes first, and with it only the memory of repeats.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use hushwire_wire::frame::Accepted;
@@ -65,7 +66,7 @@ pub enum Verdict {
 }
 
 /// The table.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admit {
     records: HashMap<(DeviceId, UserId), Record>,
     order: VecDeque<(u64, (DeviceId, UserId))>,
@@ -73,7 +74,7 @@ pub struct Admit {
     remember_ms: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Record {
     sn: u64,
     mid: Mid,
@@ -88,7 +89,7 @@ struct Record {
     again: Option<Box<Resubmissions>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum State {
     Admitted,
     Refused,
@@ -102,6 +103,13 @@ struct Resubmissions {
     bytes: usize,
     second_ms: u64,
     in_second: u32,
+}
+
+impl Hash for Admit {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let records: BTreeMap<_, _> = self.records.iter().collect();
+        (records, &self.order).hash(state);
+    }
 }
 
 impl Admit {

@@ -183,6 +183,12 @@ impl Ledger {
         self.tail
     }
 
+    /// The last position of a notice.
+    #[must_use]
+    pub const fn notices_tail(&self) -> u64 {
+        self.notices_tail
+    }
+
     /// The last position of anything.
     #[must_use]
     pub fn top(&self) -> u64 {

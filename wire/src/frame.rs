@@ -259,7 +259,7 @@ pub struct Window {
 }
 
 /// Every target device that is not skipped has persisted the message, or has it in its queue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Accepted {
     /// The `sn` of the send.
     pub sn: u64,
@@ -272,7 +272,7 @@ pub struct Accepted {
 }
 
 /// A device that will not get a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Skipped {
     /// The device.
     pub device: DeviceId,

@@ -27,6 +27,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hushwire-benches", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee"]),
     // Feeds every parser from outside; linked into nothing.
     ("hushwire-fuzz", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee", "hushwire-client"]),
+    // Drives the engine's values; linked into nothing.
+    ("hushwire-model", &["hushwire-wire", "hushwire-actors"]),
     ("xtask", &[]),
 ];
 

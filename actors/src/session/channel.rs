@@ -40,7 +40,7 @@ pub trait Custodian {
 }
 
 /// A queue call to be made, and whose custody its reply settles.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct QueueCall<F> {
     /// The generation it believes in.
     pub r#gen: Gen,
@@ -82,13 +82,13 @@ enum Backed {
     Refused,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Sent<F> {
     Message { entry: Entry, flight: Option<F>, backed: Backed, sent_ms: u64 },
     Notice(u64),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Doing<F> {
     Attach,
     Back(Vec<u64>),
@@ -100,7 +100,7 @@ enum Doing<F> {
 }
 
 /// The value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Channel<F> {
     device: DeviceId,
     conn: Conn,
@@ -387,7 +387,7 @@ impl<F: Custodian + Clone> Channel<F> {
         now_ms: u64,
         out: &mut Vec<Out>,
     ) {
-        let DeviceReply { holder, tail, outcome, .. } = reply;
+        let DeviceReply { holder, tail, notices_tail, outcome, .. } = reply;
         if outcome == Outcome::NotHolder {
             match holder {
                 Some(_) => out.push(Out::Close(Close::Displaced)),
@@ -413,11 +413,13 @@ impl<F: Custodian + Clone> Channel<F> {
             }
             (Doing::Back(numbers), Outcome::Written(taken)) => self.backed(&numbers, &taken),
             (Doing::Force(_), _) => self.behind(lane, now_ms),
-            (Doing::Page, Outcome::Page(page)) => self.paged(page, now_ms, out),
+            (Doing::Page, Outcome::Page(page)) => self.paged(page, notices_tail, now_ms, out),
             // Shut meanwhile: a router wrote something, and the mode follows.
             (Doing::Flip, Outcome::Flipped(true)) if lane.is_open() => self.state = State::Live,
             (Doing::Flip, _) => self.flip_refused(lane, now_ms),
             (Doing::Touch, _) => {
+                // The hint that a notice is stored may be lost.
+                self.page_due |= notices_tail > self.notices_last;
                 for (_, target) in self.syncs.iter_mut().filter(|(_, target)| target.is_none()) {
                     *target = Some(tail);
                 }
@@ -446,7 +448,7 @@ impl<F: Custodian + Clone> Channel<F> {
         }
     }
 
-    fn paged(&mut self, page: Page, now_ms: u64, out: &mut Vec<Out>) {
+    fn paged(&mut self, page: Page, notices_tail: u64, now_ms: u64, out: &mut Vec<Out>) {
         if self.window.is_empty() {
             self.progress_ms = now_ms;
         }
@@ -460,6 +462,10 @@ impl<F: Custodian + Clone> Channel<F> {
             out.push(Out::Message(n, entry));
         }
         self.last = page.last;
+        if !page.more {
+            // What was deleted above the last notice counts as looked at.
+            self.notices_last = self.notices_last.max(notices_tail);
+        }
         self.page_due |= page.more;
         // All of it may have been acknowledged meanwhile: then nobody would ask again.
         self.full = page.more && !self.window.is_empty();
@@ -604,9 +610,12 @@ impl<F: Custodian + Clone> Channel<F> {
 
     fn page_op(&self) -> Op {
         let (messages, bytes) = self.window.room();
+        // What is in the window and not known to be in the ledger is not left out: if somebody
+        // else wrote it there, nobody but this session's acknowledgement of it deletes it and tells
+        // its sender. The device knows what it gets twice.
         let skip = self.window.iter().filter_map(|(_, sent)| match sent {
+            Sent::Message { backed: Backed::No, .. } | Sent::Notice(_) => None,
             Sent::Message { entry, .. } => Some(entry.id()),
-            Sent::Notice(_) => None,
         });
         Op::Page {
             conn: self.conn,

@@ -48,7 +48,8 @@ impl Pair {
     fn execute(&mut self, call: &QueueCall<Heard>) -> DeviceReply {
         let outcome = self.ledger.apply(&call.op, &self.limits, 0);
         let (holder, tail) = (self.ledger.holder(0), self.ledger.tail());
-        DeviceReply { r#gen: GEN, holder, displaced: None, tail, outcome }
+        let notices_tail = self.ledger.notices_tail();
+        DeviceReply { r#gen: GEN, holder, displaced: None, tail, notices_tail, outcome }
     }
 
     /// Makes calls until none is due.
@@ -248,8 +249,14 @@ fn a_lost_store_is_attached_again_and_everything_unbacked() {
     pair.channel.next_call(&pair.lane, pair.now).unwrap();
     pair.ledger = Ledger::default();
     let outcome = Outcome::OtherGen;
-    let reply =
-        DeviceReply { r#gen: Gen([4; 16]), holder: None, displaced: None, tail: 0, outcome };
+    let reply = DeviceReply {
+        r#gen: Gen([4; 16]),
+        holder: None,
+        displaced: None,
+        tail: 0,
+        notices_tail: 0,
+        outcome,
+    };
     let out = pair.channel.reply(Ok(reply), &pair.lane, pair.now);
     assert!(matches!(out[..], [Out::Op(None, ServerOp::Resync(_))]));
     assert!(pair.channel.is_resyncing());
@@ -363,4 +370,33 @@ fn a_sync_is_answered_though_the_ledgers_last_messages_are_gone() {
     pair.ack(1);
     pair.run();
     assert_eq!(pair.channel.state, State::Live);
+}
+
+#[test]
+fn what_somebody_else_wrote_of_the_window_is_sent_again_and_deleted() {
+    let mut pair = Pair::live(Limits::default());
+    assert!(pair.push(1));
+    assert_eq!(pair.deliver(), [1]);
+    // Its sender's node missed the custody, or its sender came again.
+    pair.force(1);
+    assert_eq!(numbers(&pair.run()), [1], "not known to be in the ledger: not left out");
+    pair.ack(2);
+    pair.run();
+    assert_eq!(pair.ledger.len().0, 0, "or it would stay there until the next attach");
+    assert_eq!(pair.channel.state, State::Live);
+}
+
+#[test]
+fn a_notice_whose_hint_was_lost_is_found_by_the_heartbeat() {
+    let mut pair = Pair::live(Limits::default());
+    let (mid, device) = (entry(2, 1, 1, 1).envelope.mid, DeviceId([1; 16]));
+    let news = News::Delivered { mid, device };
+    pair.ledger.apply(&Op::Notice { news: news.clone() }, &Limits::default(), 0);
+    assert!(pair.run().is_empty(), "nobody says so");
+    pair.channel.heartbeat();
+    assert_eq!(pair.run(), [Out::Notice(1, news)]);
+    pair.ack(1);
+    pair.channel.heartbeat();
+    assert!(pair.run().is_empty(), "looked at once");
+    assert_eq!(pair.ledger.len().2, 0);
 }

@@ -77,6 +77,8 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Backed {
     No,
+    /// The call that was to write it failed, and may have been executed.
+    Perhaps,
     UnderWay,
     Yes,
     Refused,
@@ -478,7 +480,7 @@ impl<F: Custodian + Clone> Channel<F> {
                 out.push(Out::Close(Close::Overloaded));
             }
             Doing::Attach => self.attach_due = true,
-            Doing::Back(_) => self.mark(Backed::UnderWay, Backed::No),
+            Doing::Back(_) => self.mark(Backed::UnderWay, Backed::Perhaps),
             Doing::Force(forced) => {
                 self.forced = forced.into_iter().chain(self.forced.drain(..)).collect()
             }
@@ -508,6 +510,7 @@ impl<F: Custodian + Clone> Channel<F> {
         (self.last, self.notices_last, self.acked_notices) = (0, 0, 0);
         self.acks.retain(|settled| settled.news.is_some());
         self.mark(Backed::Yes, Backed::No);
+        self.mark(Backed::Perhaps, Backed::No);
         self.attach_due = true;
         self.behind(lane, now_ms);
         if self.state != State::Attaching {
@@ -554,7 +557,7 @@ impl<F: Custodian + Clone> Channel<F> {
         let (mut numbers, mut entries, mut flights) = (Vec::new(), Vec::new(), Vec::new());
         for (n, sent) in self.window.iter_mut() {
             if let Sent::Message { entry, flight, backed, .. } = sent
-                && matches!(backed, Backed::No | Backed::UnderWay)
+                && matches!(backed, Backed::No | Backed::Perhaps | Backed::UnderWay)
             {
                 *backed = Backed::UnderWay;
                 numbers.push(n);
@@ -592,7 +595,7 @@ impl<F: Custodian + Clone> Channel<F> {
 
     fn back_at_ms(&self) -> Option<u64> {
         self.window.iter().find_map(|(_, sent)| match sent {
-            Sent::Message { backed: Backed::No, sent_ms, .. } => {
+            Sent::Message { backed: Backed::No | Backed::Perhaps, sent_ms, .. } => {
                 Some(sent_ms + self.custody_after_ms)
             }
             _ => None,
@@ -614,7 +617,7 @@ impl<F: Custodian + Clone> Channel<F> {
         // else wrote it there, nobody but this session's acknowledgement of it deletes it and tells
         // its sender. The device knows what it gets twice.
         let skip = self.window.iter().filter_map(|(_, sent)| match sent {
-            Sent::Message { backed: Backed::No, .. } | Sent::Notice(_) => None,
+            Sent::Message { backed: Backed::No | Backed::Perhaps, .. } | Sent::Notice(_) => None,
             Sent::Message { entry, .. } => Some(entry.id()),
         });
         Op::Page {

@@ -400,3 +400,20 @@ fn a_notice_whose_hint_was_lost_is_found_by_the_heartbeat() {
     assert!(pair.run().is_empty(), "looked at once");
     assert_eq!(pair.ledger.len().2, 0);
 }
+
+#[test]
+fn a_backing_whose_reply_was_lost_is_deleted_on_ack() {
+    let mut pair = Pair::live(Limits::default());
+    assert!(pair.push(1));
+    assert_eq!(pair.deliver(), [1]);
+    pair.now += Limits::default().custody_after_ms;
+    let call = pair.channel.next_call(&pair.lane, pair.now).unwrap();
+    assert!(matches!(call.op, Op::Back { .. }));
+    pair.execute(&call);
+    pair.channel.reply(Err(Unavailable), &pair.lane, pair.now);
+    assert_eq!(pair.ledger.len().0, 1, "it was written all the same");
+    pair.ack(1);
+    pair.now += RETRY_MS;
+    pair.run();
+    assert_eq!(pair.ledger.len().0, 0);
+}

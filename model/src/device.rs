@@ -170,6 +170,17 @@ impl Device {
         up
     }
 
+    /// Whether a message comes again, and how.
+    pub(crate) fn knows(&self, from: DeviceId, mid: &Mid) -> Option<&'static str> {
+        if self.known.contains(&(from, *mid)) {
+            Some("came twice")
+        } else if self.contents.contains(&(from, Sealing::of(mid).content)) {
+            Some("came again under another mid")
+        } else {
+            None
+        }
+    }
+
     /// Whether there is something to send that only a repeat brings on.
     pub(crate) fn is_waiting(&self) -> bool {
         self.link.as_ref().is_some_and(|link| link.up && (link.waits || link.on_wire.is_some()))

@@ -43,12 +43,15 @@ pub(crate) enum Follow {
     Complete { flight: u8, outcome: Outcome },
     Release { flight: u8 },
     Custody { to: NodeId, ticket: u64, place: Place },
+    Twice,
 }
 
 #[derive(Default)]
 struct Stage {
     flights: BTreeMap<u8, Flight>,
     follows: Vec<Follow>,
+    /// A copy reached a place that had reached one before.
+    twice: bool,
     bug: Option<Bug>,
 }
 
@@ -63,11 +66,14 @@ pub(crate) fn on_stage<R>(
     act: impl FnOnce() -> R,
 ) -> (R, Vec<Follow>) {
     STAGE.with_borrow_mut(|stage| {
-        *stage = Stage { flights: std::mem::take(flights), follows: Vec::new(), bug };
+        *stage = Stage { flights: std::mem::take(flights), bug, ..Stage::default() };
     });
     let result = act();
     STAGE.with_borrow_mut(|stage| {
         *flights = std::mem::take(&mut stage.flights);
+        if stage.twice {
+            stage.follows.push(Follow::Twice);
+        }
         (result, std::mem::take(&mut stage.follows))
     })
 }
@@ -105,7 +111,14 @@ impl Custodian for Copy {
                         return step.late;
                     }
                 }
-                let step = kept.custody.reach(*k, place);
+                let mut step = kept.custody.reach(*k, place);
+                if stage.bug == Some(Bug::FirstCompletes) {
+                    for k in 0..kept.targets.len() {
+                        let next = kept.custody.reach(k, Place::Queued);
+                        step.complete = step.complete.or(next.complete);
+                    }
+                }
+                stage.twice |= already && place > Place::Pending;
                 let flight = *flight;
                 let complete = step.complete.map(|outcome| Follow::Complete { flight, outcome });
                 stage.follows.extend(complete);

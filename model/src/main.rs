@@ -2,27 +2,49 @@
 
 use std::time::Instant;
 
+use hushwire_model::Config;
 use hushwire_model::letters;
 use hushwire_model::rules::{Delivery, RULES};
-use stateright::{Checker as _, Model as _};
+use stateright::{Checker as _, HasDiscoveries, Model as _};
 
 fn main() {
+    let want: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |name: &str| want.is_empty() || want.iter().any(|one| one == name);
     for config in letters::general() {
-        let name = config.name;
-        let begun = Instant::now();
-        let checker = Delivery::new(config).checker().threads(2).spawn_bfs().join();
-        println!(
-            "{name}: {} states, depth {}, {:.1} s",
-            checker.unique_state_count(),
-            checker.max_depth(),
-            begun.elapsed().as_secs_f64()
-        );
-        for (what, path) in checker.discoveries() {
-            if RULES.contains(&what) {
-                println!("  BROKEN {what}: {:?}", path.into_actions());
-            } else {
-                println!("  reached {what}");
+        if wanted(config.name) || wanted("general") {
+            check(config, "");
+        }
+    }
+    for letter in letters::letters() {
+        let name = letter.letter.to_string();
+        if wanted(&name) || wanted("letters") {
+            check(letter.config.clone(), &name);
+            check(letter.config.with(letter.bug), &name);
+        }
+    }
+}
+
+fn check(config: Config, letter: &str) {
+    let (name, bug, marks) = (config.name, config.bug, config.marks.clone());
+    let begun = Instant::now();
+    let finish = if bug.is_some() { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
+    let checker = Delivery::new(config).checker().threads(2).finish_when(finish).spawn_bfs().join();
+    println!(
+        "{letter} {name} {bug:?}: {} states, depth {}, {:.1} s",
+        checker.unique_state_count(),
+        checker.max_depth(),
+        begun.elapsed().as_secs_f64()
+    );
+    let found = checker.discoveries();
+    for rule in checker.model().rules() {
+        let is_rule = RULES.contains(&rule);
+        match (found.get(rule), is_rule) {
+            (Some(path), true) => {
+                let told = checker.model().tell(&path.clone().into_actions());
+                println!("  BROKEN {rule}:\n{told}");
             }
+            (None, false) if bug.is_none() => println!("  NEVER {rule} {marks:?}"),
+            _ => {}
         }
     }
 }

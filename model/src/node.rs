@@ -263,8 +263,10 @@ impl World {
         if verdict == Verdict::New && !self.charged.insert((device, mid)) {
             self.broken("a retry costs no token");
         }
-        if verdict == Verdict::Again {
-            self.mark("routed again");
+        match verdict {
+            Verdict::Again => self.mark("routed again"),
+            Verdict::Resubmitted => self.mark("resubmitted"),
+            _ => {}
         }
         self.store.kept.admit.routed(from, &offer, &verdict, NOW_MS);
         self.store.wait();
@@ -383,6 +385,7 @@ impl World {
     /// A copy that is away is not there, or says nothing in time.
     pub(crate) fn missed(&mut self, at: usize, ticket: u64) {
         let Some((copy, path)) = self.nodes[at].waits.remove(&ticket) else { return };
+        self.mark("missed");
         if self.config.bug != Some(Bug::SilentHolderStays) {
             self.go_on(at, copy, path, Event::NotThere);
         }
@@ -555,6 +558,7 @@ impl World {
             match follow {
                 Follow::Complete { flight, outcome } => self.complete(at, flight, outcome),
                 Follow::Release { flight } => self.release(at, flight),
+                Follow::Twice => self.mark("reached twice"),
                 Follow::Custody { to, ticket, place } => {
                     self.publish(at, to, Word::Custody { ticket, place });
                 }
@@ -592,6 +596,8 @@ impl World {
                 Answer::Accepted(accepted)
             }
             Outcome::Rejected(reject) => {
+                self.marks
+                    .extend(self.config.marks.contains(&"queue full").then_some("queue full"));
                 admit.refused(from, to, envelope.sn);
                 match reject {
                     Reject::QueueFull {} => Answer::QueueFull,

@@ -48,6 +48,29 @@ impl Delivery {
         Self { config: Arc::new(config) }
     }
 
+    /// Tells a path step by step, and what is wrong at its end.
+    #[must_use]
+    pub fn tell(&self, actions: &[Action]) -> String {
+        let mut world = World::new(&self.config);
+        let mut told = String::new();
+        for action in actions {
+            told.push_str(&format!("    {}\n", world.describe(*action)));
+            world.act(*action);
+            world.check();
+        }
+        told.push_str(&format!("    broken: {:?}\n", world.broken));
+        if world.is_over() {
+            told.push_str(&format!("    in the end: {:?}\n", settle::run(&world)));
+        }
+        told
+    }
+
+    /// The names of all rules, and of what must be reached.
+    #[must_use]
+    pub fn rules(&self) -> Vec<&'static str> {
+        self.properties().iter().map(|property| property.name).collect()
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -145,12 +168,6 @@ impl World {
                 let sender = usize::from(from.0[0]);
                 let own = self.devices[sender].user == device.user;
                 if own && !self.has_recipient(from, content, device.user) {
-                    broken.push(OWN);
-                }
-                if self.skipped.contains(&(from, content, device.me))
-                    && !self.promised.contains(&(from, content, device.me))
-                {
-                    self.marks.insert("skipped and shown");
                     broken.push(OWN);
                 }
             }

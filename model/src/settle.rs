@@ -4,7 +4,7 @@
 //! One fair run, without choices, from a state in which nothing can go wrong any more. Since every
 //! path of the model ends in such a state, no state that stalls is missed.
 
-use crate::ids::NOW_MS;
+use crate::ids::{self, NOW_MS};
 use crate::world::{Action, SECOND_MS, World};
 
 /// Steps after which a run counts as never ending.
@@ -14,6 +14,11 @@ const BEATS: u8 = 2;
 
 /// Whether everything has arrived after a fair run.
 pub(crate) fn ends_well(world: &World) -> bool {
+    run(world).is_ok()
+}
+
+/// A fair run. What is wrong at its end.
+pub(crate) fn run(world: &World) -> Result<(), String> {
     let mut world = world.clone();
     world.wire.iter_mut().for_each(|way| way.late = false);
     let mut beats = 0;
@@ -31,10 +36,11 @@ pub(crate) fn ends_well(world: &World) -> bool {
                     all.into_iter().for_each(|conn| world.act(Action::Beat(at, conn)));
                 }
             }
-            None => return world.broken.is_empty() && world.has_arrived(),
+            None if !world.broken.is_empty() => return Err(format!("broke {:?}", world.broken)),
+            None => return world.has_arrived(),
         }
     }
-    false
+    Err(format!("it goes on for ever: {:?}", next(&world).map(|action| world.describe(action))))
 }
 
 /// What a fair world does next.
@@ -63,44 +69,59 @@ fn next(world: &World) -> Option<Action> {
         }
     }
     let at = (0..world.nodes.len()).find(|at| !world.nodes[*at].draining);
-    for device in world.devices.iter().filter(|device| !device.left_roster()) {
-        match (&device.link, at) {
-            (None, Some(at)) => return Some(Action::Connect(device.me, at)),
-            _ if device.is_waiting() => return Some(Action::Resend(device.me)),
-            _ => {}
+    let mut here = world.devices.iter().filter(|device| !device.left_roster());
+    if let (Some(away), Some(at)) = (here.find(|device| device.link.is_none()), at) {
+        return Some(Action::Connect(away.me, at));
+    }
+    // A session hears of another generation by its next call.
+    for (at, node) in world.nodes.iter().enumerate() {
+        let mut sessions = node.sessions.iter();
+        let old = sessions.find(|(_, s)| s.channel.generation() != world.store.r#gen());
+        if let Some((conn, _)) = old {
+            return Some(Action::Beat(at, *conn));
         }
+    }
+    let mut here = world.devices.iter().filter(|device| !device.left_roster());
+    if let Some(waiting) = here.find(|device| device.is_waiting()) {
+        return Some(Action::Resend(waiting.me));
     }
     None
 }
 
 impl World {
     /// Whether everything that was submitted has arrived, its sender knows, and nothing waits.
-    fn has_arrived(&self) -> bool {
-        let skipped = |from, content, device| self.skipped.contains(&(from, content, device));
-        for sender in &self.devices {
-            let from = crate::ids::device(sender.me);
+    fn has_arrived(&self) -> Result<(), String> {
+        for sender in self.devices.iter().filter(|sender| !sender.left_roster()) {
             for out in sender.outgoing.iter().filter(|out| !out.failed) {
-                if !out.accepted && !sender.left_roster() {
-                    return false;
+                let content = out.content;
+                if !out.accepted {
+                    return Err(format!("content {content} is not accepted"));
                 }
-                for device in self.devices.iter().filter(|d| d.me != sender.me && !d.left_roster())
-                {
-                    let shown = device.shown.contains(&(from, out.content));
-                    let is_told = out.settled.contains(&crate::ids::device(device.me));
-                    let is_skipped = skipped(from, out.content, device.me);
-                    if !(shown && is_told) && !is_skipped {
-                        return false;
+                let others = self.devices.iter().filter(|d| d.me != sender.me);
+                for device in others.filter(|device| !device.left_roster()) {
+                    let from = ids::device(sender.me);
+                    let me = device.me;
+                    if self.skipped.contains(&(from, content, me)) {
+                        continue;
+                    }
+                    if !device.shown.contains(&(from, content)) {
+                        return Err(format!("content {content} is not shown by device {me}"));
+                    }
+                    if !out.settled.contains(&ids::device(me)) {
+                        return Err(format!("nobody told that device {me} has content {content}"));
                     }
                 }
             }
         }
-        let is_empty = self
-            .store
-            .kept
-            .ledgers
-            .iter()
-            .filter(|(device, _)| !self.devices[usize::from(device.0[0])].left_roster())
-            .all(|(_, ledger)| ledger.len().0 == 0);
-        is_empty && self.devices.iter().all(|device| device.held.is_empty())
+        for device in self.devices.iter().filter(|device| !device.left_roster()) {
+            let me = device.me;
+            if self.store.ledger(me).is_some_and(|ledger| ledger.len().0 > 0) {
+                return Err(format!("device {me}'s queue is not empty"));
+            }
+            if !device.held.is_empty() {
+                return Err(format!("device {me} holds something back"));
+            }
+        }
+        Ok(())
     }
 }

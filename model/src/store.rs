@@ -117,6 +117,7 @@ impl Store {
             holder: holder(&self.kept, &device),
             displaced,
             tail: self.kept.ledgers.get(&device).map_or(0, Ledger::tail),
+            notices_tail: self.kept.ledgers.get(&device).map_or(0, Ledger::notices_tail),
             outcome,
         }
     }

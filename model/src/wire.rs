@@ -1,8 +1,9 @@
 //! What is on its way, anywhere: frames, calls of the store, replies, words of the bus.
 
+use hushwire_actors::envelope::Entry;
 use hushwire_actors::path::Path;
 use hushwire_actors::ports::Word;
-use hushwire_actors::queue::{DeviceReply, Op};
+use hushwire_actors::queue::{DeviceReply, Op, Outcome};
 use hushwire_wire::frame::{Accepted, News};
 use hushwire_wire::{DeviceId, Gen, Mid, NodeId};
 
@@ -87,5 +88,56 @@ impl Item {
     /// Whether it may be lost while both ends live.
     pub(crate) const fn may_be_lost(&self) -> bool {
         matches!(self, Self::Call { .. } | Self::Reply { .. } | Self::Word { .. })
+    }
+}
+
+impl Item {
+    /// For people: who, what, and which messages by content and `sn`.
+    pub(crate) fn tell(&self) -> String {
+        let messages = |entries: &[Entry]| {
+            let one = |entry: &Entry| format!("{}#{}", entry.envelope.mid.0[0], entry.envelope.sn);
+            entries.iter().map(one).collect::<Vec<_>>().join(" ")
+        };
+        match self {
+            Self::Up { conn, frame } => format!("up {conn} {frame:?}"),
+            Self::Down { conn, frame } => format!("down {conn} {frame:?}"),
+            Self::Call { node, device, op, .. } => {
+                let op = match op {
+                    Op::Enqueue { entries, dead } => {
+                        format!("Enqueue {} dead {dead:?}", messages(entries))
+                    }
+                    Op::Force { entries } => format!("Force {}", messages(entries)),
+                    Op::Back { conn, entries } => format!("Back {conn:?} {}", messages(entries)),
+                    Op::Detach { conn, entries } => {
+                        format!("Detach {conn:?} {}", messages(entries))
+                    }
+                    other => format!("{other:?}"),
+                };
+                format!("call {node:?} on {} {op}", device.0[0])
+            }
+            Self::Reply { node, device, reply, .. } => {
+                let reply = reply.as_ref().map(|reply| {
+                    let outcome = match &reply.outcome {
+                        Outcome::Page(page) => format!(
+                            "Page {} last {} notices {}",
+                            messages(&page.entries),
+                            page.last,
+                            page.notices.len()
+                        ),
+                        other => format!("{other:?}"),
+                    };
+                    let mode = reply.holder.map(|key| (key.conn, key.mode));
+                    format!("{outcome} holder {mode:?} tail {}", reply.tail)
+                });
+                format!("reply {node:?} on {} {reply:?}", device.0[0])
+            }
+            Self::Word { to, word } => match word {
+                Word::Route { ticket, conn, entry, .. } => {
+                    let entry = messages(std::slice::from_ref(entry));
+                    format!("word to {to:?} Route {ticket} {conn:?} {entry}")
+                }
+                other => format!("word to {to:?} {other:?}"),
+            },
+        }
     }
 }

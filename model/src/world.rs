@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use hushwire_actors::Limits;
-use hushwire_actors::queue::{Op, Outcome as Done};
+use hushwire_actors::queue::{DeviceReply, Op, Outcome as Done, Taken};
 use hushwire_wire::{DeviceId, Mid};
 
 use crate::bug::Bug;
@@ -18,7 +18,7 @@ use crate::device::Device;
 use crate::ids::{self, NOW_MS, Sealing};
 use crate::node::Node;
 use crate::store::Store;
-use crate::wire::{Answer, Item, OnWay, To, Up};
+use crate::wire::{Answer, Down, Item, OnWay, To, Up};
 
 /// How much later a second is, in milliseconds: `custody_after` and the pause after a failure.
 pub(crate) const SECOND_MS: u64 = 1_000;
@@ -301,6 +301,18 @@ impl World {
         }
     }
 
+    /// What an action would do, for people.
+    #[must_use]
+    pub fn describe(&self, action: Action) -> String {
+        match action {
+            Action::Take(k) | Action::Delay(k) | Action::Lose(k) | Action::LoseReply(k) => {
+                let item = self.wire.get(k).map(|way| way.item.tell()).unwrap_or_default();
+                format!("{action:?}: {item}")
+            }
+            _ => format!("{action:?}"),
+        }
+    }
+
     /// Does it.
     pub fn act(&mut self, action: Action) {
         match action {
@@ -364,6 +376,7 @@ impl World {
             Action::Drain(at) => {
                 self.left.drains -= 1;
                 self.nodes[at].draining = true;
+                self.mark("drained");
                 let all: Vec<_> = self.nodes[at].sessions.keys().copied().collect();
                 all.into_iter().for_each(|conn| self.end(at, conn));
             }
@@ -400,7 +413,7 @@ impl World {
     }
 
     fn take(&mut self, k: usize) {
-        let OnWay { item, .. } = self.wire.remove(k);
+        let OnWay { item, late } = self.wire.remove(k);
         match item {
             Item::Up { conn, frame } => {
                 if let Some(at) = self.node_of(conn) {
@@ -414,17 +427,35 @@ impl World {
                     .iter_mut()
                     .find(|device| device.link.as_ref().is_some_and(|link| link.conn == conn));
                 if let Some(device) = device {
+                    let again = match &frame {
+                        Down::Message { from, mid, .. } => device.knows(*from, mid),
+                        _ => None,
+                    };
                     let ups = device.take(frame, epoch, bug);
+                    let is_holding = !device.held.is_empty();
                     self.ups(conn, ups);
+                    if let Some(again) = again {
+                        self.mark(again);
+                    }
+                    if is_holding {
+                        self.mark("held back");
+                    }
                 }
             }
             Item::Call { node, r#gen, device, op, to } => {
                 if let Op::Ack { settled, .. } = &op {
                     self.check_settled(device, settled);
+                    if settled.iter().any(|one| one.news.is_none()) {
+                        self.mark("acknowledged while backed");
+                    }
+                }
+                if matches!(op, Op::Touch { .. }) && self.store.holder_node(device.0[0]).is_none() {
+                    self.mark("touched without a key");
                 }
                 let bug = self.config.bug;
                 let reply = self.store.execute(r#gen, device, &op, &self.limits, bug);
                 let writes = matches!(reply.outcome, Done::Written(_));
+                self.mark_call(&op, &reply, late, &to);
                 let reply = Some(reply);
                 self.send(Item::Reply { node, device, to, reply, wrote: writes });
             }
@@ -445,11 +476,36 @@ impl World {
         }
     }
 
+    /// What a call shows.
+    fn mark_call(&mut self, op: &Op, reply: &DeviceReply, late: bool, to: &To) {
+        match (op, &reply.outcome) {
+            (Op::Enqueue { .. } | Op::Force { .. }, Done::Written(taken)) => {
+                if taken.iter().any(|taken| matches!(taken, Taken::Skipped(_))) {
+                    self.mark("queue full");
+                }
+                if late && matches!(to, To::Custody { .. }) {
+                    self.mark("written late");
+                }
+            }
+            (Op::Enqueue { .. }, _) if late => self.mark("written late"),
+            (Op::Flip { .. }, Done::Flipped(false)) => self.mark("flip refused"),
+            (Op::Touch { .. }, Done::Attached) if reply.holder.is_some() => {}
+            _ => {}
+        }
+    }
+
     /// A call or a reply that is lost is answered `unavailable`; a word is not answered.
     fn lose(&mut self, k: usize) {
         let OnWay { item, .. } = self.wire.remove(k);
         match item {
             Item::Call { node, device, to, .. } | Item::Reply { node, device, to, .. } => {
+                if let To::Session { conn, .. } = &to
+                    && self.nodes.iter().any(|node| {
+                        node.sessions.get(conn).is_some_and(|session| session.lane.is_open())
+                    })
+                {
+                    self.mark("a flip's reply was lost");
+                }
                 self.mark(match &to {
                     To::Session { .. } => "a session's call was lost",
                     _ => "a write was lost",

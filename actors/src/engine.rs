@@ -10,23 +10,27 @@ use hushwire_wire::frame::Event;
 use hushwire_wire::{Close, DeviceId, Encoding, Gen, NodeId, Nonce, Token, UserId};
 use slog::Logger;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use crate::bus::{BusActor, Post, Waits};
 use crate::directory::Directory;
 use crate::drain;
+use crate::lane::Fact;
 use crate::limiter::Limiter;
 use crate::limits::Limits;
 use crate::node::Node;
 use crate::pairs::Pairs;
 use crate::ports::{Ports, SignedIn, Unavailable};
-use crate::queue::{Call, Intake, Queue, QueueActor, Reply};
+use crate::queue::{Call, Intake, Op, Outcome, Queue, QueueActor, Reply};
 use crate::session::{self, DeviceSession};
 use crate::supervise::Services;
 use crate::user::{Inbox, Note, UserShard};
 
 /// How long the HTTP interface waits for the queue store.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
+
+type Asked = oneshot::Receiver<Result<Reply, Unavailable>>;
 
 /// A running engine. Clones are the same engine.
 #[derive(Clone, Debug)]
@@ -198,6 +202,50 @@ impl Engine {
         self.node.tell(user, Note::Kick { user, device, close });
     }
 
+    /// After the commit of a revocation: the devices' queues, notices and tokens are deleted, what
+    /// is on its way to them is skipped as revoked, and their live connections end with 4403. What
+    /// they had sent stays on its way.
+    ///
+    /// # Errors
+    /// If the queue store did not do all of it. The connections are closed all the same, and the
+    /// database refuses them; to be called again.
+    pub async fn revoke(&self, user: UserId, devices: &[DeviceId]) -> Result<(), Unavailable> {
+        let calls = devices.iter().map(|device| self.on_device(*device, Op::Revoke)).collect();
+        // The calls are queued: whoever attaches from now on comes after them, and whoever did
+        // before is in the directory.
+        devices.iter().for_each(|device| self.end_session(user, *device, Close::Revoked));
+        self.all_done(calls).await
+    }
+
+    /// After the commit of a block: drops what waits for `devices` from the user `sender`. What was
+    /// accepted goes silently; what is under way and comes to be queued is skipped as stale.
+    ///
+    /// # Errors
+    /// If the queue store did not do all of it; to be called again.
+    pub async fn drop_from(&self, devices: &[DeviceId], sender: UserId) -> Result<(), Unavailable> {
+        let op = Op::DropFrom { sender };
+        let calls = devices.iter().map(|device| self.on_device(*device, op.clone())).collect();
+        self.all_done(calls).await
+    }
+
+    /// Signs a device out: its tokens are dropped and its live connection ends with 4401.
+    ///
+    /// # Errors
+    /// If the queue store did not drop the tokens. The connection is closed all the same; to be
+    /// called again.
+    pub async fn end_sessions(&self, user: UserId, device: DeviceId) -> Result<(), Unavailable> {
+        let call = Call::DropTokens { device };
+        let dropped = self.node.intake.begin(call);
+        self.end_session(user, device, Close::NotAuthenticated);
+        self.all_done(vec![dropped]).await
+    }
+
+    /// Whether a device has a live connection here.
+    #[must_use]
+    pub fn is_live(&self, device: &DeviceId) -> bool {
+        self.node.directory.get(device).is_some()
+    }
+
     /// A nonce for signing in over HTTP: for 60 s, to be taken once.
     ///
     /// # Errors
@@ -286,6 +334,35 @@ impl Engine {
             queued_bytes: stored.bytes,
             notices: stored.notices,
         }
+    }
+
+    fn on_device(&self, device: DeviceId, op: Op) -> Asked {
+        let r#gen = self.node.queue.generation();
+        self.node.intake.begin(Call::Device { r#gen, device, op })
+    }
+
+    fn end_session(&self, user: UserId, device: DeviceId, close: Close) {
+        let live = self.node.directory.get(&device).filter(|live| live.user == user);
+        if let Some(live) = live {
+            live.lane.tell(Fact::Kick { close, after_ms: None });
+        }
+    }
+
+    async fn all_done(&self, calls: Vec<Asked>) -> Result<(), Unavailable> {
+        let all = async {
+            let mut done = Ok(());
+            for call in calls {
+                match call.await.unwrap_or(Err(Unavailable)) {
+                    Ok(Reply::Device(reply)) if reply.outcome == Outcome::OtherGen => {
+                        done = Err(Unavailable);
+                    }
+                    Ok(_) => {}
+                    Err(Unavailable) => done = Err(Unavailable),
+                }
+            }
+            done
+        };
+        timeout(ASK_WITHIN, all).await.map_err(|_| Unavailable)?
     }
 
     async fn ask(&self, call: Call) -> Result<Reply, Unavailable> {

@@ -28,6 +28,9 @@ pub struct Envelope {
     pub at: u64,
     /// Whether it makes a loss good (`re`), and so is exempt from the order of `sn`.
     pub again: bool,
+    /// Messages of the sender's user to the same recipient that a queue drops when it takes this
+    /// one: at most [`hushwire_wire::limits::WITHDRAW_MAX`].
+    pub withdraw: Box<[Mid]>,
     /// The ciphertext.
     pub body: SharedBody,
 }
@@ -37,6 +40,13 @@ impl Envelope {
     #[must_use]
     pub fn size(&self) -> usize {
         self.body.len() + TAG_LEN
+    }
+
+    /// Whether this message withdraws `other`.
+    #[must_use]
+    pub fn withdraws(&self, other: &Self) -> bool {
+        let pair = other.from_user == self.from_user && other.to == self.to;
+        pair && other.mid != self.mid && self.withdraw.contains(&other.mid)
     }
 
     fn same(&self) -> (&DeviceId, &UserId, u64, &Mid) {
@@ -65,6 +75,8 @@ pub struct Entry {
     pub envelope: Arc<Envelope>,
     /// The device's own tag.
     pub tag: [u8; TAG_LEN],
+    /// Whether the device is one of the sender's others.
+    pub own: bool,
 }
 
 impl Entry {
@@ -72,6 +84,12 @@ impl Entry {
     #[must_use]
     pub fn id(&self) -> (DeviceId, Mid) {
         (self.envelope.from_device, self.envelope.mid)
+    }
+
+    /// The other user of the pair, for the device that it is for: on own copies the recipient.
+    #[must_use]
+    pub fn contact(&self) -> UserId {
+        if self.own { self.envelope.to } else { self.envelope.from_user }
     }
 
     /// The frame for a device of `owner`, with its number on the connection. `peer` is the other

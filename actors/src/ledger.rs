@@ -5,20 +5,25 @@
 //! dropped to make room. Writing is idempotent by (sender device, mid); for each sender device
 //! and recipient the highest `sn` is remembered, and a lower one is not written again.
 
+mod lines;
+mod notices;
+mod quota;
+
 use std::collections::BTreeMap;
 
 use hushwire_wire::frame::{News, SkipReason};
-use hushwire_wire::{Conn, DeviceId, Mid, NodeId, UserId};
+use hushwire_wire::{Conn, DeviceId, Mid, NodeId};
 
-use crate::envelope::Entry;
+use crate::envelope::{Entry, Envelope};
 use crate::limits::Limits;
 use crate::queue::{Key, Mode, Op, Outcome, Page, Settled, Taken};
+use lines::Lines;
+use notices::Notices;
+use quota::Quota;
+pub use quota::Room;
 
 /// How long a key lasts without being renewed, in milliseconds.
 pub const KEY_TTL_MS: u64 = 90_000;
-
-/// A notice is compared with so many of the latest ones, and stored once.
-const COALESCED: usize = 64;
 
 /// A device's queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -27,11 +32,10 @@ pub struct Ledger {
     entries: BTreeMap<u64, Written>,
     by_id: BTreeMap<(DeviceId, Mid), u64>,
     tail: u64,
-    bytes: usize,
-    senders: BTreeMap<UserId, (usize, usize)>,
-    highest: BTreeMap<(DeviceId, UserId), Highest>,
-    notices: BTreeMap<u64, (u64, News)>,
-    notices_tail: u64,
+    quota: Quota,
+    lines: Lines,
+    notices: Notices,
+    revoked: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,51 +44,67 @@ struct Written {
     at_ms: u64,
 }
 
-/// The highest `sn` taken or skipped.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Highest {
-    sn: u64,
-    mid: Mid,
-    taken: Taken,
-    at_ms: u64,
-}
-
 impl Ledger {
     /// Empty, with positions above `floor`: whoever holds a device whose empty ledger was forgotten
     /// and begun anew has seen positions up to there.
     #[must_use]
     pub fn above(floor: u64) -> Self {
-        Self { tail: floor, notices_tail: floor, ..Self::default() }
+        Self { tail: floor, notices: Notices::above(floor), ..Self::default() }
     }
 
-    /// Executes one operation at `now_ms`.
+    /// The tombstone of a device: nothing is written for it, and nobody attaches.
+    #[must_use]
+    pub fn revoked() -> Self {
+        Self { revoked: true, ..Self::default() }
+    }
+
+    /// Executes one operation at `now_ms`, in a store that has room.
+    pub fn apply(&mut self, op: &Op, limits: &Limits, now_ms: u64) -> Outcome {
+        self.apply_within(Room::AMPLE, op, limits, now_ms)
+    }
+
+    /// Executes one operation at `now_ms`, in a store that has so much room.
     ///
     /// [`Op::Ack`] only deletes here: the store first puts its news into the senders' ledgers.
-    pub fn apply(&mut self, op: &Op, limits: &Limits, now_ms: u64) -> Outcome {
+    pub fn apply_within(
+        &mut self,
+        mut room: Room,
+        op: &Op,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Outcome {
+        let room = &mut room;
         if self.key.is_some_and(|(_, until)| until < now_ms) {
             self.key = None;
+        }
+        if self.revoked {
+            return Self::after_revoke(op);
         }
         match op {
             Op::Attach { node, conn } => {
                 self.hold(*node, *conn, now_ms);
+                self.notices.rejoin();
                 Outcome::Attached
             }
             Op::Enqueue { entries, dead } => match self.key {
                 Some((key, _)) if key.mode == Mode::Live && Some(key.conn) != *dead => {
                     Outcome::Held(key)
                 }
-                _ => self.force(entries, limits, now_ms),
+                _ => {
+                    self.turn_behind(entries);
+                    Outcome::Written(self.write_all(entries, room, true, limits, now_ms))
+                }
             },
-            Op::Force { entries } => self.force(entries, limits, now_ms),
+            Op::Force { entries } => self.force(entries, room, limits, now_ms),
             Op::Back { conn, entries } if self.is_held_by(*conn) => {
-                Outcome::Written(self.write_all(entries, limits, now_ms))
+                Outcome::Written(self.write_all(entries, room, false, limits, now_ms))
             }
             Op::Detach { conn, entries } if self.is_held_by(*conn) => {
                 self.key = None;
-                Outcome::Written(self.write_all(entries, limits, now_ms))
+                Outcome::Written(self.write_all(entries, room, false, limits, now_ms))
             }
             Op::Back { entries, .. } | Op::Detach { entries, .. } => {
-                self.force(entries, limits, now_ms)
+                self.force(entries, room, limits, now_ms)
             }
             Op::Page { conn, after, notices_after, skip, messages, bytes } => {
                 if !self.is_held_by(*conn) {
@@ -95,7 +115,7 @@ impl Ledger {
             Op::Flip { conn, last, notices_last } => self.flip(*conn, *last, *notices_last),
             Op::Ack { settled, notices } => {
                 self.settle(settled);
-                self.notices = self.notices.split_off(&(notices + 1));
+                self.notices.ack(*notices);
                 Outcome::Noticed(Vec::new())
             }
             Op::Notice { news } => {
@@ -113,21 +133,42 @@ impl Ledger {
                 }
                 Some(_) => Outcome::NotHolder,
             },
+            Op::Revoke => {
+                *self = Self::revoked();
+                Outcome::Revoked
+            }
+            Op::DropFrom { sender } => {
+                // Silently: who was told `accepted` hears no more.
+                self.drop_where(|envelope| envelope.from_user == *sender);
+                self.lines.drop_from(*sender, limits, now_ms);
+                Outcome::Dropped
+            }
         }
     }
 
-    /// Stores a notice, unless it is there. At the bound the oldest goes: its sender's outbox
-    /// keeps a ciphertext longer, and nothing is lost.
+    fn after_revoke(op: &Op) -> Outcome {
+        match op {
+            Op::Enqueue { entries, .. }
+            | Op::Force { entries }
+            | Op::Back { entries, .. }
+            | Op::Detach { entries, .. } => {
+                Outcome::Written(vec![Taken::Skipped(SkipReason::Revoked); entries.len()])
+            }
+            Op::Attach { .. }
+            | Op::Page { .. }
+            | Op::Flip { .. }
+            | Op::Touch { .. }
+            | Op::Revoke => Outcome::Revoked,
+            Op::Ack { .. } | Op::Notice { .. } => Outcome::Noticed(Vec::new()),
+            Op::DropFrom { .. } => Outcome::Dropped,
+        }
+    }
+
+    /// Stores news for this device, unless it is there.
     pub fn notice(&mut self, news: News, limits: &Limits, now_ms: u64) {
-        let recent = self.notices.values().rev().take(COALESCED);
-        if recent.into_iter().any(|(_, known)| *known == news) {
-            return;
+        if !self.revoked {
+            self.notices.push(news, limits, now_ms);
         }
-        while self.notices.len() >= limits.notices_per_device.max(1) {
-            self.notices.pop_first();
-        }
-        self.notices_tail += 1;
-        self.notices.insert(self.notices_tail, (now_ms, news));
     }
 
     /// What has waited too long at `now_ms`, at most `most`: the senders must hear it before
@@ -140,8 +181,8 @@ impl Ledger {
         most: usize,
     ) -> Vec<Settled> {
         let old = |at_ms: u64| at_ms + limits.remember_ms <= now_ms;
-        self.notices.retain(|_, (at_ms, _)| !old(*at_ms));
-        self.highest.retain(|_, highest| !old(highest.at_ms));
+        self.notices.forget(old);
+        self.lines.forget(old);
         self.key = self.key.filter(|(_, until)| *until >= now_ms);
         self.entries
             .values()
@@ -160,14 +201,7 @@ impl Ledger {
             let Some(position) = self.by_id.remove(&(one.from, one.mid)) else { continue };
             let Some(written) = self.entries.remove(&position) else { continue };
             let envelope = &written.entry.envelope;
-            self.bytes -= envelope.size();
-            if let Some((count, bytes)) = self.senders.get_mut(&envelope.from_user) {
-                *count -= 1;
-                *bytes -= envelope.size();
-                if *count == 0 {
-                    self.senders.remove(&envelope.from_user);
-                }
-            }
+            self.quota.remove(&envelope.from_user, envelope.size());
         }
     }
 
@@ -186,19 +220,19 @@ impl Ledger {
     /// The last position of a notice.
     #[must_use]
     pub const fn notices_tail(&self) -> u64 {
-        self.notices_tail
+        self.notices.tail()
     }
 
     /// The last position of anything.
     #[must_use]
     pub fn top(&self) -> u64 {
-        self.tail.max(self.notices_tail)
+        self.tail.max(self.notices.tail())
     }
 
     /// Messages, their bytes, and notices.
     #[must_use]
     pub fn len(&self) -> (usize, usize, usize) {
-        (self.entries.len(), self.bytes, self.notices.len())
+        (self.entries.len(), self.quota.all().bytes, self.notices.len())
     }
 
     /// Whether nothing would be lost if it were forgotten.
@@ -206,8 +240,8 @@ impl Ledger {
     pub fn is_empty(&self) -> bool {
         self.key.is_none()
             && self.entries.is_empty()
-            && self.notices.is_empty()
-            && self.highest.is_empty()
+            && self.notices.len() == 0
+            && self.lines.len() == (0, 0)
     }
 
     fn hold(&mut self, node: NodeId, conn: Conn, now_ms: u64) {
@@ -218,18 +252,28 @@ impl Ledger {
         self.key.is_some_and(|(key, _)| key.conn == conn)
     }
 
-    fn force(&mut self, entries: &[Entry], limits: &Limits, now_ms: u64) -> Outcome {
+    fn force(
+        &mut self,
+        entries: &[Entry],
+        room: &mut Room,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Outcome {
+        self.turn_behind(entries);
+        Outcome::Written(self.write_all(entries, room, false, limits, now_ms))
+    }
+
+    fn turn_behind(&mut self, entries: &[Entry]) {
         if let Some((key, _)) = &mut self.key
             && !entries.is_empty()
         {
             key.mode = Mode::Behind;
         }
-        Outcome::Written(self.write_all(entries, limits, now_ms))
     }
 
     fn flip(&mut self, conn: Conn, last: u64, notices_last: u64) -> Outcome {
-        let above = self.entries.range(last + 1..).next().is_some()
-            || self.notices.range(notices_last + 1..).next().is_some();
+        let above =
+            self.entries.range(last + 1..).next().is_some() || self.notices.is_above(notices_last);
         match &mut self.key {
             Some((key, _)) if key.conn == conn => {
                 key.mode = if above { Mode::Behind } else { Mode::Live };
@@ -240,20 +284,17 @@ impl Ledger {
     }
 
     fn page(
-        &self,
+        &mut self,
         after: u64,
         notices_after: u64,
         skip: &[(DeviceId, Mid)],
         messages: usize,
         bytes: usize,
     ) -> Page {
-        let mut page = Page { last: after, ..Page::default() };
-        for (position, news) in self.notices.range(notices_after + 1..) {
-            if page.notices.len() == messages {
-                page.more = true;
-                return page;
-            }
-            page.notices.push((*position, news.1.clone()));
+        let (notices, more) = self.notices.page(notices_after, messages);
+        let mut page = Page { last: after, notices, more, ..Page::default() };
+        if more {
+            return page;
         }
         let room = messages - page.notices.len();
         let mut size = 0;
@@ -275,68 +316,67 @@ impl Ledger {
         page
     }
 
-    fn write_all(&mut self, entries: &[Entry], limits: &Limits, now_ms: u64) -> Vec<Taken> {
-        entries.iter().map(|entry| self.write(entry, limits, now_ms)).collect()
+    /// Writes what is not known. `away`: for a device that is not there, whose messages find less
+    /// room in the store; what makes a loss good was accepted once and finds it all.
+    fn write_all(
+        &mut self,
+        entries: &[Entry],
+        room: &mut Room,
+        away: bool,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Vec<Taken> {
+        let away = |entry: &Entry| away && !entry.envelope.again;
+        entries.iter().map(|e| self.write(e, room, away(e), limits, now_ms)).collect()
     }
 
-    fn write(&mut self, entry: &Entry, limits: &Limits, now_ms: u64) -> Taken {
+    fn write(
+        &mut self,
+        entry: &Entry,
+        room: &mut Room,
+        away: bool,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Taken {
+        if !entry.envelope.withdraw.is_empty() && self.quota.has(&entry.envelope.from_user) {
+            // First, and again with each repeat: it makes room.
+            let before = self.quota.all();
+            self.drop_where(|written| entry.envelope.withdraws(written));
+            let after = self.quota.all();
+            room.give(before.messages - after.messages, before.bytes - after.bytes);
+        }
         let id = entry.id();
         if self.by_id.contains_key(&id) {
             return Taken::Queued;
         }
         let envelope = &*entry.envelope;
-        let line = (envelope.from_device, envelope.to);
-        if !envelope.again
-            && let Some(highest) = self.highest.get(&line)
-        {
-            let known = match highest.taken {
-                Taken::Skipped(_) => envelope.sn == highest.sn,
-                Taken::Queued => envelope.sn == highest.sn && envelope.mid == highest.mid,
-            };
-            if known {
-                return highest.taken;
-            }
-            if envelope.sn < highest.sn {
-                return Taken::Queued;
-            }
+        if let Some(taken) = self.lines.known(envelope) {
+            return taken;
         }
-        let taken = if self.has_room(entry, limits) {
+        let taken = if self.lines.is_dropped(envelope) {
+            Taken::Skipped(SkipReason::Stale)
+        } else if !self.quota.has_room(&envelope.from_user, envelope.size(), limits) {
+            self.notices.skipped(entry.contact(), limits, now_ms);
+            Taken::Skipped(SkipReason::Full)
+        } else if !room.take(envelope.size(), away) {
+            self.notices.skipped(entry.contact(), limits, now_ms);
+            Taken::NoRoom
+        } else {
             self.tail += 1;
             self.by_id.insert(id, self.tail);
-            self.bytes += envelope.size();
-            let (count, bytes) = self.senders.entry(envelope.from_user).or_default();
-            *count += 1;
-            *bytes += envelope.size();
+            self.quota.add(envelope.from_user, envelope.size());
             self.entries.insert(self.tail, Written { entry: entry.clone(), at_ms: now_ms });
             Taken::Queued
-        } else {
-            Taken::Skipped(SkipReason::Full)
         };
-        let next = Highest { sn: envelope.sn, mid: envelope.mid, taken, at_ms: now_ms };
-        if self.highest.get(&line).is_none_or(|highest| highest.sn <= envelope.sn) {
-            self.remember(line, next, limits);
-        }
+        self.lines.remember(envelope, taken, limits, now_ms);
         taken
     }
 
-    fn remember(&mut self, line: (DeviceId, UserId), next: Highest, limits: &Limits) {
-        if self.highest.len() >= limits.ledger_senders.max(1) && !self.highest.contains_key(&line) {
-            let oldest = self.highest.iter().min_by_key(|(_, highest)| highest.at_ms);
-            if let Some(oldest) = oldest.map(|(line, _)| *line) {
-                self.highest.remove(&oldest);
-            }
-        }
-        self.highest.insert(line, next);
-    }
-
-    fn has_room(&self, entry: &Entry, limits: &Limits) -> bool {
-        let size = entry.envelope.size();
-        let (count, bytes) =
-            self.senders.get(&entry.envelope.from_user).copied().unwrap_or_default();
-        self.entries.len() < limits.ledger_messages
-            && self.bytes + size <= limits.ledger_bytes
-            && count < limits.ledger_messages_per_sender
-            && bytes + size <= limits.ledger_bytes_per_sender
+    fn drop_where(&mut self, is_meant: impl Fn(&Envelope) -> bool) {
+        let entries = self.entries.values().map(|written| &written.entry);
+        let meant = entries.filter(|entry| is_meant(&entry.envelope)).map(Entry::id);
+        let settled: Vec<_> = meant.map(|(from, mid)| Settled { from, mid, news: None }).collect();
+        self.settle(&settled);
     }
 }
 

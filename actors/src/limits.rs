@@ -5,6 +5,17 @@
 
 use hushwire_wire::limits as wire;
 
+/// From so much of the store on, messages are queued only for devices that are there: what is
+/// under way to them may need it.
+pub const STORE_AWAY_PERCENT: u64 = 85;
+/// From so much of the store on, no new message is admitted.
+pub const STORE_NEW_PERCENT: u64 = 95;
+
+/// So many percent, rounded down.
+pub(crate) const fn percent(all: u64, percent: u64) -> u64 {
+    all / 100 * percent + all % 100 * percent / 100
+}
+
 /// The engine's bounds. All times are in milliseconds, all sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -48,10 +59,18 @@ pub struct Limits {
     pub ledger_messages_per_sender: usize,
     /// Their bytes.
     pub ledger_bytes_per_sender: usize,
+    /// Messages in all queues of the store.
+    pub store_messages: u64,
+    /// Their bytes.
+    pub store_bytes: u64,
     /// Notices that wait for one device.
     pub notices_per_device: usize,
+    /// Contacts whose skipped messages one device's queue counts; the oldest go.
+    pub ledger_gaps: usize,
     /// Senders whose highest `sn` one device's queue remembers.
     pub ledger_senders: usize,
+    /// Senders whose dropped messages one device's queue remembers; the oldest go.
+    pub ledger_dropped: usize,
     /// How long a message waits in a queue.
     pub expire_after_ms: u64,
     /// How long admit records, sequence numbers and notices are kept.
@@ -66,6 +85,11 @@ pub struct Limits {
     pub nonces: usize,
     /// Tokens that have not ended.
     pub tokens: usize,
+    /// Those of one device; its oldest goes.
+    pub tokens_per_device: usize,
+    /// Revoked devices that the queue store remembers. At the bound those revoked more than an
+    /// hour ago are forgotten first; without one a revocation answers `Unavailable`.
+    pub tombstones: usize,
     /// Pairs whose facts are cached.
     pub pairs: usize,
     /// How long a cached pair is believed without asking again.
@@ -104,8 +128,12 @@ impl Default for Limits {
             ledger_bytes: 16 << 20,
             ledger_messages_per_sender: 1_000,
             ledger_bytes_per_sender: 4 << 20,
+            store_messages: 2_000_000,
+            store_bytes: 2 << 30,
             notices_per_device: 10_000,
+            ledger_gaps: 1_000,
             ledger_senders: 10_000,
+            ledger_dropped: 1_000,
             expire_after_ms: 30 * DAY,
             remember_ms: 31 * DAY,
             admit_records: 1 << 20,
@@ -113,6 +141,8 @@ impl Default for Limits {
             intake: 1 << 16,
             nonces: 1 << 16,
             tokens: 1 << 20,
+            tokens_per_device: 16,
+            tombstones: 1 << 18,
             pairs: 1 << 16,
             pair_fresh_ms: MINUTE,
             connections: 50_000,

@@ -225,8 +225,10 @@ impl FlightRef {
     pub(crate) fn entry(&self) -> Entry {
         match self {
             Self::Here { flight, k } => {
-                let tag = flight.targets.get(*k).map_or([0; TAG_LEN], |target| target.tag);
-                Entry { envelope: flight.envelope.clone(), tag }
+                let target = flight.targets.get(*k);
+                let (tag, own) =
+                    target.map_or(([0; TAG_LEN], false), |target| (target.tag, target.own));
+                Entry { envelope: flight.envelope.clone(), tag, own }
             }
             Self::Away(away) => away.entry.clone(),
         }

@@ -31,9 +31,10 @@ pub(crate) fn entry(from: u8, to: u8, sn: u64, size: usize) -> Entry {
         mid: mid(to, sn),
         at: 1,
         again: false,
+        withdraw: Box::default(),
         body: SharedBody::new(Sealed::new(vec![0; size.saturating_sub(TAG_LEN)])),
     };
-    Entry { envelope: Arc::new(envelope), tag: [0; TAG_LEN] }
+    Entry { envelope: Arc::new(envelope), tag: [0; TAG_LEN], own: false }
 }
 
 /// The offer of a message.
@@ -47,6 +48,7 @@ pub(crate) fn offer(to: u8, sn: u64) -> Offer {
         counter: sn as u32,
         size: 400,
         re: None,
+        withdraw: Box::default(),
     }
 }
 

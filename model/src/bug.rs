@@ -24,8 +24,8 @@ pub enum Bug {
     NoHold,
     /// (g) A device does not know what it has.
     NoDedup,
-    /// (h) A device knows messages by their mid only.
-    NoDedupByContent,
+    /// (h) What a killed node had under way counts as under way for ever.
+    UnderWayForEver,
     /// (i) A device knows the latest message of each sender only.
     DedupOfTheLatest,
     /// (j) A revoked device leaves no trace.
@@ -42,8 +42,8 @@ pub enum Bug {
     OwnAtOnce,
     /// (p) A heartbeat takes a revoked device's queue up again.
     TouchRevives,
-    /// (q) The outbox knows the newest mid of a message only.
-    NewestMidOnly,
+    /// (q) A device knows messages by their mid only.
+    NoDedupByContent,
     /// (r) An acknowledgement deletes nothing whose backing is not answered.
     AckForgetsBacked,
     /// (s) New messages are taken before what was lost is sent again.
@@ -90,6 +90,15 @@ pub(crate) fn apply(ledger: &mut Ledger, op: &Op, limits: &Limits, bug: Option<B
             // As if `again`: exempt from what is remembered.
             return ledger.apply(&forgetful(op), limits, NOW_MS);
         }
+        (Some(Bug::NoTombstone), Op::Revoke) => {
+            *ledger = Ledger::default();
+            return Outcome::Revoked;
+        }
+        (Some(Bug::TouchRevives), Op::Touch { .. }) => {
+            if ledger.apply(op, limits, NOW_MS) == Outcome::Revoked {
+                *ledger = Ledger::default();
+            }
+        }
         _ => {}
     }
     ledger.apply(op, limits, NOW_MS)
@@ -117,7 +126,7 @@ fn forgetful(op: &Op) -> Op {
                 from.mid(),
                 true,
             );
-            crate::ids::entry(&std::sync::Arc::new(envelope))
+            crate::ids::entry(&std::sync::Arc::new(envelope), entry.own)
         };
         entries.iter().map(forget).collect()
     };

@@ -154,10 +154,10 @@ impl Device {
                 up.extend(self.ask());
             }
             Down::Notice { n, news } => {
-                self.notice(&news, bug);
+                self.notice(&news);
                 up.push(Up::Ack(n));
             }
-            Down::Answer { sn, mid, answer } => self.answered(sn, mid, answer, bug),
+            Down::Answer { sn, mid, answer } => self.answered(sn, mid, answer),
             Down::Synced => {
                 if let Some(link) = &mut self.link {
                     link.asked = false;
@@ -225,9 +225,6 @@ impl Device {
             out.fresh = false;
             let sealing =
                 Sealing { content: out.content, epoch: self.epoch, counter: self.counter };
-            if bug == Some(Bug::NewestMidOnly) {
-                out.mids.clear();
-            }
             out.mids.push(sealing.mid());
             out.sealing = Some(sealing);
         }
@@ -244,7 +241,7 @@ impl Device {
         }
     }
 
-    fn answered(&mut self, sn: u8, mid: Mid, answer: Answer, bug: Option<Bug>) {
+    fn answered(&mut self, sn: u8, mid: Mid, answer: Answer) {
         let Some(link) = &mut self.link else { return };
         let Some(content) = link.on_wire else { return };
         let Some(out) = self.outgoing.iter_mut().find(|o| o.content == content) else { return };
@@ -292,7 +289,6 @@ impl Device {
                 } else {
                     self.last_sn = self.last_sn.max(last_sn);
                     out.sealing = None;
-                    link.waits = bug == Some(Bug::NewestMidOnly);
                 }
             }
         }
@@ -304,7 +300,7 @@ impl Device {
         }
     }
 
-    fn notice(&mut self, news: &News, _bug: Option<Bug>) {
+    fn notice(&mut self, news: &News) {
         let (News::Delivered { mid, device }
         | News::Undecryptable { mid, device, .. }
         | News::Expired { mid, device }) = news

@@ -22,10 +22,11 @@ use crate::ids;
 pub(crate) struct Flight {
     pub(crate) envelope: Arc<Envelope>,
     pub(crate) targets: Vec<u8>,
+    /// Which of them are the sender's own.
+    pub(crate) own: Vec<usize>,
     pub(crate) custody: Custody,
     /// The connection that sent it.
     pub(crate) conn: u8,
-    pub(crate) again: bool,
 }
 
 /// One device's copy.
@@ -143,6 +144,7 @@ impl Custodian for Copy {
 impl Flight {
     pub(crate) fn copy(&self, flight: u8, k: usize) -> Option<Copy> {
         let device = *self.targets.get(k)?;
-        Some(Copy::Here { flight, k, device, entry: ids::entry(&self.envelope) })
+        let own = self.own.contains(&k);
+        Some(Copy::Here { flight, k, device, entry: ids::entry(&self.envelope, own) })
     }
 }

@@ -73,10 +73,11 @@ pub(crate) fn envelope(from: u8, from_user: u8, to: u8, sn: u8, mid: Mid, again:
         mid,
         at: NOW_MS,
         again,
+        withdraw: Box::default(),
         body: SharedBody::new(Sealed::new(vec![0; BODY])),
     }
 }
 
-pub(crate) fn entry(envelope: &Arc<Envelope>) -> Entry {
-    Entry { envelope: envelope.clone(), tag: [0; TAG_LEN] }
+pub(crate) fn entry(envelope: &Arc<Envelope>, own: bool) -> Entry {
+    Entry { envelope: envelope.clone(), tag: [0; TAG_LEN], own }
 }

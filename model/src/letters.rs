@@ -3,7 +3,7 @@
 
 use crate::bug::Bug;
 use crate::config::{Config, Faults, Person, away, reader, sender};
-use crate::rules::{CUSTODY, ONCE, ORDER, OWN, STALL};
+use crate::rules::{CUSTODY, GONE, ONCE, ORDER, OWN, STALL};
 
 /// An interleaving that DELIVERY names.
 #[derive(Clone, Debug)]
@@ -138,7 +138,7 @@ pub fn letters() -> Vec<Letter> {
             'f',
             "force while live, hint lost, next message pushed locally",
             &[only(sender(1, 0), 1), far],
-            Faults { losses: 2, connects: 1, ..TWO },
+            Faults { losses: 2, connects: 1, beats: 1, ..TWO },
             Bug::NoHold,
             ORDER,
             &["a word was lost", "held back"],
@@ -157,8 +157,8 @@ pub fn letters() -> Vec<Letter> {
             "sender's node killed after one device acked, retry elsewhere, epoch rotated meanwhile",
             &[sender(1, 0), far, only(away(2), 1)],
             Faults { kills: 1, delays: 1, rotations: 1, connects: 1, ..ONE },
-            Bug::NoDedupByContent,
-            ONCE,
+            Bug::UnderWayForEver,
+            STALL,
             &["killed", "epoch refused", "came again under another mid"],
         ),
         letter(
@@ -169,6 +169,15 @@ pub fn letters() -> Vec<Letter> {
             Bug::DedupOfTheLatest,
             ONCE,
             &["written late", "came twice"],
+        ),
+        letter(
+            'j',
+            "device revoked during its enqueue",
+            &[from, to, stays(away(2))],
+            Faults { delays: 1, revokes: 1, ..ONE },
+            Bug::NoTombstone,
+            GONE,
+            &["skipped as revoked", "written late"],
         ),
         letter(
             'k',
@@ -219,12 +228,21 @@ pub fn letters() -> Vec<Letter> {
             1,
         ),
         letter(
+            'p',
+            "touch after detach, or after revoke",
+            &[from, only(reader(2, 1), 1)],
+            Faults { delays: 1, revokes: 1, beats: 1, connects: 1, ..ONE },
+            Bug::TouchRevives,
+            GONE,
+            &["touched after revoke"],
+        ),
+        letter(
             'q',
             "retry re-encrypted while the first attempt completes",
             &[sender(1, 0), far],
-            Faults { delays: 1, rotations: 1, resends: 1, ..ONE },
-            Bug::NewestMidOnly,
-            STALL,
+            Faults { delays: 1, rotations: 1, resends: 2, ..ONE },
+            Bug::NoDedupByContent,
+            ONCE,
             &["epoch refused", "came again under another mid"],
         ),
         letter(

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hushwire_actors::admit::{Offer, Verdict};
-use hushwire_actors::custody::{Custody, Outcome, Place};
+use hushwire_actors::custody::{Custody, Outcome, Place, Skip};
 use hushwire_actors::lane::{Delivery, Fact, Lane};
 use hushwire_actors::path::{Event, Next, Path};
 use hushwire_actors::ports::{Unavailable, Word};
@@ -241,11 +241,17 @@ impl World {
             counter: u32::from(sealing.counter),
             size: SIZE,
             re,
+            withdraw: Box::default(),
         };
         let from = ids::device(device);
         let verdict = self.store.kept.admit.look(from, &offer, NOW_MS + LATER_MS);
         match &verdict {
-            Verdict::Answer(answer) => return Some(Answer::Accepted((**answer).clone())),
+            Verdict::Answer(answer) => {
+                let answer = Answer::Accepted((**answer).clone());
+                let others = self.devices.iter().map(|d| d.me).filter(|d| *d != device);
+                self.promise(mid, &others.collect::<Vec<_>>(), &answer);
+                return Some(answer);
+            }
             Verdict::Refused(Reject::StaleSn { last_sn, mid, answer }) => {
                 let last_sn = u8::try_from(*last_sn).unwrap_or(u8::MAX);
                 return Some(Answer::StaleSn { last_sn, mid: *mid, answer: answer.clone() });
@@ -287,8 +293,8 @@ impl World {
         let node = &mut self.nodes[at];
         let number = node.next_flight;
         node.next_flight += 1;
-        let again = verdict == Verdict::Again;
-        let flight = Flight { envelope, targets, custody, conn, again };
+        let own = custody.own().collect();
+        let flight = Flight { envelope, targets, own, custody, conn };
         let copies: Vec<_> = first.iter().filter_map(|k| flight.copy(number, *k)).collect();
         node.flights.insert(number, flight);
         if let Some(session) = node.sessions.get_mut(&conn) {
@@ -503,6 +509,7 @@ impl World {
             let place = match taken {
                 Taken::Queued => Place::Queued,
                 Taken::Skipped(why) => Place::Skipped((*why).into()),
+                Taken::NoRoom => Place::Skipped(Skip::Store),
             };
             self.reach(at, copy, place);
         }

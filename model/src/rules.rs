@@ -15,7 +15,8 @@ use crate::world::{Action, World};
 
 /// The rules, by name. Each is checked in every state; the last, where nothing can go wrong any
 /// more.
-pub const RULES: [&str; 9] = [CUSTODY, ONCE, ORDER, PERSISTED, QUOTA, FREE, TOLD, OWN, STALL];
+pub const RULES: [&str; 10] =
+    [CUSTODY, ONCE, ORDER, PERSISTED, QUOTA, FREE, TOLD, OWN, GONE, STALL];
 /// Accepted: every device that is not skipped has it, or its queue has, or the outbox puts it back.
 pub const CUSTODY: &str = "custody";
 /// Nothing is shown twice.
@@ -30,8 +31,10 @@ pub const QUOTA: &str = "quota";
 pub const FREE: &str = "a retry costs no token";
 /// `delivered` is said only of what its device has.
 pub const TOLD: &str = "delivered only after persist";
-/// The sender's own devices and skipped ones get nothing that no recipient took.
+/// The sender's own devices get nothing that no recipient took.
 pub const OWN: &str = "no own copy of what nobody took";
+/// Once the store knows that a device is revoked, it keeps nothing for it.
+pub const GONE: &str = "a revoked device gets nothing";
 /// Once faults end, everything arrives, its sender knows, and queues are empty.
 pub const STALL: &str = "nothing stalls once faults end";
 
@@ -59,7 +62,7 @@ impl Delivery {
             world.check();
         }
         told.push_str(&format!("    broken: {:?}\n", world.broken));
-        if world.is_over() {
+        if world.is_quiet() {
             told.push_str(&format!("    in the end: {:?}\n", settle::run(&world)));
         }
         told
@@ -109,7 +112,10 @@ impl Model for Delivery {
             Property::always(FREE, |_, w: &World| !w.broken.contains(FREE)),
             Property::always(TOLD, |_, w: &World| !w.broken.contains(TOLD)),
             Property::always(OWN, |_, w: &World| !w.broken.contains(OWN)),
-            Property::always(STALL, |_, w: &World| !w.is_over() || settle::ends_well(w)),
+            Property::always(GONE, |_, w: &World| !w.broken.contains(GONE)),
+            Property::always(STALL, |_, w: &World| {
+                !w.is_quiet() || !w.broken.is_empty() || settle::ends_well(w)
+            }),
         ];
         // For each rule, that there is something to hold it against.
         all.extend([
@@ -134,7 +140,7 @@ impl World {
         self.broken.is_empty() && actions.is_empty()
     }
 
-    fn check(&mut self) {
+    pub(crate) fn check(&mut self) {
         let mut broken = Vec::new();
         for device in &self.devices {
             let mut shown = device.shown.clone();
@@ -161,7 +167,10 @@ impl World {
             if count > self.limits.ledger_messages || ids.windows(2).any(|p| p[0] == p[1]) {
                 broken.push(QUOTA);
             }
-            let _ = device;
+            let is_struck = self.struck.contains(&(self.store.generation, device.0[0]));
+            if is_struck && (ledger.len() != (0, 0, 0) || ledger.holder(ids::NOW_MS).is_some()) {
+                broken.push(GONE);
+            }
         }
         for device in &self.devices {
             for &(from, content) in &device.shown {

@@ -1,8 +1,8 @@
 //! Once faults end: what is on its way arrives, who is away comes back, timers fire, and senders
 //! repeat. Then everything must have arrived.
 //!
-//! One fair run, without choices, from a state in which nothing can go wrong any more. Since every
-//! path of the model ends in such a state, no state that stalls is missed.
+//! One fair run, without choices and without any further fault, from every state in which nothing
+//! is on its way but what is held up.
 
 use crate::ids::{self, NOW_MS};
 use crate::world::{Action, SECOND_MS, World};
@@ -28,6 +28,7 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
                 world.left.connects = 1;
                 world.left.resends = 1;
                 world.act(action);
+                world.check();
             }
             None if beats < BEATS => {
                 beats += 1;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use hushwire_actors::Limits;
 use hushwire_actors::queue::{DeviceReply, Op, Outcome as Done, Taken};
+use hushwire_wire::frame::SkipReason;
 use hushwire_wire::{DeviceId, Mid};
 
 use crate::bug::Bug;
@@ -91,8 +92,10 @@ pub struct World {
     pub(crate) promised: BTreeSet<(DeviceId, u8, u8)>,
     /// Contents and devices that were answered as skipped.
     pub(crate) skipped: BTreeSet<(DeviceId, u8, u8)>,
-    /// Contents whose last answer was a refusal by all.
+    /// Sealings that a token was taken for.
     pub(crate) charged: BTreeSet<(u8, Mid)>,
+    /// Devices whose revocation the store has executed, by generation.
+    pub(crate) struck: BTreeSet<(u8, u8)>,
     pub(crate) submits: Vec<u8>,
     pub(crate) broken: BTreeSet<&'static str>,
     pub(crate) marks: BTreeSet<&'static str>,
@@ -103,7 +106,7 @@ impl Hash for World {
         (&self.store, &self.nodes, &self.lives, &self.devices, &self.wire).hash(state);
         (&self.left, self.epoch, self.conns, self.contents).hash(state);
         (&self.promised, &self.skipped, &self.charged, &self.submits).hash(state);
-        (&self.broken, &self.marks).hash(state);
+        (&self.struck, &self.broken, &self.marks).hash(state);
     }
 }
 
@@ -144,6 +147,7 @@ impl World {
             promised: BTreeSet::new(),
             skipped: BTreeSet::new(),
             charged: BTreeSet::new(),
+            struck: BTreeSet::new(),
             submits: vec![0; config.devices.len()],
             broken: BTreeSet::new(),
             marks: BTreeSet::new(),
@@ -455,7 +459,7 @@ impl World {
                 let bug = self.config.bug;
                 let reply = self.store.execute(r#gen, device, &op, &self.limits, bug);
                 let writes = matches!(reply.outcome, Done::Written(_));
-                self.mark_call(&op, &reply, late, &to);
+                self.mark_call(device.0[0], &op, &reply, late, &to);
                 let reply = Some(reply);
                 self.send(Item::Reply { node, device, to, reply, wrote: writes });
             }
@@ -477,11 +481,14 @@ impl World {
     }
 
     /// What a call shows.
-    fn mark_call(&mut self, op: &Op, reply: &DeviceReply, late: bool, to: &To) {
+    fn mark_call(&mut self, device: u8, op: &Op, reply: &DeviceReply, late: bool, to: &To) {
         match (op, &reply.outcome) {
             (Op::Enqueue { .. } | Op::Force { .. }, Done::Written(taken)) => {
-                if taken.iter().any(|taken| matches!(taken, Taken::Skipped(_))) {
+                if taken.contains(&Taken::Skipped(SkipReason::Full)) {
                     self.mark("queue full");
+                }
+                if taken.contains(&Taken::Skipped(SkipReason::Revoked)) {
+                    self.mark("skipped as revoked");
                 }
                 if late && matches!(to, To::Custody { .. }) {
                     self.mark("written late");
@@ -489,7 +496,10 @@ impl World {
             }
             (Op::Enqueue { .. }, _) if late => self.mark("written late"),
             (Op::Flip { .. }, Done::Flipped(false)) => self.mark("flip refused"),
-            (Op::Touch { .. }, Done::Attached) if reply.holder.is_some() => {}
+            (Op::Touch { .. }, Done::Revoked) => self.mark("touched after revoke"),
+            (Op::Revoke, Done::Revoked) => {
+                self.struck.insert((self.store.generation, device));
+            }
             _ => {}
         }
     }
@@ -590,7 +600,9 @@ impl World {
         // The store counts who is under way, and forgets those of a dead node.
         for flight in self.nodes[at].flights.values().filter(|f| !f.custody.is_complete()) {
             let envelope = &flight.envelope;
-            self.store.kept.admit.landed(envelope.from_device, envelope.to);
+            if self.config.bug != Some(Bug::UnderWayForEver) {
+                self.store.kept.admit.landed(envelope.from_device, envelope.to);
+            }
         }
         self.mark("killed");
         self.lives[at] += 1;
@@ -599,8 +611,20 @@ impl World {
             Node::new(ids::node(u8::try_from(at).unwrap_or(0), life), self.store.r#gen());
     }
 
+    /// The first node does it: the database, then the store, then its own connection of the device.
     fn revoke(&mut self, device: u8) {
         self.devices[usize::from(device)].revoked = true;
+        let (node, r#gen) = (self.nodes[0].id, self.nodes[0].r#gen);
+        let (op, to) = (Op::Revoke, To::Nobody);
+        self.send(Item::Call { node, r#gen, device: ids::device(device), op, to });
+        if let Some(&conn) = self.nodes[0].directory.get(&device) {
+            self.end(0, conn);
+        }
+    }
+
+    /// Whether nothing is on its way but what is held up.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.prompt().is_none()
     }
 
     /// What a send is answered, as nobody in the world knows it.

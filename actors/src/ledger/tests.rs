@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use hushwire_wire::UserId;
 use proptest::prelude::*;
 
 use super::*;
@@ -42,6 +45,7 @@ fn force(ledger: &mut Ledger, entry: Entry, limits: &Limits) -> Taken {
 }
 
 const FULL: Taken = Taken::Skipped(SkipReason::Full);
+const STALE: Taken = Taken::Skipped(SkipReason::Stale);
 
 #[test]
 fn a_key_goes_behind_live_and_behind_again() {
@@ -110,7 +114,7 @@ fn every_quota_fills_and_nothing_accepted_is_dropped() {
     assert_eq!(force(&mut ledger, entry(5, 9, 1, 800), &all), FULL, "bytes");
     assert_eq!(force(&mut ledger, entry(6, 9, 1, 100), &all), Taken::Queued);
     assert_eq!(force(&mut ledger, entry(7, 9, 1, 1), &all), FULL, "messages");
-    assert_eq!(ledger.len(), (6, 4_400, 0));
+    assert_eq!(ledger.len(), (6, 4_400, 4), "and four gaps");
     // A skip is remembered: the late write of the same message does not undo it.
     let settled = [1, 2, 3].map(|sn| {
         let (from, mid) = entry(1, 9, sn, 100).id();
@@ -145,9 +149,9 @@ fn notices_and_remembered_senders_are_bounded() {
     for from in 0..20 {
         force(&mut ledger, entry(from, 9, 1, 10), &limits);
     }
-    assert_eq!(ledger.highest.len(), 4);
+    assert_eq!(ledger.lines.len(), (4, 0));
     ledger.expire(DeviceId([1; 16]), &limits, 100, 10);
-    assert_eq!((ledger.highest.len(), ledger.len().2), (0, 0), "forgotten after 31 days");
+    assert_eq!((ledger.lines.len().0, ledger.len().2), (0, 0), "forgotten after 31 days");
 }
 
 #[test]
@@ -191,21 +195,150 @@ fn a_page_respects_window_and_bounds() {
     assert_eq!(get(vec![1], 10, 50), (vec![], 1, true), "but not beside another");
 }
 
+#[test]
+fn after_a_revocation_nothing_is_written_and_nobody_attaches() {
+    let limits = Limits::default();
+    let mut ledger = Ledger::default();
+    attach(&mut ledger, 1);
+    force(&mut ledger, entry(1, 2, 1, 100), &limits);
+    let news = News::Delivered { mid: Mid([1; 16]), device: DeviceId([1; 16]) };
+    ledger.apply(&Op::Notice { news: news.clone() }, &limits, 0);
+    assert_eq!(ledger.apply(&Op::Revoke, &limits, 0), Outcome::Revoked);
+    assert_eq!((ledger.len(), ledger.holder(0)), ((0, 0, 0), None));
+    let entries = || vec![entry(1, 2, 2, 100), entry(1, 2, 3, 100)];
+    let (conn, node) = (conn(1), NODE);
+    let skipped = Outcome::Written(vec![Taken::Skipped(SkipReason::Revoked); 2]);
+    for op in [
+        Op::Enqueue { entries: entries(), dead: None },
+        Op::Enqueue { entries: entries(), dead: Some(conn) },
+        Op::Force { entries: entries() },
+        Op::Back { conn, entries: entries() },
+        Op::Detach { conn, entries: entries() },
+    ] {
+        assert_eq!(ledger.apply(&op, &limits, 0), skipped, "{op:?}");
+    }
+    for op in [
+        Op::Attach { node, conn },
+        Op::Touch { node, conn },
+        Op::Flip { conn, last: 9, notices_last: 9 },
+        Op::Page { conn, after: 0, notices_after: 0, skip: vec![], messages: 9, bytes: 999 },
+        Op::Revoke,
+    ] {
+        assert_eq!(ledger.apply(&op, &limits, 0), Outcome::Revoked, "{op:?}");
+    }
+    ledger.apply(&Op::Notice { news: news.clone() }, &limits, 0);
+    ledger.notice(news, &limits, 0);
+    assert_eq!(ledger, Ledger::revoked(), "nothing but the tombstone");
+}
+
+#[test]
+fn what_waits_from_a_sender_is_dropped_and_what_is_late_is_skipped() {
+    let limits = Limits { ledger_dropped: 2, remember_ms: 1_000, ..Limits::default() };
+    let mut ledger = Ledger::default();
+    for from in [1, 2] {
+        for sn in 1..=2 {
+            force(&mut ledger, entry(from, 9, sn, 100), &limits);
+        }
+    }
+    let drop_from = |user: u8| Op::DropFrom { sender: UserId([user; 32]) };
+    assert_eq!(ledger.apply(&drop_from(1), &limits, 1), Outcome::Dropped);
+    assert_eq!(ledger.len(), (2, 200, 0), "the other sender's stay");
+    assert_eq!(force(&mut ledger, entry(1, 9, 2, 100), &limits), Taken::Queued, "as recorded");
+    assert_eq!(force(&mut ledger, entry(1, 9, 3, 100), &limits), STALE, "was under way");
+    assert_eq!(ledger.len(), (2, 200, 0), "neither is written");
+    // Admitted later, after they made up.
+    let mut later = entry(1, 9, 4, 100);
+    Arc::get_mut(&mut later.envelope).unwrap().at = 2;
+    assert_eq!(force(&mut ledger, later, &limits), Taken::Queued);
+    ledger.apply(&drop_from(3), &limits, 2);
+    ledger.apply(&drop_from(4), &limits, 3);
+    assert_eq!(ledger.lines.len().1, 2, "bounded, the oldest goes");
+    ledger.expire(DeviceId([9; 16]), &limits, 1_003, 0);
+    assert_eq!(ledger.lines.len(), (0, 0));
+}
+
+/// A removal by device `from` of user `user`, which withdraws the messages of user `of` with these
+/// numbers.
+fn removal(user: u8, from: u8, sn: u64, of: u8, withdraw: &[u64]) -> Entry {
+    let mut removal = entry(from, 9, sn, 10);
+    let envelope = Arc::get_mut(&mut removal.envelope).unwrap();
+    envelope.from_user = UserId([user; 32]);
+    envelope.withdraw = withdraw.iter().map(|sn| entry(of, 9, *sn, 10).id().1).collect();
+    removal
+}
+
+#[test]
+fn a_removal_drops_its_users_messages_that_still_wait_and_no_others() {
+    let limits = Limits { ledger_messages: 6, ..Limits::default() };
+    let mut ledger = Ledger::default();
+    attach(&mut ledger, 1);
+    // The mids of the test's messages are the same for all senders.
+    for from in [1, 2] {
+        for sn in 1..=3 {
+            force(&mut ledger, entry(from, 9, sn, 100), &limits);
+        }
+    }
+    let sent = |ledger: &mut Ledger| -> Vec<_> {
+        let page = page(ledger, 1, 0).entries;
+        page.iter().map(|e| (e.envelope.from_device.0[0], e.envelope.sn)).collect()
+    };
+    // By another device of user 1, and again; it names itself, too. The ledger was full.
+    let by_sibling = removal(1, 11, 7, 1, &[1, 3, 7, 99]);
+    for _ in 0..2 {
+        assert_eq!(force(&mut ledger, by_sibling.clone(), &limits), Taken::Queued);
+        assert_eq!(sent(&mut ledger), [(1, 2), (2, 1), (2, 2), (2, 3), (11, 7)]);
+    }
+    assert_eq!(force(&mut ledger, entry(1, 9, 3, 100), &limits), Taken::Queued, "as recorded");
+    assert_eq!(ledger.len(), (5, 416, 0), "and not written again");
+    // To another recipient: an own copy in the ledger of a sibling.
+    let mut elsewhere = removal(1, 12, 1, 1, &[2]);
+    Arc::get_mut(&mut elsewhere.envelope).unwrap().to = UserId([8; 32]);
+    force(&mut ledger, elsewhere, &limits);
+    assert!(sent(&mut ledger).contains(&(1, 2)), "another pair's");
+}
+
+#[test]
+fn what_is_skipped_is_counted_for_its_contact_once() {
+    let limits = Limits { ledger_messages: 1, ..Limits::default() };
+    let mut ledger = Ledger::default();
+    force(&mut ledger, entry(1, 9, 1, 10), &limits);
+    for sn in [2, 2, 3] {
+        assert_eq!(force(&mut ledger, entry(1, 9, sn, 10), &limits), FULL);
+    }
+    // A copy of an own message: the contact is its recipient.
+    assert_eq!(force(&mut ledger, Entry { own: true, ..entry(9, 7, 1, 10) }, &limits), FULL);
+    assert_eq!(ledger.len(), (1, 16, 2));
+    attach(&mut ledger, 1);
+    let notices = page(&mut ledger, 1, 0).notices;
+    let gap = |contact, count| News::Gap { contact: UserId([contact; 32]), count };
+    assert_eq!(notices, [(1, gap(1, 2)), (2, gap(7, 1))], "a repeat is not another one");
+    assert_eq!(flip(&mut ledger, 1, 9), Outcome::Flipped(false), "not before it was told");
+    ledger.apply(&Op::Ack { settled: vec![], notices: 2 }, &limits, 0);
+    assert_eq!(ledger.len(), (1, 16, 0));
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Attach(u8),
     Write { how: u8, conn: u8, from: u8, sn: u64 },
     Flip(u8),
     Ack { from: u8, sn: u64 },
+    Withdraw { from: u8, sn: u64, of: u64 },
+    DropFrom(u8),
+    Revoke,
 }
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        1 => (0u8..3).prop_map(Act::Attach),
-        6 => (0u8..5, 0u8..3, 1u8..4, 1u64..12)
+        4 => (0u8..3).prop_map(Act::Attach),
+        24 => (0u8..5, 0u8..3, 1u8..4, 1u64..12)
             .prop_map(|(how, conn, from, sn)| Act::Write { how, conn, from, sn }),
-        2 => (0u8..3).prop_map(Act::Flip),
-        3 => (1u8..4, 1u64..12).prop_map(|(from, sn)| Act::Ack { from, sn }),
+        8 => (0u8..3).prop_map(Act::Flip),
+        12 => (1u8..4, 1u64..12).prop_map(|(from, sn)| Act::Ack { from, sn }),
+        6 => (1u8..4, 1u64..12, 1u64..12)
+            .prop_map(|(from, sn, of)| Act::Withdraw { from, sn, of }),
+        1 => (1u8..4).prop_map(Act::DropFrom),
+        1 => Just(Act::Revoke),
     ]
 }
 
@@ -214,33 +347,41 @@ fn act() -> impl Strategy<Value = Act> {
 struct Model {
     key: Option<(u8, bool)>,
     queue: Vec<(u8, u64)>,
-    /// (sender, highest sn, skipped)
-    highest: Vec<(u8, u64, bool)>,
+    /// (sender, highest sn, what became of it)
+    highest: Vec<(u8, u64, Taken)>,
+    dropped: Vec<u8>,
+    revoked: bool,
 }
 
 impl Model {
     fn write(&mut self, from: u8, sn: u64, most: usize) -> Taken {
+        if self.revoked {
+            return Taken::Skipped(SkipReason::Revoked);
+        }
         if self.queue.contains(&(from, sn)) {
             return Taken::Queued;
         }
         let known = self.highest.iter().position(|h| h.0 == from);
         if let Some(k) = known {
-            let (_, highest, skipped) = self.highest[k];
+            let (_, highest, taken) = self.highest[k];
             if sn == highest {
-                return if skipped { FULL } else { Taken::Queued };
+                return taken;
             }
             if sn < highest {
                 return Taken::Queued;
             }
             self.highest.remove(k);
         }
-        let full = self.queue.len() >= most;
-        self.highest.push((from, sn, full));
-        if full {
-            return FULL;
-        }
-        self.queue.push((from, sn));
-        Taken::Queued
+        let taken = if self.dropped.contains(&from) {
+            STALE
+        } else if self.queue.len() >= most {
+            FULL
+        } else {
+            self.queue.push((from, sn));
+            Taken::Queued
+        };
+        self.highest.push((from, sn, taken));
+        taken
     }
 }
 
@@ -253,9 +394,29 @@ proptest! {
         let (mut ledger, mut model) = (Ledger::default(), Model::default());
         for act in acts {
             match act {
+                Act::Attach(_) if model.revoked => {}
                 Act::Attach(k) => {
                     attach(&mut ledger, k);
                     model.key = Some((k, false));
+                }
+                Act::Withdraw { from, sn, of } => {
+                    if !model.revoked && of != sn {
+                        model.queue.retain(|one| *one != (from, of));
+                    }
+                    let taken = force(&mut ledger, removal(from, from, sn, from, &[of]), &limits);
+                    prop_assert_eq!(taken, model.write(from, sn, 6));
+                    model.key = model.key.map(|(holder, _)| (holder, false));
+                }
+                Act::DropFrom(from) => {
+                    ledger.apply(&Op::DropFrom { sender: UserId([from; 32]) }, &limits, 1);
+                    model.queue.retain(|one| one.0 != from);
+                    model.dropped.push(from);
+                }
+                Act::Revoke => {
+                    prop_assert_eq!(ledger.apply(&Op::Revoke, &limits, 0), Outcome::Revoked);
+                    model.revoked = true;
+                    model.queue.clear();
+                    model.key = None;
                 }
                 Act::Write { how, conn: k, from, sn } => {
                     let entries = vec![entry(from, 9, sn, 10)];
@@ -289,7 +450,8 @@ proptest! {
                 Act::Flip(k) => {
                     // A session flips at what it has paged: all that is there.
                     let last = ledger.tail();
-                    let outcome = flip(&mut ledger, k, last);
+                    let op = Op::Flip { conn: conn(k), last, notices_last: ledger.top() };
+                    let outcome = ledger.apply(&op, &limits, 0);
                     let mine = model.key.is_some_and(|(holder, _)| holder == k);
                     prop_assert_eq!(outcome == Outcome::Flipped(true), mine);
                     if mine {
@@ -306,6 +468,9 @@ proptest! {
             let holder = ledger.holder(0).map(|key| (key.conn.0[0], key.mode == Mode::Live));
             prop_assert_eq!(holder, model.key);
             prop_assert_eq!(ledger.len().1, model.queue.len() * entry(1, 9, 1, 10).envelope.size());
+        }
+        if model.revoked {
+            return Ok(());
         }
         attach(&mut ledger, 1);
         let left = page(&mut ledger, 1, 0);

@@ -112,9 +112,14 @@ impl Intake {
 
     /// Takes a call in and waits for its reply.
     pub(crate) async fn ask(&self, call: Call) -> Result<Reply, Unavailable> {
+        self.begin(call).await.unwrap_or(Err(Unavailable))
+    }
+
+    /// Takes a call in, before it returns; its reply comes later.
+    pub(crate) fn begin(&self, call: Call) -> oneshot::Receiver<Result<Reply, Unavailable>> {
         let (once, reply) = oneshot::channel();
         self.push(call, To::Once(once));
-        reply.await.unwrap_or(Err(Unavailable))
+        reply
     }
 
     /// The next calls, at most `most`, as soon as there is one.

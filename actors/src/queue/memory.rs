@@ -2,14 +2,17 @@
 //! process, which shows as a new generation.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use hushwire_wire::limits::NONCE_TTL_MS;
-use hushwire_wire::{DeviceId, Gen, NodeId, Nonce, UserId};
+use hushwire_wire::{DeviceId, Gen, NodeId, Nonce};
 
+use super::tokens::{Held, Tokens};
+use super::tombstones::Tombstones;
 use super::{Call, DeviceReply, Key, Op, Outcome, Queue, Reply, Settled, Stored};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Room};
 use crate::limits::Limits;
 use crate::ports::{Clock, Random, Unavailable};
 
@@ -24,6 +27,10 @@ pub struct MemoryQueue {
     limits: Limits,
     clock: Arc<dyn Clock>,
     store: Mutex<Store>,
+    /// The sums after the latest batch, for whoever must not wait.
+    messages: AtomicU64,
+    bytes: AtomicU64,
+    notices: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -32,8 +39,8 @@ struct Store {
     ledgers: HashMap<DeviceId, Box<Ledger>>,
     nonces: HashMap<Nonce, u64>,
     nonce_order: VecDeque<(u64, Nonce)>,
-    tokens: HashMap<[u8; 32], (u64, UserId, DeviceId)>,
-    token_order: VecDeque<(u64, [u8; 32])>,
+    tokens: Tokens,
+    tombstones: Tombstones,
     stored: Stored,
     /// The highest position in any ledger that was forgotten: no ledger uses one twice.
     floor: u64,
@@ -52,6 +59,9 @@ impl MemoryQueue {
             limits,
             clock,
             store: Mutex::default(),
+            messages: AtomicU64::default(),
+            bytes: AtomicU64::default(),
+            notices: AtomicU64::default(),
         }
     }
 
@@ -62,7 +72,12 @@ impl MemoryQueue {
     fn execute(&self, store: &mut Store, call: Call, now_ms: u64) -> Result<Reply, Unavailable> {
         match call {
             Call::Device { r#gen, device, op } => {
-                Ok(Reply::Device(self.device(store, r#gen, device, &op, now_ms)))
+                let reply = self.device(store, r#gen, device, &op, now_ms);
+                if op == Op::Revoke && reply.outcome == Outcome::Revoked {
+                    store.tokens.drop_device(&device);
+                    store.tombstones.set(device, self.limits.tombstones, now_ms)?;
+                }
+                Ok(Reply::Device(reply))
             }
             Call::PutNonce(nonce) => {
                 store.put_nonce(nonce, now_ms, self.limits.nonces).map(|()| Reply::Done)
@@ -71,13 +86,16 @@ impl MemoryQueue {
                 let until = store.nonces.remove(&nonce);
                 Ok(Reply::Nonce(until.is_some_and(|until| now_ms < until)))
             }
+            Call::PutToken { device, .. } if store.tombstones.has(&device) => Err(Unavailable),
             Call::PutToken { hash, user, device, ttl_ms } => {
-                store.put_token(hash, (now_ms + ttl_ms, user, device), now_ms, self.limits.tokens);
+                let token = Held { user, device, until_ms: now_ms + ttl_ms };
+                store.tokens.put(hash, token, &self.limits, now_ms);
                 Ok(Reply::Done)
             }
-            Call::CheckToken { hash } => {
-                let known = store.tokens.get(&hash).filter(|(until, ..)| now_ms < *until);
-                Ok(Reply::Token(known.map(|&(_, user, device)| (user, device))))
+            Call::CheckToken { hash } => Ok(Reply::Token(store.tokens.check(&hash, now_ms))),
+            Call::DropTokens { device } => {
+                store.tokens.drop_device(&device);
+                Ok(Reply::Done)
             }
             Call::Sweep { most } => Ok(Reply::Swept(self.sweep(store, most, now_ms))),
         }
@@ -101,7 +119,8 @@ impl MemoryQueue {
             if let Op::Ack { settled, .. } = op {
                 noticed = store.tell_senders(settled, limits, now_ms);
             }
-            store.change(device, |ledger| ledger.apply(op, limits, now_ms))
+            let room = Room::beside(&store.stored, limits);
+            store.change(device, |ledger| ledger.apply_within(room, op, limits, now_ms))
         } else {
             Outcome::OtherGen
         };
@@ -153,7 +172,13 @@ impl Queue for MemoryQueue {
     async fn call(&self, calls: Vec<Call>) -> Vec<Result<Reply, Unavailable>> {
         let now_ms = self.clock.now_ms();
         let mut store = self.lock();
-        calls.into_iter().map(|call| self.execute(&mut store, call, now_ms)).collect()
+        let replies =
+            calls.into_iter().map(|call| self.execute(&mut store, call, now_ms)).collect();
+        let Stored { messages, bytes, notices } = store.stored;
+        self.messages.store(messages, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.notices.store(notices, Ordering::Relaxed);
+        replies
     }
 
     fn generation(&self) -> Gen {
@@ -165,15 +190,21 @@ impl Queue for MemoryQueue {
     }
 
     fn stored(&self) -> Stored {
-        self.lock().stored
+        Stored {
+            messages: self.messages.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            notices: self.notices.load(Ordering::Relaxed),
+        }
     }
 }
 
 impl Store {
     /// Changes a ledger, keeps the sums, and forgets it when it is empty.
     fn change<R>(&mut self, device: DeviceId, change: impl FnOnce(&mut Ledger) -> R) -> R {
-        let floor = self.floor;
-        let ledger = self.ledgers.entry(device).or_insert_with(|| Box::new(Ledger::above(floor)));
+        let (floor, tombstones) = (self.floor, &self.tombstones);
+        let ledger = self.ledgers.entry(device).or_insert_with(|| {
+            Box::new(if tombstones.has(&device) { Ledger::revoked() } else { Ledger::above(floor) })
+        });
         let before = ledger.len();
         let result = change(ledger);
         let after = ledger.len();
@@ -232,25 +263,6 @@ impl Store {
         self.nonces.insert(nonce, until);
         self.nonce_order.push_back((until, nonce));
         Ok(())
-    }
-
-    /// At the bound the oldest token goes: its owner signs in again.
-    fn put_token(
-        &mut self,
-        hash: [u8; 32],
-        token: (u64, UserId, DeviceId),
-        now_ms: u64,
-        most: usize,
-    ) {
-        while self.token_order.front().is_some_and(|(until, _)| *until <= now_ms)
-            || self.token_order.len() >= most.max(1)
-        {
-            if let Some((_, old)) = self.token_order.pop_front() {
-                self.tokens.remove(&old);
-            }
-        }
-        self.token_order.push_back((token.0, hash));
-        self.tokens.insert(hash, token);
     }
 }
 

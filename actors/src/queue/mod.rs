@@ -7,6 +7,8 @@
 mod actor;
 mod intake;
 mod memory;
+mod tokens;
+mod tombstones;
 
 use std::fmt;
 
@@ -66,7 +68,7 @@ pub enum Call {
     PutNonce(Nonce),
     /// Takes a nonce, once.
     TakeNonce(Nonce),
-    /// Remembers a token by its hash.
+    /// Remembers a token by its hash; not for a device that was revoked.
     PutToken {
         /// The token's hash.
         hash: [u8; 32],
@@ -81,6 +83,11 @@ pub enum Call {
     CheckToken {
         /// The token's hash.
         hash: [u8; 32],
+    },
+    /// Forgets all tokens of a device.
+    DropTokens {
+        /// The device.
+        device: DeviceId,
     },
     /// Expires what is due, at most so many messages.
     Sweep {
@@ -169,6 +176,15 @@ pub enum Op {
         /// The connection.
         conn: Conn,
     },
+    /// Deletes messages, key, notices and tokens of this device, and leaves a tombstone that every
+    /// other call respects.
+    Revoke,
+    /// Drops what waits from one user. What that user's devices had under way until now is skipped
+    /// as [`SkipReason::Stale`] when it comes to be written.
+    DropFrom {
+        /// The sender.
+        sender: UserId,
+    },
 }
 
 /// A message that its device acknowledged.
@@ -207,7 +223,7 @@ pub enum Mode {
 pub enum Reply {
     /// To a device call.
     Device(DeviceReply),
-    /// To `PutNonce` and `PutToken`.
+    /// To `PutNonce`, `PutToken` and `DropTokens`.
     Done,
     /// To `TakeNonce`: whether it was there.
     Nonce(bool),
@@ -253,6 +269,10 @@ pub enum Outcome {
     Noticed(Vec<(DeviceId, NodeId)>),
     /// To `Attach` and `Touch`.
     Attached,
+    /// To `Revoke`, and to `Attach`, `Touch`, `Flip` and `Page` of a device that was revoked.
+    Revoked,
+    /// To `DropFrom`.
+    Dropped,
 }
 
 /// What became of an entry that was to be written.
@@ -262,6 +282,8 @@ pub enum Taken {
     Queued,
     /// It was not written.
     Skipped(SkipReason),
+    /// It was not written: the whole store has no room for it.
+    NoRoom,
 }
 
 /// A page of a ledger.

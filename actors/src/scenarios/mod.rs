@@ -2,9 +2,14 @@
 //! move. Only the ports are the tests' own; everything between the streams is real.
 
 mod delivery;
+mod expiry;
+mod fullness;
 mod lives;
 mod nodes;
 mod refusals;
+mod removals;
+mod resubmission;
+mod withdrawals;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -390,6 +390,10 @@ impl<F: Custodian + Clone> Channel<F> {
         out: &mut Vec<Out>,
     ) {
         let DeviceReply { holder, tail, notices_tail, outcome, .. } = reply;
+        if outcome == Outcome::Revoked {
+            out.push(Out::Close(Close::Revoked));
+            return;
+        }
         if outcome == Outcome::NotHolder {
             match holder {
                 Some(_) => out.push(Out::Close(Close::Displaced)),
@@ -577,7 +581,7 @@ impl<F: Custodian + Clone> Channel<F> {
             if let Sent::Message { backed, .. } = sent {
                 *backed = match taken {
                     Taken::Queued => Backed::Yes,
-                    Taken::Skipped(_) => Backed::Refused,
+                    Taken::Skipped(_) | Taken::NoRoom => Backed::Refused,
                 };
             }
         }

@@ -4,7 +4,7 @@
 //! None of this is the security of a message: clients check everything again.
 
 use hushwire_wire::frame::Send;
-use hushwire_wire::limits::INT_MAX;
+use hushwire_wire::limits::{INT_MAX, WITHDRAW_MAX};
 use hushwire_wire::message::{Class, LANE_DURABLE, SMALL_CT, Upload};
 use hushwire_wire::{Reject, UserId};
 
@@ -19,6 +19,11 @@ pub(crate) fn shape(me: UserId, send: &Send) -> Result<Upload, Reject> {
     let upload = Upload::parse(&send.upload)?;
     if upload.header.lane != LANE_DURABLE {
         return Err(Reject::bad("upload.lane", "the durable lane"));
+    }
+    let withdraws = send.withdraw.len();
+    if withdraws > WITHDRAW_MAX || (withdraws > 0 && upload.header.class != Class::Remove) {
+        let expected = "at most 16 messages, and none unless the class is 3 (removal)";
+        return Err(Reject::bad("op.send.withdraw", expected));
     }
     let small = match upload.header.class {
         Class::Remove | Class::Reaction => true,
@@ -130,6 +135,18 @@ mod tests {
         assert!(
             matches!(check(&ephemeral, &facts()), Err(Reject::BadRequest { field, .. }) if field == "upload.lane")
         );
+        let withdraw = |class, count| Send {
+            withdraw: vec![Mid([1; 16]); count],
+            ..send(2, class, 0, 528, 2)
+        };
+        assert!(check(&withdraw(Class::Remove, WITHDRAW_MAX), &facts()).is_ok());
+        for (class, count) in
+            [(Class::Remove, WITHDRAW_MAX + 1), (Class::Text, 1), (Class::Reaction, 1)]
+        {
+            assert!(
+                matches!(check(&withdraw(class, count), &facts()), Err(Reject::BadRequest { field, .. }) if field == "op.send.withdraw")
+            );
+        }
         for class in [Class::Remove, Class::Reaction, Class::Control] {
             assert!(check(&send(2, class, 0, 528, 2), &facts()).is_ok());
             let large = check(&send(2, class, 0, 1_040, 2), &facts());

@@ -343,6 +343,9 @@ impl Open {
         match self.admission.look(&offer) {
             Verdict::Answer(answer) => return Ok(Some(ServerOp::Accepted((*answer).clone()))),
             Verdict::Refused(reject) => return Err(reject),
+            Verdict::New if self.node.queue.stored().is_full(&self.node.limits) => {
+                return Err(Reject::StoreFull {});
+            }
             Verdict::New | Verdict::Changed | Verdict::Again | Verdict::Resubmitted => {}
         }
         let until_ms = now_ms + self.node.limits.send_deadline_ms;
@@ -391,6 +394,7 @@ impl Open {
             counter: upload.header.counter,
             size: send.upload.len(),
             re: send.re,
+            withdraw: send.withdraw.as_slice().into(),
         }
     }
 
@@ -418,6 +422,7 @@ impl Open {
             mid: offer.mid,
             at,
             again: offer.re.is_some(),
+            withdraw: offer.withdraw.clone(),
             body: hushwire_wire::deliver::SharedBody::new(upload.shared.clone()),
         });
         let (admission, lane) = (self.admission.clone(), self.lane.clone());

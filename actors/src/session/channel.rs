@@ -117,6 +117,8 @@ pub struct Channel<F> {
     /// More lies above and found no room: the next page waits for an acknowledgement.
     full: bool,
     touch_due: bool,
+    /// The queue store does not have the key: nothing is paged before it is restored.
+    keyless: bool,
     acks: Vec<Settled>,
     acked_notices: u64,
     forced: VecDeque<Delivery<F>>,
@@ -154,6 +156,7 @@ impl<F: Custodian + Clone> Channel<F> {
             page_due: false,
             full: false,
             touch_due: false,
+            keyless: false,
             acks: Vec::new(),
             acked_notices: 0,
             forced: VecDeque::new(),
@@ -297,7 +300,7 @@ impl<F: Custodian + Clone> Channel<F> {
     }
 
     /// The next queue call, if none is under way and one is due. The order: back, force, deletes
-    /// and notices, page, flip, touch.
+    /// and notices, page, flip, touch; a lost key is restored before anything is paged.
     pub fn next_call(&mut self, lane: &Lane<F>, now_ms: u64) -> Option<QueueCall<F>> {
         if self.doing.is_some() || self.retry_ms > now_ms {
             return None;
@@ -321,6 +324,8 @@ impl<F: Custodian + Clone> Channel<F> {
             (Doing::Ack(settled.clone(), notices), Op::Ack { settled, notices }, Vec::new())
         } else if self.state == State::Attaching {
             return None;
+        } else if self.keyless {
+            (Doing::Touch, Op::Touch { node: self.node, conn }, Vec::new())
         } else if self.page_due && !self.full && self.window.room().0 > 0 && lane.is_empty() {
             self.page_due = false;
             (Doing::Page, self.page_op(), Vec::new())
@@ -398,7 +403,7 @@ impl<F: Custodian + Clone> Channel<F> {
             match holder {
                 Some(_) => out.push(Out::Close(Close::Displaced)),
                 None => {
-                    self.touch_due = true;
+                    self.keyless = true;
                     self.page_due = true;
                     if self.state == State::Flipping {
                         self.flip_refused(lane, now_ms);
@@ -406,6 +411,9 @@ impl<F: Custodian + Clone> Channel<F> {
                 }
             }
             return;
+        }
+        if matches!(doing, Doing::Attach | Doing::Touch) {
+            self.keyless = false;
         }
         match (doing, outcome) {
             (Doing::Attach, _) => {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use hushwire_wire::frame::Failed;
 
 use super::*;
-use crate::ledger::Ledger;
+use crate::ledger::{KEY_TTL_MS, Ledger};
 use crate::testing::entry;
 
 /// A custody that writes down what it hears; `late` is what it answers.
@@ -416,4 +416,21 @@ fn a_backing_whose_reply_was_lost_is_deleted_on_ack() {
     pair.now += RETRY_MS;
     pair.run();
     assert_eq!(pair.ledger.len().0, 0);
+}
+
+#[test]
+fn a_lost_key_is_restored_before_anything_is_paged() {
+    let mut pair = Pair::live(Limits::default());
+    // Nobody renewed it for too long; then somebody writes.
+    pair.ledger.expire(DeviceId([2; 16]), &pair.limits, KEY_TTL_MS + 1, 0);
+    pair.force(1);
+    let mut calls = 0;
+    let mut out = Vec::new();
+    while let Some(call) = pair.channel.next_call(&pair.lane, pair.now) {
+        calls += 1;
+        assert!(calls < 10, "it asks for ever");
+        let reply = pair.execute(&call);
+        out.extend(pair.channel.reply(Ok(reply), &pair.lane, pair.now));
+    }
+    assert_eq!(numbers(&out), [1]);
 }

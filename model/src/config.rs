@@ -34,6 +34,8 @@ pub struct Faults {
     pub failovers: u8,
     /// Queue stores that lose everything.
     pub wipes: u8,
+    /// Keys that run out, or are lost alone.
+    pub expiries: u8,
     /// Devices that are revoked.
     pub revokes: u8,
     /// Seconds that pass for a session: what is not acknowledged is backed.

@@ -613,10 +613,10 @@ impl World {
             }
         };
         admit.landed(from, to);
-        self.promise(mid, &targets, &answer);
         if let Some(session) = self.nodes[at].sessions.get_mut(&conn)
             && session.waiting.remove(&(sn, mid))
         {
+            self.promise(mid, &targets, &answer);
             self.down(at, conn, Down::Answer { sn, mid, answer });
         }
     }

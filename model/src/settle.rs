@@ -4,6 +4,7 @@
 //! One fair run, without choices and without any further fault, from every state in which nothing
 //! is on its way but what is held up.
 
+use crate::device::Device;
 use crate::ids::{self, NOW_MS};
 use crate::world::{Action, SECOND_MS, World};
 
@@ -71,7 +72,8 @@ fn next(world: &World) -> Option<Action> {
     }
     let at = (0..world.nodes.len()).find(|at| !world.nodes[*at].draining);
     let mut here = world.devices.iter().filter(|device| !device.left_roster());
-    if let (Some(away), Some(at)) = (here.find(|device| device.link.is_none()), at) {
+    let comes = |device: &Device| device.link.is_none() && world.comes_back(device.me);
+    if let (Some(away), Some(at)) = (here.find(|device| comes(device)), at) {
         return Some(Action::Connect(away.me, at));
     }
     // A session hears of another generation by its next call.
@@ -90,6 +92,12 @@ fn next(world: &World) -> Option<Action> {
 }
 
 impl World {
+    /// Recipients that may connect nowhere stay away, once they are.
+    fn comes_back(&self, device: u8) -> bool {
+        let person = &self.config.devices[usize::from(device)];
+        person.sends || person.nodes != 0
+    }
+
     /// Whether everything that was submitted has arrived, its sender knows, and nothing waits.
     fn has_arrived(&self) -> Result<(), String> {
         for sender in self.devices.iter().filter(|sender| !sender.left_roster()) {
@@ -99,6 +107,7 @@ impl World {
                     return Err(format!("content {content} is not accepted"));
                 }
                 let others = self.devices.iter().filter(|d| d.me != sender.me);
+                let others = others.filter(|d| d.link.is_some());
                 for device in others.filter(|device| !device.left_roster()) {
                     let from = ids::device(sender.me);
                     let me = device.me;
@@ -114,7 +123,8 @@ impl World {
                 }
             }
         }
-        for device in self.devices.iter().filter(|device| !device.left_roster()) {
+        let here = self.devices.iter().filter(|device| device.link.is_some());
+        for device in here.filter(|device| !device.left_roster()) {
             let me = device.me;
             if self.store.ledger(me).is_some_and(|ledger| ledger.len().0 > 0) {
                 return Err(format!("device {me}'s queue is not empty"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hushwire_actors::Limits;
 use hushwire_actors::admit::Admit;
-use hushwire_actors::ledger::Ledger;
+use hushwire_actors::ledger::{KEY_TTL_MS, Ledger};
 use hushwire_actors::queue::{DeviceReply, Op, Outcome};
 use hushwire_wire::{DeviceId, Gen, NodeId};
 
@@ -119,6 +119,14 @@ impl Store {
             tail: self.kept.ledgers.get(&device).map_or(0, Ledger::tail),
             notices_tail: self.kept.ledgers.get(&device).map_or(0, Ledger::notices_tail),
             outcome,
+        }
+    }
+
+    /// A key runs out, as nobody renews it.
+    pub(crate) fn expire_key(&mut self, device: u8, limits: &Limits) {
+        let me = ids::device(device);
+        if let Some(ledger) = self.kept.ledgers.get_mut(&me) {
+            ledger.expire(me, limits, NOW_MS + KEY_TTL_MS + 1, 0);
         }
     }
 

@@ -67,6 +67,8 @@ pub enum Action {
     FailOver,
     /// The store loses everything.
     Wipe,
+    /// A device's key is lost.
+    Expire(u8),
     /// An idle node reads the generation.
     ReadGen(usize),
     /// A device is revoked.
@@ -252,6 +254,9 @@ impl World {
             if at.link.is_some() && left.half_cuts > 0 {
                 actions.push(Action::HalfCut(device));
             }
+            if left.expiries > 0 && !person.sends && self.store.holder_node(device).is_some() {
+                actions.push(Action::Expire(device));
+            }
             if left.revokes > 0 && !person.sends {
                 actions.push(Action::Revoke(device));
             }
@@ -397,6 +402,10 @@ impl World {
                 self.left.wipes -= 1;
                 self.store.wipe();
                 self.forget_charges();
+            }
+            Action::Expire(device) => {
+                self.left.expiries -= 1;
+                self.store.expire_key(device, &self.limits);
             }
             Action::ReadGen(at) => {
                 self.nodes[at].r#gen = self.store.r#gen();

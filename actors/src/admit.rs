@@ -201,18 +201,19 @@ impl Admit {
         at_ms
     }
 
-    /// Custody of a message is complete: from now on its repeats get this answer.
-    pub fn accepted(&mut self, device: DeviceId, to: UserId, answer: Arc<Accepted>) {
-        if let Some(record) = self.records.get_mut(&(device, to))
-            && record.sn == answer.sn
-        {
-            // A message encrypted twice under one number (DELIVERY, interleaving q): the first
-            // that completes is the answer.
-            if record.answer().is_none() {
-                record.mid = answer.mid;
-                record.state = State::Accepted(answer);
-            }
+    /// Custody of a message is complete: from now on its repeats get this answer. Whether it is the
+    /// one that counts: not if another flight of the message was answered first, or the sender has
+    /// gone on.
+    pub fn accepted(&mut self, device: DeviceId, to: UserId, answer: Arc<Accepted>) -> bool {
+        let Some(record) = self.records.get_mut(&(device, to)) else { return false };
+        // A message encrypted twice under one number (DELIVERY, interleaving q): the first that
+        // completes is the answer.
+        if record.sn != answer.sn || record.answer().is_some() {
+            return false;
         }
+        record.mid = answer.mid;
+        record.state = State::Accepted(answer);
+        true
     }
 
     /// Custody ended in a reject: the sender may go on.

@@ -144,9 +144,9 @@ impl Admission {
         Ok(shard.admit.routed(self.device, offer, &verdict, now_ms))
     }
 
-    /// Custody is complete.
-    pub(crate) fn accepted(&self, to: UserId, answer: Arc<Accepted>) {
-        lock(&self.shard).admit.accepted(self.device, to, answer);
+    /// Custody is complete. Whether this is the answer that counts.
+    pub(crate) fn accepted(&self, to: UserId, answer: Arc<Accepted>) -> bool {
+        lock(&self.shard).admit.accepted(self.device, to, answer)
     }
 
     /// Custody ended in a reject.

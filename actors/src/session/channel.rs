@@ -525,6 +525,10 @@ impl<F: Custodian + Clone> Channel<F> {
         self.mark(Backed::Perhaps, Backed::No);
         self.attach_due = true;
         self.behind(lane, now_ms);
+        // What was not sent yet stays Pending: written now, it would come before what was lost of
+        // its sender, which sends that again first.
+        lane.shut_and_take();
+        self.forced.clear();
         if self.state != State::Attaching {
             self.resync = true;
             let resync = hushwire_wire::frame::Resync { r#gen };

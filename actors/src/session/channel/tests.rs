@@ -434,3 +434,25 @@ fn a_lost_key_is_restored_before_anything_is_paged() {
     }
     assert_eq!(numbers(&out), [1]);
 }
+
+#[test]
+fn what_waits_in_the_lane_when_the_store_is_lost_is_not_written_before_what_was_lost() {
+    let mut pair = Pair::new(Limits::default());
+    let flip = loop {
+        let call = pair.channel.next_call(&pair.lane, 1).unwrap();
+        if matches!(call.op, Op::Flip { .. }) {
+            break call;
+        }
+        let reply = pair.execute(&call);
+        pair.channel.reply(Ok(reply), &pair.lane, 1);
+    };
+    // Its predecessor was in the ledger, and is lost with it.
+    assert!(pair.push(2), "flipping: it is taken");
+    let mut reply = pair.execute(&flip);
+    (reply.r#gen, reply.outcome) = (Gen([4; 16]), Outcome::OtherGen);
+    pair.ledger = Ledger::default();
+    pair.channel.reply(Ok(reply), &pair.lane, 1);
+    assert!(pair.lane.is_empty());
+    assert_eq!(numbers(&pair.run()), Vec::<u64>::new());
+    assert_eq!(pair.ledger.len().0, 0, "it stays Pending: its sender resubmits first");
+}

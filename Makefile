@@ -21,7 +21,10 @@ ROUND := $(abspath $(TARGET))/vectors
 # `make fuzz`: seconds for each target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test demo lint bench fuzz setup fmt clippy rules vectors build binary-rules
+# `make model`: which worlds; see `make model WORLDS=--help`.
+WORLDS ?=
+
+.PHONY: help run test demo lint bench fuzz model setup fmt clippy rules vectors build binary-rules
 
 help: ## lists the targets
 	@echo "Hushwire: an end-to-end encrypted messaging engine. Targets:"
@@ -53,6 +56,10 @@ bench: setup ## figures: cryptography, and the server beside a bare relay (sever
 
 fuzz: setup ## fuzzes every parser, FUZZ_SECONDS=60 for each; `make test` replays what was found
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz
+
+model: setup ## checks delivery with a model: every interleaving of bounded worlds (minutes)
+	$(CARGO) build --locked -p hushwire-model
+	$(TARGET)/debug/hushwire-model $(WORLDS)
 
 setup: ## checks for the tools, and installs what is missing where it can
 	@scripts/setup

@@ -94,10 +94,10 @@ pub(crate) fn apply(ledger: &mut Ledger, op: &Op, limits: &Limits, bug: Option<B
             *ledger = Ledger::default();
             return Outcome::Revoked;
         }
-        (Some(Bug::TouchRevives), Op::Touch { .. }) => {
-            if ledger.apply(op, limits, NOW_MS) == Outcome::Revoked {
-                *ledger = Ledger::default();
-            }
+        (Some(Bug::TouchRevives), Op::Touch { .. })
+            if ledger.apply(op, limits, NOW_MS) == Outcome::Revoked =>
+        {
+            *ledger = Ledger::default();
         }
         _ => {}
     }

@@ -243,6 +243,13 @@ impl Device {
 
     fn answered(&mut self, sn: u8, mid: Mid, answer: Answer) {
         let Some(link) = &mut self.link else { return };
+        if let Answer::Accepted(accepted) = &answer
+            && let Some(out) =
+                self.outgoing.iter_mut().find(|o| o.accepted && o.mids.contains(&mid))
+        {
+            // A second answer to what was accepted: who has it counts.
+            out.settled.extend(accepted.delivered.iter().copied());
+        }
         let Some(content) = link.on_wire else { return };
         let Some(out) = self.outgoing.iter_mut().find(|o| o.content == content) else { return };
         if out.sn != sn || out.sealing.map(Sealing::mid) != Some(mid) {

@@ -76,6 +76,69 @@ pub fn general() -> Vec<Config> {
     ]
 }
 
+/// Large worlds, for `make model`: minutes, not seconds.
+#[must_use]
+pub fn large() -> Vec<Config> {
+    let faults = Faults { delays: 2, connects: 1, resends: 1, ..ONE };
+    vec![
+        Config::new(
+            "kills, losses and moves",
+            &[sender(1, 0), reader(2, 1)],
+            Faults { losses: 1, kills: 1, seconds: 1, ..faults },
+        ),
+        Config::new(
+            "two messages, a kill and a move",
+            &[sender(1, 0), reader(2, 1)],
+            Faults { messages: 2, delays: 1, kills: 1, connects: 2, ..NONE },
+        ),
+        Config::new(
+            "a pause and broken sockets",
+            &[sender(1, 0), reader(2, 1)],
+            Faults { messages: 2, delays: 1, pauses: 1, half_cuts: 1, connects: 1, ..NONE },
+        ),
+        Config::new(
+            "own copies, a kill and a cut",
+            &[sender(1, 0), stays(reader(1, 1)), only(reader(2, 1), 1)],
+            Faults { kills: 1, cuts: 1, ..faults },
+        ),
+        Config::new(
+            "loss of the store",
+            &[sender(1, 0), only(away(2), 1)],
+            Faults { messages: 2, delays: 1, wipes: 1, connects: 2, ..NONE },
+        ),
+        Config::new(
+            "failover",
+            &[sender(1, 0), reader(2, 1)],
+            Faults { messages: 2, delays: 1, failovers: 1, connects: 1, ..NONE },
+        ),
+        Config::new(
+            "lost keys and heartbeats",
+            &[stays(sender(1, 0)), only(reader(2, 1), 1)],
+            Faults { messages: 2, delays: 2, expiries: 1, beats: 1, connects: 1, ..NONE },
+        ),
+        Config::new(
+            "a drain and a move",
+            &[sender(1, 0), reader(2, 0)],
+            Faults { messages: 2, delays: 1, drains: 1, connects: 2, ..NONE },
+        ),
+        Config::new(
+            "two senders",
+            &[stays(sender(1, 0)), stays(sender(1, 1)), only(reader(2, 1), 0)],
+            Faults { delays: 1, losses: 1, connects: 1, ..ONE },
+        ),
+        Config::new(
+            "new epochs",
+            &[sender(1, 0), reader(2, 1)],
+            Faults { rotations: 2, connects: 2, resends: 2, ..faults },
+        ),
+        Config::new(
+            "revocation",
+            &[sender(1, 0), reader(2, 1), only(reader(2, 0), 1)],
+            Faults { delays: 1, revokes: 1, connects: 1, seconds: 1, ..ONE },
+        ),
+    ]
+}
+
 /// The interleavings (a) to (v).
 #[must_use]
 pub fn letters() -> Vec<Letter> {

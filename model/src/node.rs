@@ -596,10 +596,13 @@ impl World {
         let (from, to, mid) = (envelope.from_device, envelope.to, envelope.mid);
         let sn = u8::try_from(envelope.sn).unwrap_or(u8::MAX);
         let admit = &mut self.store.kept.admit;
+        let mut unsaid = Vec::new();
         let answer = match outcome {
             Outcome::Accepted { delivered, skipped } => {
                 let accepted = Accepted { sn: envelope.sn, mid, delivered, skipped };
-                admit.accepted(from, to, Arc::new(accepted.clone()));
+                if !admit.accepted(from, to, Arc::new(accepted.clone())) {
+                    unsaid.clone_from(&accepted.delivered);
+                }
                 Answer::Accepted(accepted)
             }
             Outcome::Rejected(reject) => {
@@ -613,6 +616,11 @@ impl World {
             }
         };
         admit.landed(from, to);
+        for device in unsaid {
+            let (node, r#gen) = (self.nodes[at].id, self.nodes[at].r#gen);
+            let op = Op::Notice { news: News::Delivered { mid, device } };
+            self.send(Item::Call { node, r#gen, device: from, op, to: To::Nobody });
+        }
         if let Some(session) = self.nodes[at].sessions.get_mut(&conn)
             && session.waiting.remove(&(sn, mid))
         {

@@ -210,6 +210,10 @@ impl World {
         // Lost with the store: the outbox puts it back.
         let sender = &self.devices[usize::from(from.0[0])];
         let out = sender.outgoing.iter().find(|out| out.content == content);
+        if out.is_some_and(|out| !out.accepted) {
+            // Its sender has not heard it, and sends again.
+            return true;
+        }
         let is_lost = sender.r#gen != Some(self.store.r#gen());
         let again = sender.link.as_ref().and_then(|link| link.resync.as_ref());
         let is_todo = again.is_none_or(|(_, todo, _)| todo.contains(&content));

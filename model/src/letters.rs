@@ -3,7 +3,7 @@
 
 use crate::bug::Bug;
 use crate::config::{Config, Faults, Person, away, reader, sender};
-use crate::rules::{CUSTODY, GONE, ONCE, ORDER, OWN, STALL};
+use crate::rules::{CUSTODY, GONE, ONCE, ORDER, OWN, STALL, TOLD};
 
 /// An interleaving that DELIVERY names.
 #[derive(Clone, Debug)]
@@ -159,7 +159,7 @@ pub fn letters() -> Vec<Letter> {
             &[from, stays(reader(2, 0)), stays(reader(2, 0))],
             Faults { delays: 2, seconds: 2, ..ONE },
             Bug::AckAndFallbackBothCount,
-            CUSTODY,
+            TOLD,
             &["reached twice"],
         ),
         letter(

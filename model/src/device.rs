@@ -149,7 +149,9 @@ impl Device {
                 }
             }
             Down::Message { n, from, mid } => {
-                self.persist(from, mid, bug);
+                if bug != Some(Bug::AcksUnread) {
+                    self.persist(from, mid, bug);
+                }
                 up.push(Up::Ack(n));
                 up.extend(self.ask());
             }

@@ -3,7 +3,7 @@
 
 use crate::bug::Bug;
 use crate::config::{Config, Faults, Person, away, reader, sender};
-use crate::rules::{CUSTODY, GONE, ONCE, ORDER, OWN, STALL, TOLD};
+use crate::rules::{CUSTODY, FREE, GONE, ONCE, ORDER, OWN, PERSISTED, QUOTA, STALL, TOLD};
 
 /// An interleaving that DELIVERY names.
 #[derive(Clone, Debug)]
@@ -73,6 +73,25 @@ pub fn general() -> Vec<Config> {
             &[stays(sender(1, 0)), away(2)],
             Faults { delays: 2, connects: 1, resends: 1, ..TWO },
         ),
+    ]
+}
+
+/// Bugs beside the letters, for the rules that no letter breaks, and for generations.
+#[must_use]
+pub fn beside() -> Vec<(Config, Bug, &'static str)> {
+    let (from, to) = (stays(sender(1, 0)), only(away(2), 1));
+    let world = |name, faults| Config::new(name, &[from, to], faults);
+    let full =
+        Config { ledger_messages: 1, ..world("a full queue", Faults { connects: 1, ..TWO }) };
+    let repeats = world("repeats", Faults { delays: 1, resends: 1, connects: 1, ..ONE });
+    let away = world("away, one message", Faults { connects: 1, ..ONE });
+    let faults = Faults { delays: 1, wipes: 1, connects: 1, ..TWO };
+    let lost = world("a call that is later than a loss", faults);
+    vec![
+        (full, Bug::NoQuota, QUOTA),
+        (repeats, Bug::RepeatIsCharged, FREE),
+        (away, Bug::AcksUnread, PERSISTED),
+        (lost, Bug::OldGenerationWrites, STALL),
     ]
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use hushwire_model::letters::{general, large, letters};
+use hushwire_model::letters::{beside, general, large, letters};
 use hushwire_model::rules::{Delivery, RULES};
 use hushwire_model::{Bug, Config};
 use stateright::{Checker as _, HasDiscoveries, Model as _};
@@ -14,8 +14,8 @@ Checks delivery over the engine's own state machines (model/README.md).
 
     hushwire-model [--seconds N] [WHAT ...]
 
-WHAT is `general`, `large`, `letters`, a letter from a to v, or the name of a world; all without it.
-A letter is checked twice: as the code is, and with its seeded bug, which must be found.
+WHAT is `general`, `large`, `letters`, `beside`, a letter from a to v, or the name of a world; all
+without it. What has a bug is checked twice: as the code is, and with the bug, which must be found.
 --seconds N ends each world after so long (default: no limit). It says so if a world was not done.
 Ends with 1 if a rule is broken, a bug is not found, or a world never shows what it is for.";
 
@@ -57,6 +57,13 @@ fn main() -> ExitCode {
             good &= check(letter.config, Some((letter.bug, letter.rule)), limit);
         }
     }
+    for (config, bug, rule) in beside() {
+        if is_wanted(["beside", config.name]) {
+            some = true;
+            good &= check(config.clone(), None, limit);
+            good &= check(config, Some((bug, rule)), limit);
+        }
+    }
     if !some {
         eprintln!("There is no such world: {}. See --help.", wanted.join(" "));
     }
@@ -86,7 +93,7 @@ fn check(config: Config, bug: Option<(Bug, &'static str)>, limit: Option<Duratio
         checker.max_depth(),
         begun.elapsed().as_secs_f64()
     );
-    if !checker.is_done() {
+    if limit.is_some_and(|limit| begun.elapsed() >= limit) {
         println!("  not done: the time was up");
     }
     let found = checker.discoveries();

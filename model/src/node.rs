@@ -266,7 +266,9 @@ impl World {
         if verdict != Verdict::Again && !self.store.kept.admit.counter_rises(from, &offer) {
             return Some(Answer::CounterReuse);
         }
-        if verdict == Verdict::New && !self.charged.insert((device, mid)) {
+        let charged = verdict == Verdict::New
+            || (verdict == Verdict::Again && bug == Some(Bug::RepeatIsCharged));
+        if charged && !self.charged.insert((device, mid)) {
             self.broken("a retry costs no token");
         }
         match verdict {

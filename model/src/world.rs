@@ -189,11 +189,8 @@ impl World {
     pub(crate) fn is_due(&self, k: usize) -> bool {
         let Some(way) = self.wire.get(k) else { return false };
         let line = way.item.line();
-        let overtakes =
-            self.config.bug == Some(Bug::CallsOvertake) && matches!(way.item, Item::Call { .. });
-        let first = line.is_none()
-            || overtakes
-            || self.wire[..k].iter().all(|before| before.item.line() != line);
+        let first =
+            line.is_none() || self.wire[..k].iter().all(|before| before.item.line() != line);
         let stopped = match &way.item {
             Item::Up { conn, .. } => self.node_of(*conn).is_some_and(|at| self.nodes[at].paused),
             Item::Reply { node, .. } | Item::Word { to: node, .. } => {

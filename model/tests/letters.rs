@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hushwire_model::Config;
-use hushwire_model::letters::{general, letters};
+use hushwire_model::letters::{beside, general, letters};
 use hushwire_model::rules::{Delivery, RULES};
 use stateright::{Checker, HasDiscoveries, Model as _};
 
@@ -48,6 +48,16 @@ fn every_seeded_bug_is_found_by_its_rule() {
         );
         let found = checker.discoveries();
         assert!(found.contains_key(letter.rule), "{}: {:?}", letter.letter, letter.bug);
+    }
+}
+
+#[test]
+fn bugs_beside_the_letters_are_found_and_their_worlds_keep_the_rules() {
+    for (config, bug, rule) in beside() {
+        let finish = HasDiscoveries::AnyOf(BTreeSet::from([rule]));
+        let checker = check(config.clone().with(bug), finish);
+        assert!(checker.discoveries().contains_key(rule), "{bug:?}");
+        assert_eq!(faults(config), Vec::<String>::new());
     }
 }
 

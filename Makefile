@@ -23,7 +23,10 @@ FUZZ_SECONDS ?= 60
 # `make fuzz-live`: requests and frames; SEED=... repeats a run.
 COUNT ?= 2000000
 
-.PHONY: help run test demo lint bench fuzz fuzz-live setup fmt clippy rules vectors api build binary-rules
+# `make model`: which worlds; see `make model WORLDS=--help`.
+WORLDS ?=
+
+.PHONY: help run test demo lint bench fuzz fuzz-live model setup fmt clippy rules vectors api build binary-rules
 
 help: ## lists the targets
 	@echo "Hushwire: an end-to-end encrypted messaging engine. Targets:"
@@ -60,6 +63,10 @@ fuzz: setup ## fuzzes every parser, FUZZ_SECONDS=60 for each; `make test` replay
 fuzz-live: setup ## attacks a running server with COUNT=2000000 malformed requests and frames
 	$(CARGO) build --locked -p hushwire -p hushwire-fuzz-live
 	$(TARGET)/debug/hushwire-fuzz-live run --server $(TARGET)/debug/hushwire --count $(COUNT) --seed $(SEED)
+
+model: setup ## checks delivery with a model: every interleaving of bounded worlds (minutes)
+	$(CARGO) build --locked -p hushwire-model
+	$(TARGET)/debug/hushwire-model $(WORLDS)
 
 setup: ## checks for the tools, and installs what is missing where it can
 	@scripts/setup

@@ -6,6 +6,7 @@
 //! goes first, and with it only the memory of repeats.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use hushwire_wire::frame::Accepted;
@@ -67,7 +68,7 @@ pub enum Verdict {
 }
 
 /// The table.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admit {
     records: HashMap<(DeviceId, UserId), Record>,
     order: VecDeque<(u64, (DeviceId, UserId))>,
@@ -75,7 +76,7 @@ pub struct Admit {
     remember_ms: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Record {
     sn: u64,
     mid: Mid,
@@ -90,7 +91,7 @@ struct Record {
     again: Option<Box<Resubmissions>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum State {
     Admitted,
     Refused,
@@ -104,6 +105,13 @@ struct Resubmissions {
     bytes: usize,
     second_ms: u64,
     in_second: u32,
+}
+
+impl Hash for Admit {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let records: BTreeMap<_, _> = self.records.iter().collect();
+        (records, &self.order).hash(state);
+    }
 }
 
 impl Admit {
@@ -193,18 +201,19 @@ impl Admit {
         at_ms
     }
 
-    /// Custody of a message is complete: from now on its repeats get this answer.
-    pub fn accepted(&mut self, device: DeviceId, to: UserId, answer: Arc<Accepted>) {
-        if let Some(record) = self.records.get_mut(&(device, to))
-            && record.sn == answer.sn
-        {
-            // A message encrypted twice under one number (DELIVERY, interleaving q): the first
-            // that completes is the answer.
-            if record.answer().is_none() {
-                record.mid = answer.mid;
-                record.state = State::Accepted(answer);
-            }
+    /// Custody of a message is complete: from now on its repeats get this answer. Whether it is the
+    /// one that counts: not if another flight of the message was answered first, or the sender has
+    /// gone on.
+    pub fn accepted(&mut self, device: DeviceId, to: UserId, answer: Arc<Accepted>) -> bool {
+        let Some(record) = self.records.get_mut(&(device, to)) else { return false };
+        // A message encrypted twice under one number (DELIVERY, interleaving q): the first that
+        // completes is the answer.
+        if record.sn != answer.sn || record.answer().is_some() {
+            return false;
         }
+        record.mid = answer.mid;
+        record.state = State::Accepted(answer);
+        true
     }
 
     /// Custody ended in a reject: the sender may go on.

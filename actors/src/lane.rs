@@ -11,6 +11,7 @@
 mod passing;
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
@@ -108,6 +109,35 @@ struct Inner<F> {
     kick: Option<(Close, Option<u64>)>,
     passing: Option<Box<Waiting>>,
     waker: Option<Waker>,
+}
+
+impl<F: Clone> Clone for Lane<F> {
+    /// A lane of its own with what waits in this one. Nobody waits on it.
+    fn clone(&self) -> Self {
+        let inner = self.lock();
+        Self {
+            inner: Mutex::new(Inner {
+                deliveries: inner.deliveries.clone(),
+                answers: inner.answers.clone(),
+                events: inner.events.clone(),
+                reply: inner.reply.clone(),
+                passing: inner.passing.clone(),
+                waker: None,
+                ..*inner
+            }),
+            ..*self
+        }
+    }
+}
+
+impl<F: Hash> Hash for Lane<F> {
+    /// What its session will hear. Answers and events count by number only.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let inner = self.lock();
+        (inner.gate, inner.behind, inner.notices, inner.touch, inner.events_lost).hash(state);
+        (&inner.deliveries, inner.answers.len(), inner.events.len()).hash(state);
+        (inner.reply.is_some(), inner.kick).hash(state);
+    }
 }
 
 impl<F> Inner<F> {

@@ -89,7 +89,9 @@ impl Ledger {
             }
             Op::Enqueue { entries, dead } => match self.key {
                 Some((key, _)) if key.mode == Mode::Live && Some(key.conn) != *dead => {
-                    Outcome::Held(key)
+                    // What comes late is answered as its message was, and is not routed again.
+                    let taken = entries.iter().map(|entry| self.recorded(entry));
+                    taken.collect::<Option<_>>().map_or(Outcome::Held(key), Outcome::Written)
                 }
                 _ => {
                     self.turn_behind(entries);
@@ -231,6 +233,12 @@ impl Ledger {
         self.tail
     }
 
+    /// The last position of a notice.
+    #[must_use]
+    pub const fn notices_tail(&self) -> u64 {
+        self.notices.tail()
+    }
+
     /// The last position of anything.
     #[must_use]
     pub fn top(&self) -> u64 {
@@ -353,14 +361,10 @@ impl Ledger {
             let after = self.quota.all();
             room.give(before.messages - after.messages, before.bytes - after.bytes);
         }
-        let id = entry.id();
-        if self.by_id.contains_key(&id) {
-            return Taken::Queued;
-        }
-        let envelope = &*entry.envelope;
-        if let Some(taken) = self.lines.known(envelope) {
+        if let Some(taken) = self.recorded(entry) {
             return taken;
         }
+        let (id, envelope) = (entry.id(), &*entry.envelope);
         let taken = if self.lines.is_dropped(envelope) {
             Taken::Skipped(SkipReason::Stale)
         } else if !self.quota.has_room(&envelope.from_user, envelope.size(), limits) {
@@ -379,6 +383,12 @@ impl Ledger {
         };
         self.lines.remember(envelope, taken, limits, now_ms);
         taken
+    }
+
+    /// What became of a message, if it is known.
+    fn recorded(&self, entry: &Entry) -> Option<Taken> {
+        let is_here = self.by_id.contains_key(&entry.id());
+        if is_here { Some(Taken::Queued) } else { self.lines.known(&entry.envelope) }
     }
 
     fn drop_where(&mut self, is_meant: impl Fn(&Envelope) -> bool) {

@@ -168,9 +168,9 @@ impl Admission {
         lock(&self.shard).live(self.user, Pace::presence)
     }
 
-    /// Custody is complete.
-    pub(crate) fn accepted(&self, to: UserId, answer: Arc<Accepted>) {
-        lock(&self.shard).admit.accepted(self.device, to, answer);
+    /// Custody is complete. Whether this is the answer that counts.
+    pub(crate) fn accepted(&self, to: UserId, answer: Arc<Accepted>) -> bool {
+        lock(&self.shard).admit.accepted(self.device, to, answer)
     }
 
     /// Custody ended in a reject.

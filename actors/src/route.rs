@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hushwire_wire::frame::{Accepted, ServerOp};
+use hushwire_wire::frame::{Accepted, News, ServerOp};
 use hushwire_wire::message::TAG_LEN;
 use hushwire_wire::{Conn, DeviceId, NodeId};
 
@@ -187,7 +187,10 @@ impl Flight {
         let op = match outcome {
             Outcome::Accepted { delivered, skipped } => {
                 let accepted = Accepted { sn, mid, delivered, skipped };
-                self.admission.accepted(to, Arc::new(accepted.clone()));
+                if !self.admission.accepted(to, Arc::new(accepted.clone())) {
+                    // Another flight was answered first, without these.
+                    accepted.delivered.iter().for_each(|device| self.tell_sender(*device));
+                }
                 fault::point("route: accepted, not answered");
                 ServerOp::Accepted(accepted)
             }
@@ -197,6 +200,12 @@ impl Flight {
             }
         };
         self.lane.tell(Fact::Answer { id: self.id, sn, op });
+    }
+
+    /// A device has it, and no answer says so.
+    fn tell_sender(&self, device: DeviceId) {
+        let news = News::Delivered { mid: self.envelope.mid, device };
+        self.node.call(self.envelope.from_device, Op::Notice { news }, To::Nobody);
     }
 
     fn custody(&self) -> std::sync::MutexGuard<'_, Custody> {

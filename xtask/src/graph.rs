@@ -32,6 +32,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "hushwire-fuzz-live",
         &["hushwire-wire", "hushwire-identity", "hushwire-e2ee", "hushwire-fuzz"],
     ),
+    // Drives the engine's values; linked into nothing.
+    ("hushwire-model", &["hushwire-wire", "hushwire-actors"]),
     // Describes the types, behind its feature `api`.
     ("xtask", &["hushwire-wire"]),
 ];

@@ -42,7 +42,8 @@ fn repeats_before_and_after_custody() {
     }
     assert_eq!(retry_after(admit.look(ME, &mine, now + 2_000)), 58_000, "once a minute now");
     assert_eq!(admit.look(ME, &mine, now + REPEAT_SLOWLY_MS), Verdict::Again, "without end");
-    admit.accepted(ME, mine.to, accepted(2, 5));
+    assert!(admit.accepted(ME, mine.to, accepted(2, 5)));
+    assert!(!admit.accepted(ME, mine.to, accepted(2, 5)), "another flight was answered first");
     assert_eq!(admit.look(ME, &mine, now), Verdict::Answer(accepted(2, 5)));
 }
 

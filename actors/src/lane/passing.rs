@@ -31,7 +31,7 @@ pub enum Passing {
 }
 
 /// What waits.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Waiting {
     calls: VecDeque<Call>,
     call_bytes: usize,

@@ -354,24 +354,26 @@ struct Model {
 }
 
 impl Model {
+    fn recorded(&self, from: u8, sn: u64) -> Option<Taken> {
+        if self.queue.contains(&(from, sn)) {
+            return Some(Taken::Queued);
+        }
+        let (_, highest, taken) = self.highest.iter().find(|h| h.0 == from)?;
+        match sn.cmp(highest) {
+            std::cmp::Ordering::Less => Some(Taken::Queued),
+            std::cmp::Ordering::Equal => Some(*taken),
+            std::cmp::Ordering::Greater => None,
+        }
+    }
+
     fn write(&mut self, from: u8, sn: u64, most: usize) -> Taken {
         if self.revoked {
             return Taken::Skipped(SkipReason::Revoked);
         }
-        if self.queue.contains(&(from, sn)) {
-            return Taken::Queued;
+        if let Some(taken) = self.recorded(from, sn) {
+            return taken;
         }
-        let known = self.highest.iter().position(|h| h.0 == from);
-        if let Some(k) = known {
-            let (_, highest, taken) = self.highest[k];
-            if sn == highest {
-                return taken;
-            }
-            if sn < highest {
-                return Taken::Queued;
-            }
-            self.highest.remove(k);
-        }
+        self.highest.retain(|highest| highest.0 != from);
         let taken = if self.dropped.contains(&from) {
             STALE
         } else if self.queue.len() >= most {
@@ -436,7 +438,12 @@ proptest! {
                     };
                     let outcome = ledger.apply(&op, &limits, 0);
                     if held {
-                        prop_assert!(matches!(outcome, Outcome::Held(_)));
+                        match model.recorded(from, sn) {
+                            None => prop_assert!(matches!(outcome, Outcome::Held(_))),
+                            Some(taken) => {
+                                prop_assert_eq!(outcome, Outcome::Written(vec![taken]));
+                            }
+                        }
                         continue;
                     }
                     let taken = model.write(from, sn, 6);
@@ -478,4 +485,24 @@ proptest! {
             left.entries.iter().map(|e| (e.envelope.from_device.0[0], e.envelope.sn)).collect();
         prop_assert_eq!(left, model.queue);
     }
+}
+
+#[test]
+fn what_was_skipped_is_not_routed_when_it_comes_late() {
+    let limits = Limits { ledger_messages: 1, ..Limits::default() };
+    let mut ledger = Ledger::default();
+    let enqueue = |sn| Op::Enqueue { entries: vec![entry(1, 2, sn, 100)], dead: None };
+    let (node, conn) = (NodeId([1; 16]), Conn([1; 16]));
+    assert_eq!(ledger.apply(&enqueue(1), &limits, 1), Outcome::Written(vec![Taken::Queued]));
+    let skipped = Outcome::Written(vec![Taken::Skipped(SkipReason::Full)]);
+    assert_eq!(ledger.apply(&enqueue(2), &limits, 1), skipped);
+    ledger.apply(&Op::Attach { node, conn }, &limits, 1);
+    let (from, mid) = entry(1, 2, 1, 100).id();
+    let settled = vec![Settled { from, mid, news: None }];
+    ledger.apply(&Op::Ack { settled, notices: 9 }, &limits, 1);
+    let flip = Op::Flip { conn, last: 9, notices_last: 9 };
+    assert_eq!(ledger.apply(&flip, &limits, 1), Outcome::Flipped(true));
+    // Its sender was told, and may have sent others since.
+    assert_eq!(ledger.apply(&enqueue(2), &limits, 1), skipped);
+    assert!(matches!(ledger.apply(&enqueue(3), &limits, 1), Outcome::Held(_)));
 }

@@ -147,6 +147,7 @@ impl MemoryQueue {
             holder: ledger.and_then(|ledger| ledger.holder(now_ms)),
             displaced,
             tail: ledger.map_or(0, |ledger| ledger.tail()),
+            notices_tail: ledger.map_or(0, |ledger| ledger.notices_tail()),
             outcome,
         }
     }

@@ -234,7 +234,7 @@ pub enum Reply {
 }
 
 /// The reply to a device call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DeviceReply {
     /// The store's generation.
     pub r#gen: Gen,
@@ -244,12 +244,14 @@ pub struct DeviceReply {
     pub displaced: Option<Key>,
     /// The last position in the ledger.
     pub tail: u64,
+    /// The last position of a notice.
+    pub notices_tail: u64,
     /// What came of it.
     pub outcome: Outcome,
 }
 
 /// What came of a device call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The call named another generation: nothing was done.
     OtherGen,
@@ -285,7 +287,7 @@ pub enum Taken {
 }
 
 /// A page of a ledger.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Page {
     /// Messages with their positions, rising.
     pub entries: Vec<Entry>,

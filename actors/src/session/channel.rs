@@ -41,7 +41,7 @@ pub trait Custodian {
 }
 
 /// A queue call to be made, and whose custody its reply settles.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct QueueCall<F> {
     /// The generation it believes in.
     pub r#gen: Gen,
@@ -78,18 +78,20 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Backed {
     No,
+    /// The call that was to write it failed, and may have been executed.
+    Perhaps,
     UnderWay,
     Yes,
     Refused,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Sent<F> {
     Message { entry: Entry, flight: Option<F>, backed: Backed, sent_ms: u64 },
     Notice(u64),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Doing<F> {
     Attach,
     Back(Vec<u64>),
@@ -101,7 +103,7 @@ enum Doing<F> {
 }
 
 /// The value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Channel<F> {
     device: DeviceId,
     conn: Conn,
@@ -116,6 +118,8 @@ pub struct Channel<F> {
     /// More lies above and found no room: the next page waits for an acknowledgement.
     full: bool,
     touch_due: bool,
+    /// The queue store does not have the key: nothing is paged before it is restored.
+    keyless: bool,
     acks: Vec<Settled>,
     acked_notices: u64,
     forced: VecDeque<Delivery<F>>,
@@ -153,6 +157,7 @@ impl<F: Custodian + Clone> Channel<F> {
             page_due: false,
             full: false,
             touch_due: false,
+            keyless: false,
             acks: Vec::new(),
             acked_notices: 0,
             forced: VecDeque::new(),
@@ -297,7 +302,7 @@ impl<F: Custodian + Clone> Channel<F> {
     }
 
     /// The next queue call, if none is under way and one is due. The order: back, force, deletes
-    /// and notices, page, flip, touch.
+    /// and notices, page, flip, touch; a lost key is restored before anything is paged.
     pub fn next_call(&mut self, lane: &Lane<F>, now_ms: u64) -> Option<QueueCall<F>> {
         if self.doing.is_some() || self.retry_ms > now_ms {
             return None;
@@ -321,6 +326,8 @@ impl<F: Custodian + Clone> Channel<F> {
             (Doing::Ack(settled.clone(), notices), Op::Ack { settled, notices }, Vec::new())
         } else if self.state == State::Attaching {
             return None;
+        } else if self.keyless {
+            (Doing::Touch, Op::Touch { node: self.node, conn }, Vec::new())
         } else if self.page_due && !self.full && self.window.room().0 > 0 && lane.is_empty() {
             self.page_due = false;
             (Doing::Page, self.page_op(), Vec::new())
@@ -391,7 +398,7 @@ impl<F: Custodian + Clone> Channel<F> {
         now_ms: u64,
         out: &mut Vec<Out>,
     ) {
-        let DeviceReply { holder, tail, outcome, .. } = reply;
+        let DeviceReply { holder, tail, notices_tail, outcome, .. } = reply;
         if outcome == Outcome::Revoked {
             out.push(Out::Close(Close::Revoked));
             return;
@@ -400,7 +407,7 @@ impl<F: Custodian + Clone> Channel<F> {
             match holder {
                 Some(_) => out.push(Out::Close(Close::Displaced)),
                 None => {
-                    self.touch_due = true;
+                    self.keyless = true;
                     self.page_due = true;
                     if self.state == State::Flipping {
                         self.flip_refused(lane, now_ms);
@@ -408,6 +415,9 @@ impl<F: Custodian + Clone> Channel<F> {
                 }
             }
             return;
+        }
+        if matches!(doing, Doing::Attach | Doing::Touch) {
+            self.keyless = false;
         }
         match (doing, outcome) {
             (Doing::Attach, _) => {
@@ -421,11 +431,13 @@ impl<F: Custodian + Clone> Channel<F> {
             }
             (Doing::Back(numbers), Outcome::Written(taken)) => self.backed(&numbers, &taken),
             (Doing::Force(_), _) => self.behind(lane, now_ms),
-            (Doing::Page, Outcome::Page(page)) => self.paged(page, now_ms, out),
+            (Doing::Page, Outcome::Page(page)) => self.paged(page, notices_tail, now_ms, out),
             // Shut meanwhile: a router wrote something, and the mode follows.
             (Doing::Flip, Outcome::Flipped(true)) if lane.is_open() => self.state = State::Live,
             (Doing::Flip, _) => self.flip_refused(lane, now_ms),
             (Doing::Touch, _) => {
+                // The hint that a notice is stored may be lost.
+                self.page_due |= notices_tail > self.notices_last;
                 for (_, target) in self.syncs.iter_mut().filter(|(_, target)| target.is_none()) {
                     *target = Some(tail);
                 }
@@ -454,7 +466,7 @@ impl<F: Custodian + Clone> Channel<F> {
         }
     }
 
-    fn paged(&mut self, page: Page, now_ms: u64, out: &mut Vec<Out>) {
+    fn paged(&mut self, page: Page, notices_tail: u64, now_ms: u64, out: &mut Vec<Out>) {
         if self.window.is_empty() {
             self.progress_ms = now_ms;
         }
@@ -468,6 +480,10 @@ impl<F: Custodian + Clone> Channel<F> {
             out.push(Out::Message(n, entry));
         }
         self.last = page.last;
+        if !page.more {
+            // What was deleted above the last notice counts as looked at.
+            self.notices_last = self.notices_last.max(notices_tail);
+        }
         self.page_due |= page.more;
         // All of it may have been acknowledged meanwhile: then nobody would ask again.
         self.full = page.more && !self.window.is_empty();
@@ -480,7 +496,7 @@ impl<F: Custodian + Clone> Channel<F> {
                 out.push(Out::Close(Close::Overloaded));
             }
             Doing::Attach => self.attach_due = true,
-            Doing::Back(_) => self.mark(Backed::UnderWay, Backed::No),
+            Doing::Back(_) => self.mark(Backed::UnderWay, Backed::Perhaps),
             Doing::Force(forced) => {
                 self.forced = forced.into_iter().chain(self.forced.drain(..)).collect()
             }
@@ -510,8 +526,13 @@ impl<F: Custodian + Clone> Channel<F> {
         (self.last, self.notices_last, self.acked_notices) = (0, 0, 0);
         self.acks.retain(|settled| settled.news.is_some());
         self.mark(Backed::Yes, Backed::No);
+        self.mark(Backed::Perhaps, Backed::No);
         self.attach_due = true;
         self.behind(lane, now_ms);
+        // What was not sent yet stays Pending: written now, it would come before what was lost of
+        // its sender, which sends that again first.
+        lane.shut_and_take();
+        self.forced.clear();
         if self.state != State::Attaching {
             self.resync = true;
             let resync = hushwire_wire::frame::Resync { r#gen };
@@ -556,7 +577,7 @@ impl<F: Custodian + Clone> Channel<F> {
         let (mut numbers, mut entries, mut flights) = (Vec::new(), Vec::new(), Vec::new());
         for (n, sent) in self.window.iter_mut() {
             if let Sent::Message { entry, flight, backed, .. } = sent
-                && matches!(backed, Backed::No | Backed::UnderWay)
+                && matches!(backed, Backed::No | Backed::Perhaps | Backed::UnderWay)
             {
                 *backed = Backed::UnderWay;
                 numbers.push(n);
@@ -594,7 +615,7 @@ impl<F: Custodian + Clone> Channel<F> {
 
     fn back_at_ms(&self) -> Option<u64> {
         self.window.iter().find_map(|(_, sent)| match sent {
-            Sent::Message { backed: Backed::No, sent_ms, .. } => {
+            Sent::Message { backed: Backed::No | Backed::Perhaps, sent_ms, .. } => {
                 Some(sent_ms + self.custody_after_ms)
             }
             _ => None,
@@ -612,9 +633,12 @@ impl<F: Custodian + Clone> Channel<F> {
 
     fn page_op(&self) -> Op {
         let (messages, bytes) = self.window.room();
+        // What is in the window and not known to be in the ledger is not left out: if somebody
+        // else wrote it there, nobody but this session's acknowledgement of it deletes it and tells
+        // its sender. The device knows what it gets twice.
         let skip = self.window.iter().filter_map(|(_, sent)| match sent {
+            Sent::Message { backed: Backed::No | Backed::Perhaps, .. } | Sent::Notice(_) => None,
             Sent::Message { entry, .. } => Some(entry.id()),
-            Sent::Notice(_) => None,
         });
         Op::Page {
             conn: self.conn,

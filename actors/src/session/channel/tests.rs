@@ -4,7 +4,7 @@ use std::rc::Rc;
 use hushwire_wire::frame::Failed;
 
 use super::*;
-use crate::ledger::Ledger;
+use crate::ledger::{KEY_TTL_MS, Ledger};
 use crate::testing::entry;
 
 /// A custody that writes down what it hears; `late` is what it answers.
@@ -48,7 +48,8 @@ impl Pair {
     fn execute(&mut self, call: &QueueCall<Heard>) -> DeviceReply {
         let outcome = self.ledger.apply(&call.op, &self.limits, 0);
         let (holder, tail) = (self.ledger.holder(0), self.ledger.tail());
-        DeviceReply { r#gen: GEN, holder, displaced: None, tail, outcome }
+        let notices_tail = self.ledger.notices_tail();
+        DeviceReply { r#gen: GEN, holder, displaced: None, tail, notices_tail, outcome }
     }
 
     /// Makes calls until none is due.
@@ -248,8 +249,14 @@ fn a_lost_store_is_attached_again_and_everything_unbacked() {
     pair.channel.next_call(&pair.lane, pair.now).unwrap();
     pair.ledger = Ledger::default();
     let outcome = Outcome::OtherGen;
-    let reply =
-        DeviceReply { r#gen: Gen([4; 16]), holder: None, displaced: None, tail: 0, outcome };
+    let reply = DeviceReply {
+        r#gen: Gen([4; 16]),
+        holder: None,
+        displaced: None,
+        tail: 0,
+        notices_tail: 0,
+        outcome,
+    };
     let out = pair.channel.reply(Ok(reply), &pair.lane, pair.now);
     assert!(matches!(out[..], [Out::Op(None, ServerOp::Resync(_))]));
     assert!(pair.channel.is_resyncing());
@@ -363,4 +370,89 @@ fn a_sync_is_answered_though_the_ledgers_last_messages_are_gone() {
     pair.ack(1);
     pair.run();
     assert_eq!(pair.channel.state, State::Live);
+}
+
+#[test]
+fn what_somebody_else_wrote_of_the_window_is_sent_again_and_deleted() {
+    let mut pair = Pair::live(Limits::default());
+    assert!(pair.push(1));
+    assert_eq!(pair.deliver(), [1]);
+    // Its sender's node missed the custody, or its sender came again.
+    pair.force(1);
+    assert_eq!(numbers(&pair.run()), [1], "not known to be in the ledger: not left out");
+    pair.ack(2);
+    pair.run();
+    assert_eq!(pair.ledger.len().0, 0, "or it would stay there until the next attach");
+    assert_eq!(pair.channel.state, State::Live);
+}
+
+#[test]
+fn a_notice_whose_hint_was_lost_is_found_by_the_heartbeat() {
+    let mut pair = Pair::live(Limits::default());
+    let (mid, device) = (entry(2, 1, 1, 1).envelope.mid, DeviceId([1; 16]));
+    let news = News::Delivered { mid, device };
+    pair.ledger.apply(&Op::Notice { news: news.clone() }, &Limits::default(), 0);
+    assert!(pair.run().is_empty(), "nobody says so");
+    pair.channel.heartbeat();
+    assert_eq!(pair.run(), [Out::Notice(1, news)]);
+    pair.ack(1);
+    pair.channel.heartbeat();
+    assert!(pair.run().is_empty(), "looked at once");
+    assert_eq!(pair.ledger.len().2, 0);
+}
+
+#[test]
+fn a_backing_whose_reply_was_lost_is_deleted_on_ack() {
+    let mut pair = Pair::live(Limits::default());
+    assert!(pair.push(1));
+    assert_eq!(pair.deliver(), [1]);
+    pair.now += Limits::default().custody_after_ms;
+    let call = pair.channel.next_call(&pair.lane, pair.now).unwrap();
+    assert!(matches!(call.op, Op::Back { .. }));
+    pair.execute(&call);
+    pair.channel.reply(Err(Unavailable), &pair.lane, pair.now);
+    assert_eq!(pair.ledger.len().0, 1, "it was written all the same");
+    pair.ack(1);
+    pair.now += RETRY_MS;
+    pair.run();
+    assert_eq!(pair.ledger.len().0, 0);
+}
+
+#[test]
+fn a_lost_key_is_restored_before_anything_is_paged() {
+    let mut pair = Pair::live(Limits::default());
+    // Nobody renewed it for too long; then somebody writes.
+    pair.ledger.expire(DeviceId([2; 16]), &pair.limits, KEY_TTL_MS + 1, 0);
+    pair.force(1);
+    let mut calls = 0;
+    let mut out = Vec::new();
+    while let Some(call) = pair.channel.next_call(&pair.lane, pair.now) {
+        calls += 1;
+        assert!(calls < 10, "it asks for ever");
+        let reply = pair.execute(&call);
+        out.extend(pair.channel.reply(Ok(reply), &pair.lane, pair.now));
+    }
+    assert_eq!(numbers(&out), [1]);
+}
+
+#[test]
+fn what_waits_in_the_lane_when_the_store_is_lost_is_not_written_before_what_was_lost() {
+    let mut pair = Pair::new(Limits::default());
+    let flip = loop {
+        let call = pair.channel.next_call(&pair.lane, 1).unwrap();
+        if matches!(call.op, Op::Flip { .. }) {
+            break call;
+        }
+        let reply = pair.execute(&call);
+        pair.channel.reply(Ok(reply), &pair.lane, 1);
+    };
+    // Its predecessor was in the ledger, and is lost with it.
+    assert!(pair.push(2), "flipping: it is taken");
+    let mut reply = pair.execute(&flip);
+    (reply.r#gen, reply.outcome) = (Gen([4; 16]), Outcome::OtherGen);
+    pair.ledger = Ledger::default();
+    pair.channel.reply(Ok(reply), &pair.lane, 1);
+    assert!(pair.lane.is_empty());
+    assert_eq!(numbers(&pair.run()), Vec::<u64>::new());
+    assert_eq!(pair.ledger.len().0, 0, "it stays Pending: its sender resubmits first");
 }

@@ -383,7 +383,7 @@ impl Settings {
         check((1..=65_535).contains(&self.server.backlog), "server.backlog", "1 to 65535")?;
         let admin = &self.admin;
         let fits = admin.listen.is_empty() || admin.address().is_some();
-        check(fits, "admin.listen", "an address and port like 127.0.0.1:8081, or nothing")?;
+        check(fits, "admin.listen", "an IP address and port like 127.0.0.1:8081, or nothing")?;
         let port = self.server.listen.port();
         check(
             port == 0 || admin.address() != Some(self.server.listen),

@@ -396,12 +396,8 @@ fn build(
     tls: Option<Tls>,
     admin: Option<std::net::TcpListener>,
 ) -> std::io::Result<actix_server::Server> {
-    let workers = match state.settings.server.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    };
     let builder = actix_server::Server::build()
-        .workers(workers)
+        .workers(state.settings.workers())
         .max_concurrent_connections(state.settings.http.connections_per_worker)
         .shutdown_timeout(REQUESTS_WITHIN_S)
         .disable_signals();

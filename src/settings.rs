@@ -558,6 +558,15 @@ impl Settings {
         Ok(())
     }
 
+    /// Threads that serve connections: as set, or one each core.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        match self.server.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
     /// The engine's bounds with what is set here.
     #[must_use]
     pub fn engine_limits(&self) -> hushwire_actors::Limits {

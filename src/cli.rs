@@ -248,7 +248,7 @@ impl Greeting {
         let scheme = if server.tls().is_some() { "https" } else { "http" };
         let address = format!("{scheme}://{}", server.address());
         // Accounts are signed for the domain, so it is the address to register at.
-        let (next, at) = if domain == "localhost" {
+        let (next, at) = if domain == "localhost" || domain.starts_with("localhost:") {
             ("Next, in another terminal:", address.clone())
         } else {
             ("Next, once this name leads here, over TLS:", format!("https://{domain}"))

@@ -247,6 +247,12 @@ impl Greeting {
         let Self { domain, database } = self;
         let scheme = if server.tls().is_some() { "https" } else { "http" };
         let address = format!("{scheme}://{}", server.address());
+        // Accounts are signed for the domain, so it is the address to register at.
+        let (next, at) = if domain == "localhost" || domain.starts_with("localhost:") {
+            ("Next, in another terminal:", address.clone())
+        } else {
+            ("Next, once this name leads here, over TLS:", format!("https://{domain}"))
+        };
         let admin = server.admin_address().map_or_else(
             || "off".to_owned(),
             |admin| format!("http://{admin}/healthz and http://{admin}/readyz"),
@@ -259,9 +265,9 @@ impl Greeting {
              \x20 accounts     {database}\n\
              \x20 messages     in memory only, until they are delivered\n\
              \n\
-             Next, in another terminal:\n\
+             {next}\n\
              \n\
-             \x20 hush register --server {address} NAME\n",
+             \x20 hush register --server {at} NAME\n",
             env!("CARGO_PKG_VERSION"),
         )
     }
@@ -387,7 +393,8 @@ mod tests {
                 .contains("did you mean limits.message_interval_ms?")
         );
         assert!(
-            why(&["--listen", "8080"]).starts_with("server.listen (--listen): expected an address")
+            why(&["--listen", "8080"])
+                .starts_with("server.listen (--listen): expected an IP address")
         );
         assert!(why(&["--domain", "Chat"]).starts_with("server.domain: expected 1 to 253"));
         assert!(

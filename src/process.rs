@@ -8,7 +8,7 @@ use slog::{Logger, info, warn};
 
 use crate::settings::Settings;
 
-/// Files for everything but sockets: the database, listeners, the runtime, ordinary requests.
+/// Files for everything but connections: the database, listeners, the runtime.
 const OTHER_FILES: u64 = 256;
 
 /// Takes the rights away that the process does not need.
@@ -40,7 +40,7 @@ pub(crate) fn report(settings: &Settings, log: &Logger) {
             "other processes of this user can read this one's memory: run it as a user of its own"
         );
     }
-    if let Some(short) = shortage(files, settings.sockets.connections) {
+    if let Some(short) = shortage(files, settings.sockets.connections, requests(settings)) {
         warn!(log, "too few open files for sockets.connections: set LimitNOFILE in the unit (or \
             ulimit -n) to what is needed, or sockets.connections to what is possible";
             "files" => files, "needed" => short.needed, "possible" => short.possible);
@@ -55,11 +55,19 @@ struct Shortage {
     possible: u64,
 }
 
-/// Whether `files` (`None` for no limit) are enough for so many connections.
-fn shortage(files: Option<u64>, connections: usize) -> Option<Shortage> {
-    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+/// Connections of ordinary requests that all workers together may hold.
+fn requests(settings: &Settings) -> usize {
+    settings.workers().saturating_mul(settings.http.connections_per_worker)
+}
+
+/// Whether `files` (`None` for no limit) are enough for so many WebSocket connections, and for
+/// so many of ordinary requests beside them.
+fn shortage(files: Option<u64>, connections: usize, requests: usize) -> Option<Shortage> {
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let other = count(requests).saturating_add(OTHER_FILES);
+    let needed = count(connections).saturating_add(other);
     let files = files.filter(|files| *files < needed)?;
-    Some(Shortage { needed, possible: files.saturating_sub(OTHER_FILES) })
+    Some(Shortage { needed, possible: files.saturating_sub(other) })
 }
 
 #[cfg(target_os = "linux")]
@@ -79,10 +87,10 @@ mod tests {
 
     #[test]
     fn each_connection_needs_a_file() {
-        assert_eq!(shortage(None, 50_000), None);
-        assert_eq!(shortage(Some(50_256), 50_000), None);
-        let short = Shortage { needed: 50_256, possible: 49_999 };
-        assert_eq!(shortage(Some(50_255), 50_000), Some(short));
-        assert_eq!(shortage(Some(20), 1), Some(Shortage { needed: 257, possible: 0 }));
+        assert_eq!(shortage(None, 50_000, 8_192), None);
+        assert_eq!(shortage(Some(58_448), 50_000, 8_192), None);
+        let short = Shortage { needed: 58_448, possible: 49_999 };
+        assert_eq!(shortage(Some(58_447), 50_000, 8_192), Some(short));
+        assert_eq!(shortage(Some(20), 1, 1), Some(Shortage { needed: 258, possible: 0 }));
     }
 }

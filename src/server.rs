@@ -97,7 +97,7 @@ pub enum StartError {
     #[error("TLS cannot be spoken")]
     Tls(#[from] TlsError),
     /// An address cannot be listened on.
-    #[error("{address} ({key}): cannot listen there")]
+    #[error("{address} ({key}): cannot listen there{}", instead(source))]
     Listen {
         /// Which.
         address: SocketAddr,
@@ -109,6 +109,22 @@ pub enum StartError {
     /// The HTTP server could not be built.
     #[error("the HTTP server could not be built")]
     Build(#[source] std::io::Error),
+}
+
+/// What to do about an address that cannot be listened on.
+fn instead(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            ", another program does: stop it, or name another port (another server at the same time \
+             needs another admin.listen and database, too)"
+        }
+        std::io::ErrorKind::AddrNotAvailable => ", since no interface of this machine has it",
+        std::io::ErrorKind::PermissionDenied => {
+            ", since ports below 1024 take a right (CAP_NET_BIND_SERVICE): name a higher port, or \
+             let a proxy listen there"
+        }
+        _ => "",
+    }
 }
 
 /// A server that is bound and ready to run.
@@ -380,12 +396,8 @@ fn build(
     tls: Option<Tls>,
     admin: Option<std::net::TcpListener>,
 ) -> std::io::Result<actix_server::Server> {
-    let workers = match state.settings.server.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    };
     let builder = actix_server::Server::build()
-        .workers(workers)
+        .workers(state.settings.workers())
         .max_concurrent_connections(state.settings.http.connections_per_worker)
         .shutdown_timeout(REQUESTS_WITHIN_S)
         .disable_signals();

@@ -383,7 +383,7 @@ impl Settings {
         check((1..=65_535).contains(&self.server.backlog), "server.backlog", "1 to 65535")?;
         let admin = &self.admin;
         let fits = admin.listen.is_empty() || admin.address().is_some();
-        check(fits, "admin.listen", "an address and port like 127.0.0.1:8081, or nothing")?;
+        check(fits, "admin.listen", "an IP address and port like 127.0.0.1:8081, or nothing")?;
         let port = self.server.listen.port();
         check(
             port == 0 || admin.address() != Some(self.server.listen),
@@ -556,6 +556,15 @@ impl Settings {
             return Err(Invalid { key, expected: "60000 to 2592000000 milliseconds (30 days)" });
         }
         Ok(())
+    }
+
+    /// Threads that serve connections: as set, or one each core.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        match self.server.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
     }
 
     /// The engine's bounds with what is set here.

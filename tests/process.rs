@@ -40,7 +40,11 @@ fn it_leaves_no_core_dump_and_shows_nobody_its_memory() {
 
 #[test]
 fn it_has_all_the_files_that_it_may_have_and_says_if_they_are_too_few() {
-    let server = Server::start_with(&[("sockets.connections", "1")]);
+    let start = |connections| {
+        let requests = [("server.workers", "2"), ("http.connections_per_worker", "100")];
+        Server::start_with(&[requests[0], requests[1], ("sockets.connections", connections)])
+    };
+    let server = start("1");
     let (soft, hard) = limit(&server, "Max open files");
     assert_eq!(soft, hard);
     assert!(!server.log().contains("too few open files"), "{}", server.log());
@@ -49,9 +53,9 @@ fn it_has_all_the_files_that_it_may_have_and_says_if_they_are_too_few() {
         // More than connections can be set: there is no shortage to see.
         return;
     }
-    let server = Server::start_with(&[("sockets.connections", "10000000")]);
+    let server = start("10000000");
     let log = server.log();
     let line = log.lines().find(|line| line.contains("too few open files")).expect("a warning");
-    assert!(line.contains("LimitNOFILE") && line.contains("needed: 10000256"), "{line}");
-    assert!(line.contains(&format!("possible: {}", files - 256)), "{line}");
+    assert!(line.contains("LimitNOFILE") && line.contains("needed: 10000456"), "{line}");
+    assert!(line.contains(&format!("possible: {}", files - 456)), "{line}");
 }

@@ -268,7 +268,7 @@ fn expected_by(message: &str) -> String {
     match message.split_once("expected ") {
         Some((_, expected)) => expected.to_owned(),
         None if message.contains("socket address") => {
-            "an address and port like 127.0.0.1:8080".to_owned()
+            "an IP address and port like 127.0.0.1:8080".to_owned()
         }
         None => "another value".to_owned(),
     }
@@ -377,7 +377,7 @@ mod tests {
             ("server.listen = 8080", "server.listen (hushwire.toml): expected a text in quotes"),
             (
                 "server.listen = \"here\"",
-                "server.listen (hushwire.toml): expected an address and port like 127.0.0.1:8080",
+                "server.listen (hushwire.toml): expected an IP address and port like 127.0.0.1:8080",
             ),
             ("server = 1", "server (hushwire.toml): no such key"),
             ("sockets.origins = [1]", "sockets.origins (hushwire.toml): expected a list of texts"),

@@ -1,6 +1,6 @@
 //! Rules that are read from the files themselves: no file of a machine's own paths, none longer
 //! than a person reads, no `do_send`, no clock or socket where none belongs, no emoji, and no
-//! link in the book that leads nowhere.
+//! link and no name of a file in the book that leads nowhere.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -51,6 +51,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, String> {
         findings.extend(file(path, &text));
         if ending(path) == "md" {
             findings.extend(links(root, path, &text));
+            findings.extend(names(root, path, &text));
         }
     }
     findings.extend(summary(root, &files));
@@ -176,24 +177,62 @@ fn links(root: &Path, path: &Path, text: &str) -> Vec<Finding> {
 /// The targets of `[text](target)` outside code, with their lines.
 fn targets(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
-    let mut fenced = false;
-    for (at, line) in text.lines().enumerate() {
-        if line.trim_start().starts_with("```") {
-            fenced = !fenced;
-        }
-        if fenced {
-            continue;
-        }
+    for (at, line) in prose(text) {
         // Odd parts between backticks are code.
         for part in line.split('`').step_by(2) {
             for piece in part.split("](").skip(1) {
                 if let Some((target, _)) = piece.split_once(')') {
-                    found.push((at + 1, target.to_owned()));
+                    found.push((at, target.to_owned()));
                 }
             }
         }
     }
     found
+}
+
+/// The lines outside fenced blocks, numbered from 1.
+fn prose(text: &str) -> Vec<(usize, &str)> {
+    let mut fenced = false;
+    let mut found = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        if !fence && !fenced {
+            found.push((at + 1, line));
+        }
+    }
+    found
+}
+
+/// Files and folders that prose names in code, like `src/cli.rs`, and that are not there. A name
+/// counts if it begins with a folder of the tree. Decisions are never rewritten, so theirs may be
+/// of another day.
+fn names(root: &Path, path: &Path, text: &str) -> Vec<Finding> {
+    if path.starts_with("docs/decisions") {
+        return Vec::new();
+    }
+    let is_path = |code: &&str| {
+        let first = code.split('/').next().unwrap_or("");
+        code.contains('/')
+            && code.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c))
+            && !first.is_empty()
+            && !SKIPPED.contains(&first)
+            && root.join(first).is_dir()
+    };
+    let mut findings = Vec::new();
+    for (at, line) in prose(text) {
+        // Odd parts between backticks are code.
+        for code in line.split('`').skip(1).step_by(2).filter(is_path) {
+            if !root.join(code).exists() {
+                findings.push(Finding::new(
+                    format!("{}:{at}", path.display()),
+                    format!("names `{code}`, which is not there"),
+                    "name what took its place",
+                ));
+            }
+        }
+    }
+    findings
 }
 
 /// `path`'s folder joined with `link`, `..` resolved.
@@ -287,9 +326,11 @@ mod tests {
         for (path, text) in [
             ("src/a.rs", "\u{1F680}"),
             ("target/debug/b.rs", "\u{1F680}"),
-            ("docs/SUMMARY.md", "- [A](a.md)\n- [Lost](lost.md)\n"),
+            ("docs/SUMMARY.md", "- [A](a.md)\n- [Lost](lost.md)\n- [1](decisions/1.md)\n"),
             ("docs/a.md", "# One two\n[ok](#one-two) [bad](#three) `[code](none.md)`\n"),
             ("docs/forgotten.md", "[up](../src/a.rs)\n```\n[fenced](none.md)\n```\n"),
+            ("README.md", "`src/a.rs` `src/b.rs` `srv/c.rs` `src/*.rs`\n```\n`src/d.rs`\n```\n"),
+            ("docs/decisions/1.md", "`src/old.rs`\n"),
         ] {
             let full = root.join(path);
             fs::create_dir_all(full.parent().unwrap()).unwrap();
@@ -298,7 +339,8 @@ mod tests {
         let texts: Vec<String> =
             check(root).unwrap().iter().map(|finding| finding.to_string()).collect();
         let all = texts.join("\n");
-        assert_eq!(texts.len(), 4, "{all}");
+        assert_eq!(texts.len(), 5, "{all}");
+        assert!(all.contains("README.md:1: names `src/b.rs`, which is not there"), "{all}");
         assert!(all.contains("src/a.rs:1: holds the emoji"), "{all}");
         assert!(all.contains("docs/SUMMARY.md:2: links to `lost.md`: no such file"), "{all}");
         assert!(all.contains("docs/a.md:2: links to `#three`: no such heading"), "{all}");

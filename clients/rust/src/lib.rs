@@ -50,8 +50,8 @@ pub mod store;
 pub mod transport;
 
 pub use client::{
-    Account, Act, Client, ContactCard, ContactTrouble, Device, OutboxStatus, Outside, Safety,
-    SentBatch, UNCONFIRMED_AFTER_MS, Wishes,
+    Account, Act, Client, ContactCard, ContactTrouble, Device, Export, OutboxStatus, Outside,
+    OwnDevice, Safety, SentBatch, ShownTo, UNCONFIRMED_AFTER_MS, Wishes,
 };
 pub use error::ClientError;
 pub use event::{Event, Trouble};

@@ -124,7 +124,11 @@ impl Engine {
     }
 
     /// As [`Self::due`], of an epoch whose keys are in memory.
-    fn due_of(&mut self, id: EpochId, to: &UserId) -> Result<Option<Reason>, ClientError> {
+    pub(super) fn due_of(
+        &mut self,
+        id: EpochId,
+        to: &UserId,
+    ) -> Result<Option<Reason>, ClientError> {
         let Some(state) = self.epochs.remove(&id) else { return Ok(None) };
         let due = self.due(&state, to);
         self.epochs.insert(id, state);

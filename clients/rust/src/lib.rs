@@ -57,6 +57,7 @@ pub use error::ClientError;
 pub use event::{Event, Trouble};
 pub use hushwire_e2ee::Zeroizing;
 pub use hushwire_identity::{Code, ContactLink, Head, LogPoint, Suite, Suites, contact_link};
+pub use hushwire_wire::http::ProblemCode;
 pub use hushwire_wire::{DeviceId, Encoding, UserId};
 pub use key::{KeyFileError, StoreKey};
 pub use message::{Edit, Message, ProfileName, Reaction, Since, Stage};

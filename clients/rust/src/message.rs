@@ -59,8 +59,8 @@ pub struct Message {
     pub since: Since,
     /// It is no message, but a mark: so many messages found no room here while this device was
     /// away. 0: a message.
-    #[serde(default, skip_serializing_if = "is_none_missed")]
-    pub missed: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missed: u32,
 }
 
 /// What happened to a message since it was said.
@@ -109,11 +109,6 @@ pub struct ProfileName(pub String);
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands in references")]
 const fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands in references")]
-const fn is_none_missed(number: &u64) -> bool {
     *number == 0
 }
 

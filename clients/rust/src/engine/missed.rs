@@ -16,13 +16,14 @@ impl Engine {
     /// So many messages of a conversation were skipped. A notice that comes again after a cut is
     /// one with its mark.
     pub(super) fn note_gap(&mut self, contact: &UserId, count: u64) -> Result<(), StoreError> {
+        let missed = u32::try_from(count).unwrap_or(u32::MAX);
         let Some(mut peer) = self.peers.get(contact).cloned() else { return Ok(()) };
         if count == 0 {
             return Ok(());
         }
         if let Some(last) = peer.messages.checked_sub(1) {
             let last = self.store.record::<Message>(Space::History, &place(contact, last))?;
-            if last.is_some_and(|last| last.missed == count) {
+            if last.is_some_and(|last| last.missed == missed) {
                 return Ok(());
             }
         }
@@ -40,7 +41,7 @@ impl Engine {
             position: peer.messages,
             from_removed: false,
             since: Since::default(),
-            missed: count,
+            missed,
         };
         let mut batch = Batch::default();
         batch.put(Space::History, &place(contact, mark.position), to_json(&mark));

@@ -20,12 +20,14 @@ ROUND := $(abspath $(TARGET))/vectors
 
 # `make fuzz`: seconds for each target.
 FUZZ_SECONDS ?= 60
+# `make fuzz-live`: requests and frames; SEED=... repeats a run.
+COUNT ?= 2000000
 
-.PHONY: help run test demo lint bench fuzz setup fmt clippy rules vectors api build binary-rules
+.PHONY: help run test demo lint bench fuzz fuzz-live setup fmt clippy rules vectors api build binary-rules
 
 help: ## lists the targets
 	@echo "Hushwire: an end-to-end encrypted messaging engine. Targets:"
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  make %-9s %s\n' "$$name" "$$what"; done
 
 run: setup ## builds and starts a server on this machine, with nothing else installed
 	@scripts/run "$(DATA)"
@@ -46,13 +48,18 @@ lint: setup fmt clippy rules ## format, clippy, architecture rules, licences and
 	fi
 	@echo "Advisories are not part of this: run 'cargo deny check advisories' with a network."
 
-bench: setup ## figures: cryptography, and the server beside a bare relay (several minutes)
+bench: setup ## figures: cryptography, the server beside a bare relay, and in bad weather (a quarter of an hour)
 	$(CARGO) build --release --locked -p hushwire -p hushwire-benches
 	$(TARGET)/release/hushwire-benches crypto --json $(TARGET)/crypto.json
 	$(TARGET)/release/hushwire-benches figures --server $(TARGET)/release/hushwire --json $(TARGET)/figures.json
+	$(TARGET)/release/hushwire-benches scenarios --server $(TARGET)/release/hushwire --json $(TARGET)/scenarios.json
 
 fuzz: setup ## fuzzes every parser, FUZZ_SECONDS=60 for each; `make test` replays what was found
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz
+
+fuzz-live: setup ## attacks a running server with COUNT=2000000 malformed requests and frames
+	$(CARGO) build --locked -p hushwire -p hushwire-fuzz-live
+	$(TARGET)/debug/hushwire-fuzz-live run --server $(TARGET)/debug/hushwire --count $(COUNT) --seed $(SEED)
 
 setup: ## checks for the tools, and installs what is missing where it can
 	@scripts/setup

@@ -209,6 +209,10 @@ pub struct Limits {
     pub ledger_messages_per_sender: usize,
     /// Their bytes.
     pub ledger_bytes_per_sender: usize,
+    /// Messages in all devices' queues.
+    pub store_messages: u64,
+    /// Their bytes.
+    pub store_bytes: u64,
     /// How long a message waits in a queue, in milliseconds.
     pub expire_after_ms: u64,
     /// Contact requests that one user may have open.
@@ -277,6 +281,8 @@ impl Default for Limits {
             ledger_bytes: engine.ledger_bytes,
             ledger_messages_per_sender: engine.ledger_messages_per_sender,
             ledger_bytes_per_sender: engine.ledger_bytes_per_sender,
+            store_messages: engine.store_messages,
+            store_bytes: engine.store_bytes,
             expire_after_ms: engine.expire_after_ms,
             requests_open: requests.asked,
             requests_waiting: requests.waiting,
@@ -451,6 +457,16 @@ impl Settings {
             "limits.ledger_bytes_per_sender",
             "98304 to limits.ledger_bytes",
         )?;
+        check(
+            (100..=1_000_000_000).contains(&limits.store_messages),
+            "limits.store_messages",
+            "100 to 1000000000",
+        )?;
+        check(
+            (1 << 20..=1 << 50).contains(&limits.store_bytes),
+            "limits.store_bytes",
+            "1048576 to 2^50",
+        )?;
         check((1..=10_000).contains(&limits.requests_open), "limits.requests_open", "1 to 10000")?;
         check(
             (1..=100_000).contains(&limits.requests_waiting),
@@ -562,6 +578,8 @@ impl Settings {
             ledger_bytes: limits.ledger_bytes,
             ledger_messages_per_sender: limits.ledger_messages_per_sender,
             ledger_bytes_per_sender: limits.ledger_bytes_per_sender,
+            store_messages: limits.store_messages,
+            store_bytes: limits.store_bytes,
             expire_after_ms: limits.expire_after_ms,
             ephemeral_every_ms: limits.ephemeral_every_ms,
             presence_per_minute: limits.presence_per_minute,
@@ -637,6 +655,8 @@ mod tests {
         wrong("limits.ledger_bytes", |s| s.limits.ledger_bytes = 1);
         wrong("limits.ledger_bytes_per_sender", |s| s.limits.ledger_bytes_per_sender = 1 << 30);
         wrong("limits.ledger_messages_per_sender", |s| s.limits.ledger_messages_per_sender = 0);
+        wrong("limits.store_messages", |s| s.limits.store_messages = 99);
+        wrong("limits.store_bytes", |s| s.limits.store_bytes = 1);
         wrong("limits.epochs_per_day", |s| s.limits.epochs_per_day = 257);
         wrong("limits.expire_after_ms", |s| s.limits.expire_after_ms = 1);
         wrong("limits.message_interval_ms", |s| s.limits.message_interval_ms = u64::MAX);

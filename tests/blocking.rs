@@ -186,6 +186,8 @@ async fn epochs_go_on_counting_when_people_meet_again() {
     let request = bob.request("alice");
     let _: ContactAsked = bob.ask(&request).await.ok();
     let prev = *request.id().as_bytes();
+    let listed = alice.contacts().await.contacts.remove(0);
+    assert_eq!((listed.state, listed.newest.unwrap().n), (ContactState::Requested, 0));
     let again = alice.new_epoch(&bob.user(), 0, prev).await;
     let body = ContactAccept { request_id: request.id(), epoch: post(&again) };
     let reply = alice.http.post("/v1/contacts/accept", alice.token(), &body).await;

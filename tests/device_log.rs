@@ -9,7 +9,7 @@ use hushwire_identity::{Draft, Payload};
 use hushwire_wire::close::Close;
 use hushwire_wire::frame::{EventKind, ServerOp};
 use hushwire_wire::http::{EpochPost, LogHead, ProblemCode};
-use hushwire_wire::{Encoding, Sealed, UserId};
+use hushwire_wire::{Encoding, EntryHash, UserId};
 use support::devices::{Newcomer, add_device, append, follow, proof};
 use support::insider::History;
 use support::person::{bundle, now_ms, post, random};
@@ -24,7 +24,7 @@ async fn log_event(socket: &mut Socket) -> UserId {
 }
 
 fn head(history: &History) -> LogHead {
-    LogHead { seq: history.log.seq(), head: Sealed::new(history.log.head().0.to_vec()) }
+    LogHead { seq: history.log.seq(), head: EntryHash(history.log.head().0) }
 }
 
 #[tokio::test]

@@ -86,3 +86,31 @@ async fn contacts_hear_of_the_prekey_of_another_day_and_strangers_do_not() {
         assert_eq!(socket.ask(ClientOp::Ping {}).await, ServerOp::Pong {}, "and nothing else");
     }
 }
+
+#[tokio::test]
+async fn prekeys_and_the_news_of_them_are_bounded() {
+    let server = Server::start_with(&[("limits.prekeys_per_hour", "3")]);
+    let Pair { mut alice, bob, .. } = Pair::meet(&server.http(), "alice", "bob").await;
+    let (mut socket, _) = bob.connect(Encoding::Cbor).await;
+    // Two days in turn would be news each time.
+    for (id, days_ago) in [(2, 1), (3, 0), (4, 1)] {
+        next(&mut alice, id, days_ago);
+        for _ in 0..3 {
+            assert!(put(&alice).await.status.is_success(), "{id}, and repeats cost nothing");
+        }
+    }
+    next(&mut alice, 5, 0);
+    let problem = put(&alice).await.problem();
+    assert_eq!(problem.code, ProblemCode::RateLimited);
+    assert_eq!(problem.rule.as_deref(), Some("limits.prekeys_per_hour"));
+    assert_eq!((problem.limit, problem.used), (Some(3), Some(3)));
+    assert!((1..=3_600_000).contains(&problem.retry_after_ms.unwrap()));
+    let carol = Person::register(&server.http(), "carol").await;
+    assert!(carol.ask(&carol.request("bob")).await.status.is_success());
+    let kind = |op| match op {
+        ServerOp::Event(event) => Some(event.kind),
+        _ => None,
+    };
+    assert_eq!(socket.event(kind).await, EventKind::Prekey);
+    assert_eq!(socket.event(kind).await, EventKind::Request, "and no more news of prekeys");
+}

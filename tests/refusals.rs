@@ -6,7 +6,7 @@ mod support;
 use hushwire_e2ee::History;
 use hushwire_wire::close::Close;
 use hushwire_wire::frame::{Ack, ClientOp, Message, ServerOp};
-use hushwire_wire::http::EpochPost;
+use hushwire_wire::http::{EpochPost, ProblemCode};
 use hushwire_wire::limits::FRAME_MAX;
 use hushwire_wire::message::{HEADER_LEN, TAG_LEN, Upload};
 use hushwire_wire::{Encoding, Reject, Sealed, UserId};
@@ -274,4 +274,23 @@ fn uploads_of_the_tests_are_well_formed() {
     let ct = [&272u32.to_be_bytes()[..], &[0; 272]].concat();
     let upload = [&header[..], &[0; 32], &ct, &[1], &[0; 16]].concat();
     assert!(Upload::parse(&Sealed::from(upload)).is_ok());
+}
+
+#[tokio::test]
+async fn requests_of_one_user_are_bounded() {
+    let server = Server::start_with(&[("limits.http_requests_per_minute", "4")]);
+    let http = server.http();
+    let alice = Person::register(&http, "alice").await;
+    let bob = Person::register(&http, "bob").await;
+    for _ in 0..4 {
+        assert!(http.get("/v1/contacts", alice.token()).await.status.is_success());
+    }
+    let reply = http.get("/v1/contacts", alice.token()).await;
+    let problem = reply.problem();
+    assert_eq!(problem.code, ProblemCode::RateLimited);
+    assert_eq!(problem.rule.as_deref(), Some("limits.http_requests_per_minute"));
+    assert_eq!((problem.limit, problem.used), (Some(4), Some(4)));
+    assert!((1..=15_000).contains(&problem.retry_after_ms.unwrap()));
+    assert!(reply.headers.contains_key("retry-after"));
+    assert!(http.get("/v1/contacts", bob.token()).await.status.is_success());
 }

@@ -124,9 +124,9 @@ async fn a_reused_counter_makes_a_new_epoch_and_the_message_arrives_once() {
 
 #[tokio::test]
 async fn a_month_of_epochs_is_taken_in_order_and_every_message_is_read() {
-    // The server's own clock does not move: its limit of epochs an hour would bite.
-    let free = ("limits.epochs_per_hour", "0");
-    let server = Server::start_with(&[("limits.message_interval_ms", "0"), free]);
+    // The server's own clock does not move: its limits of epochs and prekeys an hour would bite.
+    let free = [("limits.epochs_per_hour", "0"), ("limits.prekeys_per_hour", "0")];
+    let server = Server::start_with(&[("limits.message_interval_ms", "0"), free[0], free[1]]);
     let (mut alice, mut bob) = contacts(&server, 30 * DAY_MS).await;
     says(&alice, &mut bob, "bob", "before").await;
     bob.stop().await;

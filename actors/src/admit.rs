@@ -273,9 +273,11 @@ impl Admit {
         if in_second >= AGAIN_PER_SECOND {
             return limited(AGAIN_PER_SECOND, 1_000, again.second_ms + 1_000 - now_ms);
         }
-        let known = again.seen.get(&offer.sn) == Some(&offer.mid);
-        let full = again.seen.len() >= AGAIN_MESSAGES || again.bytes + offer.size > AGAIN_BYTES;
-        if !known && full {
+        // Counted by number: one that is encrypted again counts once, and its bytes twice.
+        let seen = again.seen.get(&offer.sn);
+        let full = (seen.is_none() && again.seen.len() >= AGAIN_MESSAGES)
+            || (seen != Some(&offer.mid) && again.bytes + offer.size > AGAIN_BYTES);
+        if full {
             let expected = "at most 1,000 messages and 4 MiB for each recipient";
             return Verdict::Refused(Reject::bad("op.send.re", expected));
         }

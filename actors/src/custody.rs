@@ -32,6 +32,8 @@ pub enum Skip {
     Revoked,
     /// It has no usable prekey.
     Stale,
+    /// It is away, and the whole store has no room.
+    Store,
 }
 
 impl From<SkipReason> for Skip {
@@ -47,7 +49,7 @@ impl From<SkipReason> for Skip {
 impl From<Skip> for SkipReason {
     fn from(why: Skip) -> Self {
         match why {
-            Skip::Full => Self::Full,
+            Skip::Full | Skip::Store => Self::Full,
             Skip::Revoked => Self::Revoked,
             Skip::Stale => Self::Stale,
         }
@@ -90,7 +92,7 @@ pub enum Outcome {
         /// Devices that will not get it.
         skipped: Vec<Skipped>,
     },
-    /// No device of the recipient took it: `queue_full` or `recipient_stale`.
+    /// No device of the recipient took it: `store_full`, `queue_full` or `recipient_stale`.
     Rejected(Reject),
 }
 
@@ -163,10 +165,12 @@ impl Custody {
     }
 
     fn outcome(&self, taken: bool) -> Outcome {
-        let mut recipients = self.targets.iter().filter(|t| !t.own).peekable();
-        if !taken && recipients.peek().is_some() {
-            let full = recipients.any(|t| t.place == Place::Skipped(Skip::Full));
-            return Outcome::Rejected(if full {
+        let recipients = || self.targets.iter().filter(|t| !t.own);
+        if !taken && recipients().next().is_some() {
+            let is = |why| recipients().any(|t| t.place == Place::Skipped(why));
+            return Outcome::Rejected(if is(Skip::Store) {
+                Reject::StoreFull {}
+            } else if is(Skip::Full) {
                 Reject::QueueFull {}
             } else {
                 Reject::RecipientStale {}
@@ -223,6 +227,10 @@ mod tests {
         let mut custody = Custody::new([(device(0), false)]);
         let step = custody.reach(0, Place::Skipped(Skip::Revoked));
         assert_eq!(step.complete, Some(Outcome::Rejected(Reject::RecipientStale {})));
+        let mut custody = Custody::new([(device(0), false), (device(1), false)]);
+        custody.reach(0, Place::Skipped(Skip::Full));
+        let step = custody.reach(1, Place::Skipped(Skip::Store));
+        assert_eq!(step.complete, Some(Outcome::Rejected(Reject::StoreFull {})));
     }
 
     #[test]
@@ -241,6 +249,7 @@ mod tests {
         prop_oneof![
             Just(Place::Skipped(Skip::Full)),
             Just(Place::Skipped(Skip::Revoked)),
+            Just(Place::Skipped(Skip::Store)),
             Just(Place::Queued),
             Just(Place::Failed),
             Just(Place::Acked),

@@ -5,20 +5,23 @@
 //! dropped to make room. Writing is idempotent by (sender device, mid); for each sender device
 //! and recipient the highest `sn` is remembered, and a lower one is not written again.
 
+mod lines;
 mod notices;
 mod quota;
 
 use std::collections::BTreeMap;
 
 use hushwire_wire::frame::{News, SkipReason};
-use hushwire_wire::{Conn, DeviceId, Mid, NodeId, UserId};
+use hushwire_wire::{Conn, DeviceId, Mid, NodeId};
 
 use crate::envelope::{Entry, Envelope};
 use crate::fault;
 use crate::limits::Limits;
 use crate::queue::{Key, Mode, Op, Outcome, Page, Settled, Taken};
+use lines::Lines;
 use notices::Notices;
 use quota::Quota;
+pub use quota::Room;
 
 /// How long a key lasts without being renewed, in milliseconds.
 pub const KEY_TTL_MS: u64 = 90_000;
@@ -31,25 +34,14 @@ pub struct Ledger {
     by_id: BTreeMap<(DeviceId, Mid), u64>,
     tail: u64,
     quota: Quota,
-    highest: BTreeMap<(DeviceId, UserId), Highest>,
+    lines: Lines,
     notices: Notices,
-    /// Senders whose messages were dropped, and when: what is older is not written any more.
-    dropped: BTreeMap<UserId, u64>,
     revoked: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Written {
     entry: Entry,
-    at_ms: u64,
-}
-
-/// The highest `sn` taken or skipped.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Highest {
-    sn: u64,
-    mid: Mid,
-    taken: Taken,
     at_ms: u64,
 }
 
@@ -67,10 +59,22 @@ impl Ledger {
         Self { revoked: true, ..Self::default() }
     }
 
-    /// Executes one operation at `now_ms`.
+    /// Executes one operation at `now_ms`, in a store that has room.
+    pub fn apply(&mut self, op: &Op, limits: &Limits, now_ms: u64) -> Outcome {
+        self.apply_within(Room::AMPLE, op, limits, now_ms)
+    }
+
+    /// Executes one operation at `now_ms`, in a store that has so much room.
     ///
     /// [`Op::Ack`] only deletes here: the store first puts its news into the senders' ledgers.
-    pub fn apply(&mut self, op: &Op, limits: &Limits, now_ms: u64) -> Outcome {
+    pub fn apply_within(
+        &mut self,
+        mut room: Room,
+        op: &Op,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Outcome {
+        let room = &mut room;
         if self.key.is_some_and(|(_, until)| until < now_ms) {
             self.key = None;
         }
@@ -87,18 +91,21 @@ impl Ledger {
                 Some((key, _)) if key.mode == Mode::Live && Some(key.conn) != *dead => {
                     Outcome::Held(key)
                 }
-                _ => self.force(entries, limits, now_ms),
+                _ => {
+                    self.turn_behind(entries);
+                    Outcome::Written(self.write_all(entries, room, true, limits, now_ms))
+                }
             },
-            Op::Force { entries } => self.force(entries, limits, now_ms),
+            Op::Force { entries } => self.force(entries, room, limits, now_ms),
             Op::Back { conn, entries } if self.is_held_by(*conn) => {
-                Outcome::Written(self.write_all(entries, limits, now_ms))
+                Outcome::Written(self.write_all(entries, room, false, limits, now_ms))
             }
             Op::Detach { conn, entries } if self.is_held_by(*conn) => {
                 self.key = None;
-                Outcome::Written(self.write_all(entries, limits, now_ms))
+                Outcome::Written(self.write_all(entries, room, false, limits, now_ms))
             }
             Op::Back { entries, .. } | Op::Detach { entries, .. } => {
-                self.force(entries, limits, now_ms)
+                self.force(entries, room, limits, now_ms)
             }
             Op::Page { conn, after, notices_after, skip, messages, bytes } => {
                 if !self.is_held_by(*conn) {
@@ -132,7 +139,9 @@ impl Ledger {
                 Outcome::Revoked
             }
             Op::DropFrom { sender } => {
-                self.drop_from(*sender, limits, now_ms);
+                // Silently: who was told `accepted` hears no more.
+                self.drop_where(|envelope| envelope.from_user == *sender);
+                self.lines.drop_from(*sender, limits, now_ms);
                 Outcome::Dropped
             }
         }
@@ -174,8 +183,7 @@ impl Ledger {
     ) -> Vec<Settled> {
         let old = |at_ms: u64| at_ms + limits.remember_ms <= now_ms;
         self.notices.forget(old);
-        self.highest.retain(|_, highest| !old(highest.at_ms));
-        self.dropped.retain(|_, at_ms| !old(*at_ms));
+        self.lines.forget(old);
         self.key = self.key.filter(|(_, until)| *until >= now_ms);
         self.entries
             .values()
@@ -241,8 +249,7 @@ impl Ledger {
         self.key.is_none()
             && self.entries.is_empty()
             && self.notices.len() == 0
-            && self.highest.is_empty()
-            && self.dropped.is_empty()
+            && self.lines.len() == (0, 0)
     }
 
     fn hold(&mut self, node: NodeId, conn: Conn, now_ms: u64) {
@@ -253,13 +260,23 @@ impl Ledger {
         self.key.is_some_and(|(key, _)| key.conn == conn)
     }
 
-    fn force(&mut self, entries: &[Entry], limits: &Limits, now_ms: u64) -> Outcome {
+    fn force(
+        &mut self,
+        entries: &[Entry],
+        room: &mut Room,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Outcome {
+        self.turn_behind(entries);
+        Outcome::Written(self.write_all(entries, room, false, limits, now_ms))
+    }
+
+    fn turn_behind(&mut self, entries: &[Entry]) {
         if let Some((key, _)) = &mut self.key
             && !entries.is_empty()
         {
             key.mode = Mode::Behind;
         }
-        Outcome::Written(self.write_all(entries, limits, now_ms))
     }
 
     fn flip(&mut self, conn: Conn, last: u64, notices_last: u64) -> Outcome {
@@ -307,75 +324,61 @@ impl Ledger {
         page
     }
 
-    fn write_all(&mut self, entries: &[Entry], limits: &Limits, now_ms: u64) -> Vec<Taken> {
-        entries.iter().map(|entry| self.write(entry, limits, now_ms)).collect()
+    /// Writes what is not known. `away`: for a device that is not there, whose messages find less
+    /// room in the store; what makes a loss good was accepted once and finds it all.
+    fn write_all(
+        &mut self,
+        entries: &[Entry],
+        room: &mut Room,
+        away: bool,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Vec<Taken> {
+        let away = |entry: &Entry| away && !entry.envelope.again;
+        entries.iter().map(|e| self.write(e, room, away(e), limits, now_ms)).collect()
     }
 
-    fn write(&mut self, entry: &Entry, limits: &Limits, now_ms: u64) -> Taken {
+    fn write(
+        &mut self,
+        entry: &Entry,
+        room: &mut Room,
+        away: bool,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Taken {
         if !entry.envelope.withdraw.is_empty() && self.quota.has(&entry.envelope.from_user) {
             // First, and again with each repeat: it makes room.
+            let before = self.quota.all();
             self.drop_where(|written| entry.envelope.withdraws(written));
+            let after = self.quota.all();
+            room.give(before.messages - after.messages, before.bytes - after.bytes);
         }
         let id = entry.id();
         if self.by_id.contains_key(&id) {
             return Taken::Queued;
         }
         let envelope = &*entry.envelope;
-        let line = (envelope.from_device, envelope.to);
-        if !envelope.again
-            && let Some(highest) = self.highest.get(&line)
-        {
-            let known = match highest.taken {
-                Taken::Skipped(_) => envelope.sn == highest.sn,
-                Taken::Queued => envelope.sn == highest.sn && envelope.mid == highest.mid,
-            };
-            if known {
-                return highest.taken;
-            }
-            if envelope.sn < highest.sn {
-                return Taken::Queued;
-            }
+        if let Some(taken) = self.lines.known(envelope) {
+            return taken;
         }
-        let taken = if self.dropped.get(&envelope.from_user).is_some_and(|at| envelope.at <= *at) {
+        let taken = if self.lines.is_dropped(envelope) {
             Taken::Skipped(SkipReason::Stale)
-        } else if self.quota.has_room(&envelope.from_user, envelope.size(), limits) {
+        } else if !self.quota.has_room(&envelope.from_user, envelope.size(), limits) {
+            self.notices.skipped(entry.contact(), limits, now_ms);
+            Taken::Skipped(SkipReason::Full)
+        } else if !room.take(envelope.size(), away) {
+            self.notices.skipped(entry.contact(), limits, now_ms);
+            Taken::NoRoom
+        } else {
             self.tail += 1;
             self.entries.insert(self.tail, Written { entry: entry.clone(), at_ms: now_ms });
             fault::point("ledger: half written");
             self.by_id.insert(id, self.tail);
             self.quota.add(envelope.from_user, envelope.size());
             Taken::Queued
-        } else {
-            self.notices.skipped(entry.contact(), limits, now_ms);
-            Taken::Skipped(SkipReason::Full)
         };
-        let next = Highest { sn: envelope.sn, mid: envelope.mid, taken, at_ms: now_ms };
-        if self.highest.get(&line).is_none_or(|highest| highest.sn <= envelope.sn) {
-            self.remember(line, next, limits);
-        }
+        self.lines.remember(envelope, taken, limits, now_ms);
         taken
-    }
-
-    fn remember(&mut self, line: (DeviceId, UserId), next: Highest, limits: &Limits) {
-        if self.highest.len() >= limits.ledger_senders.max(1) && !self.highest.contains_key(&line) {
-            let oldest = self.highest.iter().min_by_key(|(_, highest)| highest.at_ms);
-            if let Some(oldest) = oldest.map(|(line, _)| *line) {
-                self.highest.remove(&oldest);
-            }
-        }
-        self.highest.insert(line, next);
-    }
-
-    /// Drops what waits from one user, silently: who was accepted is not told. What was admitted
-    /// until now and comes to be written later is skipped.
-    fn drop_from(&mut self, sender: UserId, limits: &Limits, now_ms: u64) {
-        self.drop_where(|envelope| envelope.from_user == sender);
-        if self.dropped.len() >= limits.ledger_dropped.max(1) && !self.dropped.contains_key(&sender)
-        {
-            let oldest = self.dropped.iter().min_by_key(|(_, at_ms)| **at_ms);
-            oldest.map(|(user, _)| *user).and_then(|user| self.dropped.remove(&user));
-        }
-        self.dropped.insert(sender, now_ms);
     }
 
     fn drop_where(&mut self, is_meant: impl Fn(&Envelope) -> bool) {

@@ -5,6 +5,17 @@
 
 use hushwire_wire::limits as wire;
 
+/// From so much of the store on, messages are queued only for devices that are there: what is
+/// under way to them may need it.
+pub const STORE_AWAY_PERCENT: u64 = 85;
+/// From so much of the store on, no new message is admitted.
+pub const STORE_NEW_PERCENT: u64 = 95;
+
+/// So many percent, rounded down.
+pub(crate) const fn percent(all: u64, percent: u64) -> u64 {
+    all / 100 * percent + all % 100 * percent / 100
+}
+
 /// The engine's bounds. All times are in milliseconds, all sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -48,6 +59,10 @@ pub struct Limits {
     pub ledger_messages_per_sender: usize,
     /// Their bytes.
     pub ledger_bytes_per_sender: usize,
+    /// Messages in all queues of the store.
+    pub store_messages: u64,
+    /// Their bytes.
+    pub store_bytes: u64,
     /// Notices that wait for one device.
     pub notices_per_device: usize,
     /// Contacts whose skipped messages one device's queue counts; the oldest go.
@@ -138,6 +153,8 @@ impl Default for Limits {
             ledger_bytes: 16 << 20,
             ledger_messages_per_sender: 1_000,
             ledger_bytes_per_sender: 4 << 20,
+            store_messages: 2_000_000,
+            store_bytes: 2 << 30,
             notices_per_device: 10_000,
             ledger_gaps: 1_000,
             ledger_senders: 10_000,

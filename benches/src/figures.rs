@@ -13,13 +13,12 @@ use hdrhistogram::Histogram;
 use hushwire_e2ee::EpochState;
 use hushwire_wire::frame::{Ack, ClientFrame, ClientOp, Send, ServerOp};
 use hushwire_wire::{Encoding, RequestId};
-use indicatif::{ProgressBar, ProgressStyle};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::line::{Line, name};
 use crate::person::{Api, Person, random, seal_text};
 use crate::program::{Program, is_pinned};
 use crate::report::{Report, Sample, Subject};
+use crate::stage::{approximate, bar, each, log_tail, micros, people, raise_nofile, start};
 
 /// What is measured, and how much of it.
 #[derive(Clone, Debug, Args)]
@@ -48,11 +47,27 @@ pub(crate) struct Plan {
 pub(crate) const TOGETHER: u32 = 10;
 
 /// Two people, of whom the first writes to the second.
-struct Pair {
+pub(crate) struct Pair {
     from: Arc<Person>,
     to: Arc<Person>,
     keys: EpochState,
     sn: u64,
+}
+
+impl Pair {
+    /// Makes contacts of the first two of `people`; without a server, in thought only.
+    pub(crate) async fn make(
+        api: Option<&Api>,
+        people: &[Arc<Person>],
+        now_ms: u64,
+    ) -> Result<Self, String> {
+        let [to, from, ..] = people else { return Err("a pair needs two people".to_owned()) };
+        let keys = match api {
+            Some(api) => api.befriend(to, from, now_ms).await?,
+            None => from.first_epoch(to, RequestId(random()?), now_ms)?.state,
+        };
+        Ok(Self { from: from.clone(), to: to.clone(), keys, sn: 0 })
+    }
 }
 
 /// Measures, prints a table and writes the JSON.
@@ -134,57 +149,12 @@ async fn prepare(plan: &Plan, folder: &Path) -> Result<Prepared, String> {
         None => (None, "relay.local".to_owned(), 1_795_000_000_000),
     };
     let count = usize::try_from(plan.devices.max(plan.pairs * 2)).map_err(|e| e.to_string())?;
-    let progress = bar("accounts", count as u64);
-    let people: Vec<Arc<Person>> = stream::iter(0..count)
-        .map(|number| {
-            let (api, domain, progress) = (api.clone(), domain.clone(), progress.clone());
-            async move {
-                let person = Person::new(&domain, number, now_ms)?;
-                if let Some(api) = api {
-                    api.register(&person).await?;
-                }
-                progress.inc(1);
-                Ok::<_, String>(Arc::new(person))
-            }
-        })
-        .buffer_unordered(8)
-        .try_collect()
-        .await?;
-    progress.finish_and_clear();
+    let people = people(api.as_ref(), &domain, now_ms, count).await?;
     let mut pairs = Vec::new();
     for two in people.chunks_exact(2).take(usize::try_from(plan.pairs).unwrap_or(0)) {
-        let [to, from] = two else { continue };
-        let keys = match &api {
-            Some(api) => api.befriend(to, from, now_ms).await?,
-            None => from.first_epoch(to, RequestId(random()?), now_ms)?.state,
-        };
-        pairs.push(Pair { from: Arc::clone(from), to: Arc::clone(to), keys, sn: 0 });
+        pairs.push(Pair::make(api.as_ref(), two, now_ms).await?);
     }
     Ok(Prepared { people, pairs, now_ms })
-}
-
-/// Starts the server and waits until it answers.
-async fn start(binary: &Path, folder: &Path) -> Result<Program, String> {
-    let mut program = Program::server(binary, folder)?;
-    let api = Api::new(program.address)?;
-    for _ in 0..200 {
-        if api.card().await.is_ok() {
-            return Ok(program);
-        }
-        if !program.is_running() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Err("the server does not answer".to_owned())
-}
-
-/// The end of the server's log, for a failure's report.
-fn log_tail(folder: &Path) -> String {
-    let log = std::fs::read_to_string(folder.join("server.log")).unwrap_or_default();
-    let lines: Vec<&str> = log.lines().collect();
-    let tail = lines.get(lines.len().saturating_sub(8)..).unwrap_or_default();
-    if tail.is_empty() { String::new() } else { format!("the server's log:\n{}", tail.join("\n")) }
 }
 
 /// A connection that is ready to be used.
@@ -269,7 +239,7 @@ async fn together(
 }
 
 /// Both ends of a pair, and frames that were sealed beforehand.
-struct Talk {
+pub(crate) struct Talk {
     subject: Subject,
     from: Line,
     to: Line,
@@ -277,7 +247,8 @@ struct Talk {
 }
 
 impl Talk {
-    async fn open(
+    /// Connects both, and seals so many messages.
+    pub(crate) async fn open(
         program: &Program,
         subject: Subject,
         pair: &mut Pair,
@@ -300,7 +271,7 @@ impl Talk {
 
     /// Sends `messages`, each after the one before is confirmed: at the server by `accepted`
     /// after the recipient's ack, at the relay by its arrival.
-    async fn run(&mut self, messages: u32) -> Result<Histogram<u64>, String> {
+    pub(crate) async fn run(&mut self, messages: u32) -> Result<Histogram<u64>, String> {
         let mut latency = Histogram::new(3).map_err(|error| error.to_string())?;
         for _ in 0..messages {
             let frame = self.frames.next().ok_or("no frame is left")?;
@@ -331,42 +302,4 @@ impl Talk {
         }
         Ok(latency)
     }
-}
-
-/// Microseconds for each of `count`.
-fn each(time: Duration, count: u64) -> f64 {
-    time.as_secs_f64() * 1e6 / approximate(count)
-}
-
-fn micros(nanos: u64) -> f64 {
-    approximate(nanos) / 1e3
-}
-
-/// Figures are medians of noisy measurements: 53 bits are plenty.
-#[expect(clippy::cast_precision_loss, reason = "figures below 2^53")]
-fn approximate(value: u64) -> f64 {
-    value as f64
-}
-
-fn bar(what: &'static str, count: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {pos}/{len} {eta}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(count).with_style(style).with_prefix(what)
-}
-
-/// One socket for each device, here and, since children inherit it, in the programs.
-fn raise_nofile(needed: u64) -> Result<(), String> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= needed) {
-        return Ok(());
-    }
-    if limit.maximum.is_none_or(|maximum| maximum >= needed) {
-        let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
-        return setrlimit(Resource::Nofile, raised).map_err(|e| format!("open files: {e}"));
-    }
-    Err(format!(
-        "{needed} open files are needed, at most {} are allowed: raise the hard limit (ulimit -Hn \
-         {needed}) or pass fewer --devices",
-        limit.maximum.unwrap_or_default()
-    ))
 }

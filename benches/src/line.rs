@@ -8,7 +8,7 @@ use hushwire_wire::Encoding;
 use hushwire_wire::frame::{
     Challenge, ClientFrame, ClientOp, Hello, Resynced, ServerFrame, ServerOp, Welcome,
 };
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -30,6 +30,18 @@ impl Line {
     /// Connects to `/v1/ws` at `address`.
     pub(crate) async fn open(address: SocketAddr) -> Result<Self, String> {
         let stream = TcpStream::connect(address).await.map_err(|e| format!("connect: {e}"))?;
+        Self::over(stream, address).await
+    }
+
+    /// As [`Line::open`], with a receive buffer of 4 KiB: when nobody reads, it is full at once.
+    pub(crate) async fn open_narrow(address: SocketAddr) -> Result<Self, String> {
+        let socket = TcpSocket::new_v4().map_err(|e| format!("socket: {e}"))?;
+        socket.set_recv_buffer_size(4_096).map_err(|e| format!("receive buffer: {e}"))?;
+        let stream = socket.connect(address).await.map_err(|e| format!("connect: {e}"))?;
+        Self::over(stream, address).await
+    }
+
+    async fn over(stream: TcpStream, address: SocketAddr) -> Result<Self, String> {
         stream.set_nodelay(true).map_err(|e| format!("nodelay: {e}"))?;
         let mut request = format!("ws://{address}/v1/ws")
             .into_client_request()
@@ -43,22 +55,28 @@ impl Line {
         Ok(Self { socket })
     }
 
-    /// Signs in at the server and says that nothing is to be sent again.
-    pub(crate) async fn sign_in(&mut self, person: &Person) -> Result<Welcome, String> {
+    /// Signs in at the server and says that nothing is to be sent again. For who has no messages
+    /// waiting: what comes before the answer is not looked at.
+    pub(crate) async fn sign_in(&mut self, person: &Person) -> Result<(), String> {
+        let welcome = self.greet(person).await?;
+        let resynced = ClientOp::Resynced(Resynced { r#gen: welcome.r#gen });
+        self.send(&ClientFrame { id: Some(1), op: resynced }).await?;
+        while self.next().await?.id != Some(1) {}
+        Ok(())
+    }
+
+    /// Signs in at the server.
+    pub(crate) async fn greet(&mut self, person: &Person) -> Result<Welcome, String> {
         let Challenge { nonce, domain, .. } = match self.next().await?.op {
             ServerOp::Challenge(challenge) => challenge,
             other => return Err(format!("expected a challenge, got {}", name(&other))),
         };
         let signature = person.key.login(&domain, &nonce, &person.user()).to_vec().into();
         self.send(&hello(person, signature)).await?;
-        let welcome = match self.next().await?.op {
-            ServerOp::Welcome(welcome) => welcome,
-            other => return Err(format!("expected a welcome, got {}", name(&other))),
-        };
-        let resynced = ClientOp::Resynced(Resynced { r#gen: welcome.r#gen });
-        self.send(&ClientFrame { id: Some(1), op: resynced }).await?;
-        while self.next().await?.id != Some(1) {}
-        Ok(welcome)
+        match self.next().await?.op {
+            ServerOp::Welcome(welcome) => Ok(welcome),
+            other => Err(format!("expected a welcome, got {}", name(&other))),
+        }
     }
 
     /// Says a name to the relay.

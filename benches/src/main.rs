@@ -7,6 +7,8 @@ mod person;
 mod program;
 mod relay;
 mod report;
+mod scenarios;
+mod stage;
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, ExitCode};
@@ -36,6 +38,8 @@ enum Verb {
     },
     /// Measures the server beside the relay, in turn, and prints medians, ranges and ratios.
     Figures(figures::Plan),
+    /// Measures the server when it is bad weather: a slow reader, a reconnect storm, full queues.
+    Scenarios(scenarios::Plan),
     /// Measures epochs and messages of each suite, and their bytes on the wire.
     Crypto(crypto::Plan),
 }
@@ -43,7 +47,8 @@ enum Verb {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Relay { listen, workers } => relay(listen, workers),
-        Verb::Figures(plan) => figures(plan),
+        Verb::Figures(plan) => pinned(figures::run(plan)),
+        Verb::Scenarios(plan) => pinned(scenarios::run(plan)),
         Verb::Crypto(plan) => crypto::run(&plan),
     };
     match outcome {
@@ -64,7 +69,8 @@ fn relay(listen: SocketAddr, workers: usize) -> Result<(), String> {
         .map_err(|error| format!("relay: {error}"))
 }
 
-fn figures(plan: figures::Plan) -> Result<(), String> {
+/// Runs a measurement on a core of its own.
+fn pinned(measurement: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     if program::is_pinned() && std::env::var_os(program::PINNED).is_none() {
         return again_on_core_1();
     }
@@ -74,7 +80,7 @@ fn figures(plan: figures::Plan) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    tokio::task::LocalSet::new().block_on(&runtime, figures::run(plan))
+    tokio::task::LocalSet::new().block_on(&runtime, measurement)
 }
 
 /// Starts this program again with the same arguments, on a core of its own.

@@ -143,7 +143,7 @@ pub struct ContactRow {
     pub state: ContactState,
     /// The request that began it.
     pub request: Vec<u8>,
-    /// The newest epoch, once accepted.
+    /// The newest epoch, once accepted; for a request of a former contact, the last one of then.
     pub newest: Option<EpochRef>,
 }
 

@@ -28,7 +28,10 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
     /// # Errors
     /// When to try again, in milliseconds from now.
     pub(crate) fn admit(&self, key: K, now_ms: u64) -> Result<(), u64> {
-        let Some(drop_ms) = self.drop_ms() else { return Ok(()) };
+        if self.rate == 0 {
+            return Ok(());
+        }
+        let drop_ms = self.per_ms.div_ceil(u64::from(self.rate));
         let mut table = self.empty_at.lock().unwrap_or_else(PoisonError::into_inner);
         let empty_at = table.get(&key).copied().unwrap_or(0).max(now_ms);
         let full_at = now_ms + drop_ms * u64::from(self.rate);
@@ -40,19 +43,6 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
         }
         table.insert(key, empty_at + drop_ms);
         Ok(())
-    }
-
-    /// Gives one drop back.
-    pub(crate) fn refund(&self, key: &K) {
-        let Some(drop_ms) = self.drop_ms() else { return };
-        let mut table = self.empty_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(empty_at) = table.get_mut(key) {
-            *empty_at = empty_at.saturating_sub(drop_ms);
-        }
-    }
-
-    fn drop_ms(&self) -> Option<u64> {
-        (self.rate > 0).then(|| self.per_ms.div_ceil(u64::from(self.rate)))
     }
 }
 
@@ -82,9 +72,6 @@ mod tests {
         assert_eq!(buckets.admit(2, 5_400), Ok(()), "another key");
         assert_eq!(buckets.admit(1, 6_000), Ok(()));
         assert_eq!(buckets.admit(1, 6_000), Err(1_000));
-        buckets.refund(&1);
-        assert_eq!(buckets.admit(1, 6_000), Ok(()));
-        assert_eq!(buckets.admit(1, 6_000), Err(1_000));
     }
 
     #[test]
@@ -93,7 +80,6 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(off.admit(1, 1), Ok(()));
         }
-        off.refund(&1);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use actix_web::{HttpResponse, web};
 use hushwire_identity::log::device_id;
 use hushwire_identity::{DeviceLog, Entry, LogError, Payload};
 use hushwire_schema::{AppendError, EntryAct, NewEntry, PrekeyRow};
+use hushwire_wire::EntryHash;
 use hushwire_wire::http::{LogAppend, LogHead, PrekeyBundle, ProblemCode};
 
 use super::State;
@@ -31,7 +32,7 @@ pub(super) async fn append(
     if draft.time_ms > state.now_ms().saturating_add(AHEAD_MAX_MS) {
         return Err(Refusal::field("entry", "a time that is at most 24 hours ahead"));
     }
-    let appended = LogHead { seq: draft.seq, head: entry.head.0.to_vec().into() };
+    let appended = LogHead { seq: draft.seq, head: EntryHash(entry.head.0) };
     for _ in 0..TRIES {
         let log = own_log(&state, caller).await?;
         if log.head_at(draft.seq) == Some(entry.head) {
@@ -82,7 +83,7 @@ fn extended(
         Err(LogError::Link) => {
             let detail = "The entry does not follow the newest one. Fetch the log, verify it, and \
                           make the entry again.";
-            let head = LogHead { seq: log.seq(), head: log.head().0.to_vec().into() };
+            let head = LogHead { seq: log.seq(), head: EntryHash(log.head().0) };
             Err(Refusal::new(ProblemCode::LogConflict, detail).log(head))
         }
         Ok(()) | Err(LogError::Limit)

@@ -11,13 +11,19 @@ use hushwire_identity::hash::{Label, hash};
 use hushwire_identity::{DeviceLog, LogError};
 use hushwire_wire::UserId;
 
-/// Logs that are remembered, at most.
-const MOST: usize = 4_096;
+/// Entries of all remembered logs together, at most: some 10 MB.
+const ENTRIES: usize = 65_536;
 
 /// Verified logs by user.
 #[derive(Debug, Default)]
 pub(crate) struct Logs {
-    known: Mutex<HashMap<UserId, Arc<DeviceLog>>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    logs: HashMap<UserId, Arc<DeviceLog>>,
+    entries: usize,
 }
 
 impl Logs {
@@ -30,7 +36,7 @@ impl Logs {
         user: UserId,
         entries: &[Vec<u8>],
     ) -> Result<Arc<DeviceLog>, LogError> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&user).cloned();
+        let known = self.known(&user);
         let log = match known.and_then(|log| Some((after(&log, entries)?, log))) {
             Some(([], log)) => return Ok(log),
             Some((new, log)) => {
@@ -45,15 +51,38 @@ impl Logs {
         Ok(log)
     }
 
-    fn keep(&self, user: UserId, log: &Arc<DeviceLog>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST && !known.contains_key(&user) {
-            // Any will do: a hash table's order is as good as random.
-            let any = known.keys().next().copied();
-            any.and_then(|any| known.remove(&any));
-        }
-        known.insert(user, Arc::clone(log));
+    fn known(&self, user: &UserId) -> Option<Arc<DeviceLog>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.logs.get(user).cloned()
     }
+
+    fn keep(&self, user: UserId, log: &Arc<DeviceLog>) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).keep(user, Arc::clone(log));
+    }
+}
+
+impl Known {
+    fn keep(&mut self, user: UserId, log: Arc<DeviceLog>) {
+        self.forget(&user);
+        while self.entries + len(&log) > ENTRIES {
+            // Any will do: a hash table's order is as good as random.
+            let Some(any) = self.logs.keys().next().copied() else { break };
+            self.forget(&any);
+        }
+        self.entries += len(&log);
+        self.logs.insert(user, log);
+    }
+
+    fn forget(&mut self, user: &UserId) {
+        if let Some(log) = self.logs.remove(user) {
+            self.entries -= len(&log);
+        }
+    }
+}
+
+/// The number of a log's entries.
+fn len(log: &DeviceLog) -> usize {
+    usize::try_from(log.seq()).unwrap_or(usize::MAX).saturating_add(1)
 }
 
 /// What comes after `log` in `entries`; `None` if it does not begin them.
@@ -122,12 +151,18 @@ mod tests {
     #[test]
     fn no_more_are_remembered_than_the_bound() {
         let logs = Logs::default();
-        let log = Arc::new(DeviceLog::genesis(&genesis(&key())).unwrap());
-        for n in 0..=MOST as u64 {
+        let alice = key();
+        let mut log = DeviceLog::genesis(&genesis(&alice)).unwrap();
+        log.extend(&add(&log, &alice, &key())).unwrap();
+        let log = Arc::new(log);
+        for n in 0..=ENTRIES as u64 / 2 {
             let mut user = [0; 32];
             user[..8].copy_from_slice(&n.to_be_bytes());
-            logs.keep(UserId(user), &log);
+            for _ in 0..2 {
+                logs.keep(UserId(user), &log);
+            }
         }
-        assert_eq!(logs.known.lock().unwrap().len(), MOST);
+        let known = logs.known.lock().unwrap();
+        assert_eq!((known.logs.len(), known.entries), (ENTRIES / 2, ENTRIES));
     }
 }

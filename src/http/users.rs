@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hushwire_actors::Change;
 use hushwire_identity::{DeviceLog, PrekeyRecord};
-use hushwire_schema::{Acquaintance, PutPrekeyError, ReadError, UnclaimedRow};
+use hushwire_schema::{Acquaintance, PrekeyRow, PutPrekeyError, ReadError, UnclaimedRow};
 use hushwire_wire::UserId;
 use hushwire_wire::frame::{Event, EventKind};
 use hushwire_wire::http::{
@@ -64,22 +64,16 @@ pub(super) async fn put_prekey(
     }
     let id = prekey.id;
     let record = prekey.record.clone();
-    let (now_ms, rate) = (state.now_ms(), state.settings.limits.prekeys_per_hour);
-    state.prekeys.admit(caller.device, now_ms).map_err(|ms| {
-        let rule = "limits.prekeys_per_hour";
-        too_often("Prekeys of one device in an hour", rule, rate, ms)
-    })?;
+    // A repeat, which may ask for the next wraps, costs nothing.
+    if !is_current(&state, caller, &prekey).await? {
+        admit_prekey(&state, caller)?;
+    }
     let replaced = state.store.put_prekey(caller.user, prekey).await.map_err(not_put)?;
-    match replaced {
-        // A repeat, which may ask for the next wraps, costs nothing.
-        None => state.prekeys.refund(&caller.device),
-        // A device that goes back and forth between two days has news once an hour.
-        Some(replaced) if is_news(&replaced, &record) => {
-            if state.prekey_news.admit(caller.device, now_ms).is_ok() {
-                tell_contacts(&state, caller).await?;
-            }
-        }
-        Some(_) => {}
+    // A device that goes back and forth between two days has news once an hour.
+    if replaced.is_some_and(|replaced| is_news(&replaced, &record))
+        && state.prekey_news.admit(caller.device, state.now_ms()).is_ok()
+    {
+        tell_contacts(&state, caller).await?;
     }
     let most = UNCLAIMED_MAX + 1;
     let rows = state.store.unclaimed(caller.device, id, most).await;
@@ -89,6 +83,20 @@ pub(super) async fn put_prekey(
     let unclaimed = |row: UnclaimedRow| Unclaimed { epoch: row.epoch, prekey: row.prekey };
     let unclaimed = rows.into_iter().map(unclaimed).collect();
     Ok(HttpResponse::Ok().json(PrekeyPut { unclaimed, more }))
+}
+
+/// Whether a device's prekey is this very one.
+async fn is_current(state: &State, caller: Caller, prekey: &PrekeyRow) -> Result<bool, Refusal> {
+    let rows = state.store.prekeys(caller.user, caller.user).await.map_err(unread)?;
+    Ok(rows.contains(prekey))
+}
+
+fn admit_prekey(state: &State, caller: Caller) -> Result<(), Refusal> {
+    let rate = state.settings.limits.prekeys_per_hour;
+    state.prekeys.admit(caller.device, state.now_ms()).map_err(|ms| {
+        let rule = "limits.prekeys_per_hour";
+        too_often("Prekeys of one device in an hour", rule, rate, ms)
+    })
 }
 
 fn not_put(error: PutPrekeyError) -> Refusal {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::frame::EventKind;
-use crate::ids::{DeviceId, EpochId, Nonce, RequestId, Token, UserId};
+use crate::ids::{DeviceId, EntryHash, EpochId, Nonce, RequestId, Token, UserId};
 use crate::sealed::Sealed;
 
 /// `GET /v1/server`: what a client must know before it registers.
@@ -103,6 +103,7 @@ pub struct LogEntries {
 
 /// `POST /v1/log`: the next entry of the caller's own log (CRYPTO 3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LogAppend {
     /// The entry, wire form.
@@ -115,11 +116,12 @@ pub struct LogAppend {
 
 /// Where a log stands. The answer to [`LogAppend`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogHead {
     /// The newest entry's number.
     pub seq: u32,
-    /// Its hash: 32 bytes.
-    pub head: Sealed,
+    /// Its hash.
+    pub head: EntryHash,
 }
 
 /// `GET /v1/users/{user}/prekeys`: the current prekey of each active device.
@@ -190,6 +192,7 @@ pub struct ContactAccept {
 
 /// `POST /v1/contacts/decline`: the request goes, and its asker learns nothing of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ContactDecline {
     /// The request.
@@ -198,6 +201,7 @@ pub struct ContactDecline {
 
 /// `POST /v1/contacts/block`, `/unblock` and `/remove`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ContactPeer {
     /// The other user.
@@ -270,7 +274,8 @@ pub struct Contact {
     pub state: ContactState,
     /// The request that began it.
     pub request: Sealed,
-    /// The newest epoch, once accepted.
+    /// The newest epoch, once accepted. For a request of a former contact, the last one of then:
+    /// the epoch that accepts has the number after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<EpochRef>,
 }
@@ -303,6 +308,7 @@ pub const CHANGES_MAX: usize = 256;
 
 /// `GET /v1/state?after={v}`: what changed for the user, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Changes {
     /// The user's version.
     pub v: u64,
@@ -317,6 +323,7 @@ pub struct Changes {
 
 /// One change: an event as it was told to the devices that were live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Change {
     /// The user's version after it.
     pub v: u64,
@@ -331,6 +338,7 @@ pub struct Change {
 
 /// `GET /v1/sessions`: the own active devices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Sessions {
     /// In the order of device ids: at most 8.
     pub sessions: Vec<Session>,
@@ -338,6 +346,7 @@ pub struct Sessions {
 
 /// An own device as the server sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Session {
     /// The device.
     pub device: DeviceId,
@@ -354,6 +363,7 @@ pub struct Session {
 /// `GET /v1/account/export`: everything that the server holds of the caller's account. Messages
 /// are not in it: those that wait are sealed, and go to the devices they wait for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AccountExport {
     /// The user.
     pub user: UserId,
@@ -385,6 +395,7 @@ pub struct AccountExport {
 
 /// A device in an [`AccountExport`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExportedDevice {
     /// The device.
     pub device: DeviceId,
@@ -399,6 +410,7 @@ pub struct ExportedDevice {
 
 /// A contact that ended, in an [`AccountExport`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExportedEnd {
     /// The other user.
     pub peer: UserId,
@@ -412,6 +424,7 @@ pub struct ExportedEnd {
 
 /// A request that the user made, in an [`AccountExport`]. Whether it reached somebody is not said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExportedRequest {
     /// Its bytes.
     pub request: Sealed,
@@ -421,6 +434,7 @@ pub struct ExportedRequest {
 
 /// An epoch in an [`AccountExport`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExportedEpoch {
     /// Its header.
     pub header: Sealed,

@@ -101,6 +101,10 @@ id! {
     RequestId, 32, "a request id of 32 bytes"
 }
 id! {
+    /// An entry of a device log: the hash of its bytes (CRYPTO 3).
+    EntryHash, 32, "a hash of 32 bytes"
+}
+id! {
     /// The generation of the whole queue data set. In memory mode, of the server's process.
     Gen, 16, "a generation of 16 bytes"
 }

@@ -24,7 +24,9 @@ mod sealed;
 pub use bytes::{from_base64url, to_base64url};
 pub use close::Close;
 pub use codec::{DecodeError, Encoding};
-pub use ids::{CallId, Conn, DeviceId, EpochId, Gen, Mid, NodeId, Nonce, RequestId, Token, UserId};
+pub use ids::{
+    CallId, Conn, DeviceId, EntryHash, EpochId, Gen, Mid, NodeId, Nonce, RequestId, Token, UserId,
+};
 pub use layout::LayoutError;
 pub use reject::{Reject, Rule};
 pub use sealed::Sealed;

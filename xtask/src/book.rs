@@ -60,6 +60,13 @@ fn encoded(kind: &str, json: &str) -> (String, Option<String>) {
         "EpochRef" => (body::<http::EpochRef>(json), None),
         "EpochPost" => (body::<http::EpochPost>(json), None),
         "EpochBundle" => (body::<http::EpochBundle>(json), None),
+        "LogAppend" => (body::<http::LogAppend>(json), None),
+        "LogHead" => (body::<http::LogHead>(json), None),
+        "ContactDecline" => (body::<http::ContactDecline>(json), None),
+        "ContactPeer" => (body::<http::ContactPeer>(json), None),
+        "Changes" => (body::<http::Changes>(json), None),
+        "Sessions" => (body::<http::Sessions>(json), None),
+        "AccountExport" => (body::<http::AccountExport>(json), None),
         "Problem" => (body::<http::Problem>(json), None),
         other => panic!("no type is known for the example `{other}`"),
     }

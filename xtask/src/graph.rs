@@ -27,6 +27,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hushwire-benches", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee"]),
     // Feeds every parser from outside; linked into nothing.
     ("hushwire-fuzz", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee", "hushwire-client"]),
+    // Attacks a running server, as clients; linked into nothing but a test.
+    (
+        "hushwire-fuzz-live",
+        &["hushwire-wire", "hushwire-identity", "hushwire-e2ee", "hushwire-fuzz"],
+    ),
     // Describes the types, behind its feature `api`.
     ("xtask", &["hushwire-wire"]),
 ];

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use hushwire_wire::UserId;
 use proptest::prelude::*;
 
 use super::*;
@@ -148,9 +149,9 @@ fn notices_and_remembered_senders_are_bounded() {
     for from in 0..20 {
         force(&mut ledger, entry(from, 9, 1, 10), &limits);
     }
-    assert_eq!(ledger.highest.len(), 4);
+    assert_eq!(ledger.lines.len(), (4, 0));
     ledger.expire(DeviceId([1; 16]), &limits, 100, 10);
-    assert_eq!((ledger.highest.len(), ledger.len().2), (0, 0), "forgotten after 31 days");
+    assert_eq!((ledger.lines.len().0, ledger.len().2), (0, 0), "forgotten after 31 days");
 }
 
 #[test]
@@ -251,9 +252,9 @@ fn what_waits_from_a_sender_is_dropped_and_what_is_late_is_skipped() {
     assert_eq!(force(&mut ledger, later, &limits), Taken::Queued);
     ledger.apply(&drop_from(3), &limits, 2);
     ledger.apply(&drop_from(4), &limits, 3);
-    assert_eq!(ledger.dropped.len(), 2, "bounded, the oldest goes");
+    assert_eq!(ledger.lines.len().1, 2, "bounded, the oldest goes");
     ledger.expire(DeviceId([9; 16]), &limits, 1_003, 0);
-    assert!(ledger.dropped.is_empty());
+    assert_eq!(ledger.lines.len(), (0, 0));
 }
 
 /// A removal by device `from` of user `user`, which withdraws the messages of user `of` with these
@@ -322,6 +323,7 @@ enum Act {
     Write { how: u8, conn: u8, from: u8, sn: u64 },
     Flip(u8),
     Ack { from: u8, sn: u64 },
+    Withdraw { from: u8, sn: u64, of: u64 },
     DropFrom(u8),
     Revoke,
 }
@@ -333,6 +335,8 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(how, conn, from, sn)| Act::Write { how, conn, from, sn }),
         8 => (0u8..3).prop_map(Act::Flip),
         12 => (1u8..4, 1u64..12).prop_map(|(from, sn)| Act::Ack { from, sn }),
+        6 => (1u8..4, 1u64..12, 1u64..12)
+            .prop_map(|(from, sn, of)| Act::Withdraw { from, sn, of }),
         1 => (1u8..4).prop_map(Act::DropFrom),
         1 => Just(Act::Revoke),
     ]
@@ -394,6 +398,14 @@ proptest! {
                 Act::Attach(k) => {
                     attach(&mut ledger, k);
                     model.key = Some((k, false));
+                }
+                Act::Withdraw { from, sn, of } => {
+                    if !model.revoked && of != sn {
+                        model.queue.retain(|one| *one != (from, of));
+                    }
+                    let taken = force(&mut ledger, removal(from, from, sn, from, &[of]), &limits);
+                    prop_assert_eq!(taken, model.write(from, sn, 6));
+                    model.key = model.key.map(|(holder, _)| (holder, false));
                 }
                 Act::DropFrom(from) => {
                     ledger.apply(&Op::DropFrom { sender: UserId([from; 32]) }, &limits, 1);

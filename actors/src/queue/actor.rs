@@ -10,7 +10,7 @@ use actix::{Actor, AsyncContext as _, Context, WrapFuture as _};
 use hushwire_wire::{DeviceId, NodeId};
 
 use super::{Call, DeviceReply, Key, Outcome, Reply, Taken, To};
-use crate::custody::Place;
+use crate::custody::{Place, Skip};
 use crate::fault;
 use crate::lane::Fact;
 use crate::node::Node;
@@ -136,6 +136,7 @@ fn taken(outcome: &Outcome, flights: &[Option<FlightRef>]) {
             let place = match taken {
                 Taken::Queued => Place::Queued,
                 Taken::Skipped(why) => Place::Skipped((*why).into()),
+                Taken::NoRoom => Place::Skipped(Skip::Store),
             };
             flight.reached(place);
         }

@@ -280,6 +280,8 @@ pub enum Taken {
     Queued,
     /// It was not written.
     Skipped(SkipReason),
+    /// It was not written: the whole store has no room for it.
+    NoRoom,
 }
 
 /// A page of a ledger.

@@ -3,6 +3,7 @@
 
 mod calls;
 mod delivery;
+mod expiry;
 mod fullness;
 mod live;
 mod lives;
@@ -10,6 +11,7 @@ mod nodes;
 mod panics;
 mod refusals;
 mod removals;
+mod resubmission;
 mod sockets;
 mod withdrawals;
 

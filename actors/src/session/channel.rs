@@ -576,7 +576,7 @@ impl<F: Custodian + Clone> Channel<F> {
             if let Sent::Message { backed, .. } = sent {
                 *backed = match taken {
                     Taken::Queued => Backed::Yes,
-                    Taken::Skipped(_) => Backed::Refused,
+                    Taken::Skipped(_) | Taken::NoRoom => Backed::Refused,
                 };
             }
         }

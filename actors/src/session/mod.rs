@@ -77,6 +77,8 @@ pub(crate) struct DeviceSession<T> {
     stage: Stage,
     timer: Pin<Box<Sleep>>,
     armed_ms: u64,
+    /// The node's time at the beginning of this turn: read once, not by everything in it.
+    now_ms: u64,
     /// Woken by a drain: who has signed in hears of it from the lane.
     drained: Option<Pin<Box<OwnedNotified>>>,
     permit: SocketPermit,
@@ -121,7 +123,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
         let challenge = greeting.challenge(&node.domain, node.ports.clock.now_ms());
         let mut unsent = BytesMut::new();
         write_op(&mut unsent, encoding, None, ServerOp::Challenge(challenge));
-        let until_ms = node.now_ms() + node.limits.hello_within_ms;
+        let now_ms = node.now_ms();
+        let until_ms = now_ms + node.limits.hello_within_ms;
         Self {
             io,
             node,
@@ -135,6 +138,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
             stage: Stage::Greeting { greeting: Box::new(greeting), until_ms },
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed_ms: 0,
+            now_ms,
             drained,
             permit,
         }
@@ -151,6 +155,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
     /// sleeps until the next deadline. Ready when it is over.
     fn live(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            self.now_ms = self.node.now_ms();
             if let Stage::Open(open) = &self.stage {
                 open.register(cx);
             }
@@ -368,7 +373,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
             }
             Stage::Open(_) if wrong => Err(Over::Closed(Close::Invalid, None)),
             Stage::Open(open) => {
-                open.frame(bytes, &mut self.unsent).map_err(|close| Over::Closed(close, None))
+                let now_ms = self.now_ms;
+                open.frame(bytes, now_ms, &mut self.unsent)
+                    .map_err(|close| Over::Closed(close, None))
             }
             Stage::SigningIn { .. } | Stage::Closing { .. } => Ok(()),
         }
@@ -376,13 +383,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
 
     fn hear(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         match &mut self.stage {
-            Stage::Open(open) => open.hear(cx, &mut self.unsent).map_err(Over::from),
+            Stage::Open(open) => open.hear(cx, self.now_ms, &mut self.unsent).map_err(Over::from),
             _ => Ok(()),
         }
     }
 
     fn tick(&mut self) -> Result<(), Over> {
-        let now_ms = self.node.now_ms();
+        let now_ms = self.now_ms;
         match &mut self.stage {
             Stage::Greeting { .. } | Stage::SigningIn { .. } if self.node.is_draining() => {
                 let any = u64::from_be_bytes(self.node.random());
@@ -402,7 +409,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
                 Err(Over::Closed(Close::Slow, None))
             }
             Stage::Open(open) => {
-                if open.tick(&mut self.unsent)? == Ping::Now {
+                if open.tick(now_ms, &mut self.unsent)? == Ping::Now {
                     Parser::write_message(&mut self.unsent, b"", OpCode::Ping, true, false);
                 }
                 Ok(())

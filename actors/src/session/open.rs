@@ -84,7 +84,7 @@ impl Open {
         last_gen: Option<Gen>,
         welcoming: Welcoming,
     ) -> Self {
-        let conn = Conn(node.random());
+        let (conn, now_ms) = (Conn(node.random()), node.now_ms());
         let lane = Arc::new(Lane::new(&node.limits));
         let generation = node.queue.generation();
         let resync = last_gen.is_some_and(|last| last != generation);
@@ -99,8 +99,8 @@ impl Open {
             admission: node.limiter.admission(me.user, me.device),
             sends: Vec::new(),
             welcoming: Some(Box::new(welcoming)),
-            ping_ms: node.now_ms() + node.limits.heartbeat_ms,
-            pong_by_ms: Some(node.now_ms() + node.limits.hello_within_ms),
+            ping_ms: now_ms + node.limits.heartbeat_ms,
+            pong_by_ms: Some(now_ms + node.limits.hello_within_ms),
             asked_ms: 0,
             refused: (0, 0),
             waiting: None,
@@ -108,7 +108,7 @@ impl Open {
         };
         let live = Live { user: me.user, conn, lane: lane.clone() };
         // Under the directory's lock, so that both know the same order of attaches.
-        let displaced = node.directory.attach(me.device, live, || open.call());
+        let displaced = node.directory.attach(me.device, live, || open.call(now_ms));
         if let Some(displaced) = displaced {
             let kick = Fact::Kick { close: Close::Displaced, after_ms: None };
             displaced.lane.tell(kick);
@@ -129,9 +129,13 @@ impl Open {
     }
 
     /// One frame of the client.
-    pub(crate) fn frame(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Close> {
+    pub(crate) fn frame(
+        &mut self,
+        bytes: &[u8],
+        now_ms: u64,
+        out: &mut BytesMut,
+    ) -> Result<(), Close> {
         fault::point("session: a frame");
-        let now_ms = self.node.now_ms();
         let frame = match self.encoding.decode_client(bytes) {
             Ok(frame) => frame,
             Err(DecodeError::Malformed) => return Err(Close::Invalid),
@@ -194,8 +198,12 @@ impl Open {
     }
 
     /// Hears the lane's facts and what was loaded. An error ends the connection.
-    pub(crate) fn hear(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) -> Result<(), End> {
-        let now_ms = self.node.now_ms();
+    pub(crate) fn hear(
+        &mut self,
+        cx: &mut Context<'_>,
+        now_ms: u64,
+        out: &mut BytesMut,
+    ) -> Result<(), End> {
         while let Some(fact) = self.lane.next_fact(self.channel.is_attached()) {
             fault::point("session: a fact");
             match fact {
@@ -232,7 +240,7 @@ impl Open {
 
     /// The next of what passes by, or the next delivery if the window has room: only when nothing
     /// is unsent.
-    pub(crate) fn deliver(&mut self, out: &mut BytesMut) -> bool {
+    pub(crate) fn deliver(&mut self, now_ms: u64, out: &mut BytesMut) -> bool {
         if self.welcoming.is_some() {
             return false;
         }
@@ -240,7 +248,7 @@ impl Open {
             write_op(out, self.encoding, None, op);
             return true;
         }
-        let Some((n, entry)) = self.channel.deliver(&self.lane, self.node.now_ms()) else {
+        let Some((n, entry)) = self.channel.deliver(&self.lane, now_ms) else {
             return false;
         };
         fault::point("session: deliver");
@@ -249,9 +257,8 @@ impl Open {
     }
 
     /// Time passed: pings, deadlines, what is due at the queue. An error ends the connection.
-    pub(crate) fn tick(&mut self, out: &mut BytesMut) -> Result<Ping, End> {
+    pub(crate) fn tick(&mut self, now_ms: u64, out: &mut BytesMut) -> Result<Ping, End> {
         fault::point("session: tick");
-        let now_ms = self.node.now_ms();
         if let Some(close) = self.channel.tick(&self.lane, now_ms) {
             return Err((close, None));
         }
@@ -262,7 +269,7 @@ impl Open {
         }
         self.free_sends();
         self.give_up_live(now_ms, out);
-        self.call();
+        self.call(now_ms);
         if self.pong_by_ms.is_some_and(|by_ms| by_ms <= now_ms) {
             return Err(if self.welcoming.is_some() {
                 (Close::Overloaded, Some(BUSY_RETRY_MS))
@@ -276,7 +283,7 @@ impl Open {
         self.ping_ms = now_ms + self.node.limits.heartbeat_ms;
         self.pong_by_ms.get_or_insert(now_ms + self.node.limits.pong_within_ms);
         self.channel.heartbeat();
-        self.call();
+        self.call(now_ms);
         Ok(Ping::Now)
     }
 
@@ -290,8 +297,8 @@ impl Open {
             .fold(self.ping_ms, u64::min)
     }
 
-    fn call(&mut self) {
-        if let Some(call) = self.channel.next_call(&self.lane, self.node.now_ms()) {
+    fn call(&mut self, now_ms: u64) {
+        if let Some(call) = self.channel.next_call(&self.lane, now_ms) {
             let (r#gen, device, op) = (call.r#gen, self.me.device, call.op);
             let to = To::Session { device, lane: self.lane.clone(), flights: call.flights };
             self.node.intake.push(Call::Device { r#gen, device, op }, to);

@@ -64,12 +64,17 @@ impl<T> Window<T> {
         let first = self.first();
         let count = usize::try_from((n + 1).saturating_sub(first)).unwrap_or(usize::MAX);
         let count = count.min(self.items.len());
-        let taken: Vec<_> = (first..).zip(self.items.drain(..count)).collect();
-        self.bytes -= taken.iter().map(|(_, (size, _))| size).sum::<usize>();
+        let bytes = &mut self.bytes;
+        let numbered = (first..).zip(self.items.drain(..count));
+        let taken = numbered.map(|(n, (size, item))| {
+            *bytes -= size;
+            (n, item)
+        });
+        let taken = taken.collect();
         if self.items.is_empty() {
             self.items = VecDeque::new();
         }
-        Ok(taken.into_iter().map(|(n, (_, item))| (n, item)).collect())
+        Ok(taken)
     }
 
     /// Everything, oldest first, with its numbers.

@@ -35,7 +35,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
         loop {
             while !self.unsent.is_empty() {
                 let Poll::Ready(n) = Pin::new(&mut self.io).poll_write(cx, &self.unsent)? else {
-                    self.stalled_ms.get_or_insert_with(|| self.node.now_ms());
+                    self.stalled_ms.get_or_insert(self.now_ms);
                     return Ok(());
                 };
                 self.stalled_ms = None;
@@ -48,7 +48,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
             let Stage::Open(open) = &mut self.stage else { break };
             let mut scratch = WRITE.take();
             scratch.clear();
-            while scratch.len() < SCRATCH && open.deliver(&mut scratch) {}
+            while scratch.len() < SCRATCH && open.deliver(self.now_ms, &mut scratch) {}
             fault::point("session: write");
             let written = if scratch.is_empty() {
                 Ok(0)

@@ -9,6 +9,7 @@ use crate::change::{CHANGES_KEPT, CHANGES_KEPT_MS};
 pub(super) async fn all<S: Store, G>(open: &impl Fn() -> (S, G)) {
     changes_come_in_order_and_in_pages(&open().0).await;
     what_is_kept_is_bounded(&open().0).await;
+    what_is_kept_is_bounded_for_contacts_too(&open().0).await;
     old_changes_are_pruned(&open().0).await;
 }
 
@@ -64,6 +65,29 @@ async fn what_is_kept_is_bounded(store: &impl Store) {
     assert_eq!(u64::try_from(list.changes.len()).unwrap(), CHANGES_KEPT);
     let older = store.changes(user(2), 2, 9_999).await.unwrap();
     assert_eq!((older.complete, older.changes, older.v), (false, vec![], v));
+}
+
+async fn what_is_kept_is_bounded_for_contacts_too(store: &impl Store) {
+    for tag in 1..=3 {
+        store.register(account(tag)).await.unwrap();
+    }
+    befriend(store, 1, 2).await;
+    let request = ask(3, 2, 1);
+    let id = request.id;
+    store.request(request).await.unwrap();
+    let stamp = store.asked(user(2), id, NOW).await.unwrap().unwrap().keys.stamp;
+    store.accept(user(2), id, stamp, epoch(0x13, 0, 2, &[3], &[(2, 1), (3, 1)])).await.unwrap();
+    for _ in 0..CHANGES_KEPT / 2 {
+        store.block(user(2), user(3), NOW).await.unwrap();
+        store.unblock(user(2), user(3), NOW).await.unwrap();
+    }
+    let v = store.contacts(user(2)).await.unwrap().v;
+    store.delete_account(user(1), NOW).await.unwrap();
+    let list = store.changes(user(2), v + 1 - CHANGES_KEPT, 9_999).await.unwrap();
+    assert_eq!((list.complete, list.v), (true, v + 1));
+    assert_eq!(u64::try_from(list.changes.len()).unwrap(), CHANGES_KEPT);
+    assert_eq!(list.changes.last().unwrap().kind, EventKind::Removed);
+    assert!(!store.changes(user(2), v - CHANGES_KEPT, 9).await.unwrap().complete);
 }
 
 async fn old_changes_are_pruned(store: &impl Store) {

@@ -1,7 +1,7 @@
 //! Declining, removing, blocking, unblocking: what the user sees, and what the other side must not.
 
 use hushwire_wire::frame::EventKind;
-use hushwire_wire::http::ContactState;
+use hushwire_wire::http::{ContactState, EpochRef};
 
 use super::*;
 use crate::account::ReadError;
@@ -89,6 +89,8 @@ async fn epochs_go_on_counting_after_a_second_acceptance(store: &impl Store) {
     let request = ask(2, 1, 7);
     let id = request.id;
     assert!(matches!(store.request(request).await.unwrap(), Requested::Delivered(_)));
+    let listed = store.contacts(user(1)).await.unwrap().contacts.remove(0);
+    assert_eq!(listed.newest, Some(EpochRef { n: 0, epoch: EpochId([0x10; 32]) }));
     let asked = store.asked(user(1), id, NOW).await.unwrap().unwrap();
     assert!(asked.keys.newest.is_none() && !asked.accepted);
     assert_eq!(asked.keys.next_n, 1);

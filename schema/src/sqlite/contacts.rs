@@ -186,9 +186,28 @@ pub(super) fn list(conn: &mut SqliteConnection, user: &UserId) -> Result<Contact
         .load(conn)?;
     for (asker, request) in waiting {
         let (peer, state) = (column::user(&asker)?, ContactState::Requested);
-        contacts.push(ContactRow { peer, state, request, newest: None });
+        let newest = last_epoch(conn, user, &peer)?;
+        contacts.push(ContactRow { peer, state, request, newest });
     }
     Ok(ContactList { v, contacts })
+}
+
+/// The last epoch of a contact that ended: whoever accepts again goes on counting from there.
+fn last_epoch(
+    conn: &mut SqliteConnection,
+    user: &UserId,
+    peer: &UserId,
+) -> Result<Option<EpochRef>, Failure> {
+    let (a, b) = column::ordered(*user, *peer);
+    let last: Option<(i64, Vec<u8>)> = pairs::table
+        .find((a.as_ref(), b.as_ref()))
+        .select((pairs::newest_n, pairs::newest_epoch))
+        .first(conn)
+        .optional()?;
+    let last = last.map(|(n, epoch)| {
+        Ok::<_, Failure>(EpochRef { n: column::n32(n, "newest_n")?, epoch: column::epoch(&epoch)? })
+    });
+    last.transpose()
 }
 
 pub(super) fn asked(

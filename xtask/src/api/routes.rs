@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 
 use hushwire_wire::http::ProblemCode::{
-    self, EpochConflict, EpochRoster, EpochStale, Forbidden, HandleTaken, KeyKnown, NotFound,
-    PrekeyConflict, RateLimited,
+    self, EpochConflict, EpochRoster, EpochStale, Forbidden, HandleTaken, KeyKnown, LogConflict,
+    NotFound, PrekeyConflict, RateLimited, Unauthenticated,
 };
 use hushwire_wire::http::{
-    AuthAnswer, AuthChallenge, AuthToken, ContactAccept, ContactAsk, ContactAsked, Contacts,
-    EpochBundle, EpochPost, EpochRef, LogEntries, PrekeyBundle, PrekeyPut, Prekeys, Register,
-    Registered, ServerCard,
+    AccountExport, AuthAnswer, AuthChallenge, AuthToken, Changes, ContactAccept, ContactAsk,
+    ContactAsked, ContactDecline, ContactPeer, Contacts, EpochBundle, EpochPost, EpochRef,
+    LogAppend, LogEntries, LogHead, PrekeyBundle, PrekeyPut, Prekeys, Register, Registered,
+    ServerCard, Sessions,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -42,7 +43,11 @@ pub(crate) const ROUTES: &[Route] = &[
     put("/v1/prekey", "Puts this device's next prekey.")
         .takes::<PrekeyBundle>()
         .gives::<PrekeyPut>(200)
-        .refuses(&[Forbidden, PrekeyConflict]),
+        .refuses(&[Forbidden, PrekeyConflict, RateLimited]),
+    post("/v1/log", "Appends an entry to the own log.")
+        .takes::<LogAppend>()
+        .gives::<LogHead>(201)
+        .refuses(&[Forbidden, KeyKnown, LogConflict]),
     get("/v1/contacts", "Contacts, and who asks to become one.").gives::<Contacts>(200),
     post("/v1/contacts/request", "Asks to become a contact.")
         .takes::<ContactAsk>()
@@ -52,6 +57,16 @@ pub(crate) const ROUTES: &[Route] = &[
         .takes::<ContactAccept>()
         .gives::<EpochRef>(201)
         .refuses(&[Forbidden, NotFound, EpochConflict, EpochRoster, EpochStale, RateLimited]),
+    post("/v1/contacts/decline", "Declines a request; the asker is not told.")
+        .takes::<ContactDecline>()
+        .done(204),
+    post("/v1/contacts/remove", "Ends a contact; the other side is not told.")
+        .takes::<ContactPeer>()
+        .done(204),
+    post("/v1/contacts/block", "Blocks a user, and drops what waits from it.")
+        .takes::<ContactPeer>()
+        .done(204),
+    post("/v1/contacts/unblock", "Takes a block back.").takes::<ContactPeer>().done(204),
     post("/v1/epochs", "Posts the next epoch of a pair.")
         .takes::<EpochPost>()
         .gives::<EpochRef>(201)
@@ -62,6 +77,18 @@ pub(crate) const ROUTES: &[Route] = &[
     post("/v1/epochs/{epoch}/claimed", "This device has persisted the epoch's chains.")
         .done(204)
         .refuses(&[NotFound]),
+    get("/v1/state", "What changed since a version.")
+        .query::<u64>("after", "The version that this device knows.")
+        .gives::<Changes>(200),
+    get("/v1/sessions", "The own devices, and whether they are connected.").gives::<Sessions>(200),
+    delete("/v1/sessions/{device}", "Signs an own device out.").done(204).refuses(&[NotFound]),
+    get("/v1/account/export", "Everything that the server holds of this account.")
+        .gives::<AccountExport>(200)
+        .refuses(&[RateLimited]),
+    delete("/v1/account", "Deletes this account, for a fresh proof.")
+        .takes::<AuthAnswer>()
+        .done(204)
+        .refuses(&[Unauthenticated]),
 ];
 
 /// A method of a path.
@@ -120,6 +147,10 @@ const fn post(path: &'static str, summary: &'static str) -> Route {
 
 const fn put(path: &'static str, summary: &'static str) -> Route {
     route("PUT", path, summary)
+}
+
+const fn delete(path: &'static str, summary: &'static str) -> Route {
+    route("DELETE", path, summary)
 }
 
 impl Route {

@@ -1,8 +1,8 @@
-use std::sync::atomic::Ordering;
-
 use hushwire_wire::frame::News;
 use hushwire_wire::{Conn, NodeId, UserId};
+use proptest::prelude::*;
 
+use super::super::Taken;
 use super::*;
 use crate::testing::{FixedClock, entry};
 
@@ -94,7 +94,7 @@ async fn a_revoked_device_keeps_nothing_but_a_tombstone_and_gets_no_token() {
     assert!(!is_known(1).await && is_known(2).await);
     assert_eq!(one(&queue, token(3, 1)).await, Err(Unavailable), "signed in before, too late");
     let late = on(&queue, 1, Op::Force { entries: vec![entry(3, 1, 2, 100)] }).await;
-    let skipped = super::super::Taken::Skipped(hushwire_wire::frame::SkipReason::Revoked);
+    let skipped = Taken::Skipped(hushwire_wire::frame::SkipReason::Revoked);
     assert_eq!(late.outcome, Outcome::Written(vec![skipped]));
     // What its messages' recipients do is told to nobody, and keeps nothing.
     let (from, mid) = entry(1, 2, 1, 100).id();
@@ -218,4 +218,148 @@ async fn at_the_bound_a_nonce_is_refused_without_a_search() {
     assert!(before.len() > 4, "what was taken is looked through seldom");
     assert_eq!(one(&queue, Call::PutNonce(nonce(103))).await, Err(Unavailable));
     assert_eq!(queue.lock().nonce_order, before, "nothing was looked through");
+}
+
+/// What is done to the queues of three devices.
+#[derive(Clone, Debug)]
+enum Act {
+    Attach(u8),
+    Enqueue { to: u8, from: u8, sn: u64, size: usize },
+    Force { to: u8, from: u8, sn: u64, size: usize },
+    Ack { to: u8, from: u8, sn: u64 },
+    DropFrom { to: u8, from: u8 },
+    Wait(u64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let write = || (0u8..3, 1u8..4, 1u64..40, 20usize..400);
+    prop_oneof![
+        1 => (0u8..3).prop_map(Act::Attach),
+        8 => write().prop_map(|(to, from, sn, size)| Act::Enqueue { to, from, sn, size }),
+        8 => write().prop_map(|(to, from, sn, size)| Act::Force { to, from, sn, size }),
+        4 => (0u8..3, 1u8..4, 1u64..40).prop_map(|(to, from, sn)| Act::Ack { to, from, sn }),
+        1 => (0u8..3, 1u8..4).prop_map(|(to, from)| Act::DropFrom { to, from }),
+        1 => (1u64..400).prop_map(Act::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever is written, acknowledged, dropped and expired: the store never holds more than it
+    /// may, its sums are those of the ledgers, and what it took stays until one of these acts.
+    #[test]
+    fn the_store_is_bounded_and_drops_nothing_to_make_room(
+        acts in proptest::collection::vec(act(), 0..150),
+    ) {
+        let limits = Limits {
+            store_messages: 20,
+            store_bytes: 3_000,
+            expire_after_ms: 1_000,
+            ..Limits::default()
+        };
+        let clock = Arc::new(FixedClock::default());
+        clock.0.store(10, Ordering::Relaxed);
+        let queue = MemoryQueue::new(limits, &Sevens, clock.clone());
+        let run = |call: Call| {
+            let now_ms = clock.now_ms();
+            let mut store = queue.lock();
+            queue.execute(&mut store, call, now_ms)
+        };
+        let on = |device: u8, op: Op| {
+            let (r#gen, device) = (queue.generation(), DeviceId([device; 16]));
+            match run(Call::Device { r#gen, device, op }) {
+                Ok(Reply::Device(reply)) => reply.outcome,
+                other => panic!("{other:?}"),
+            }
+        };
+        // (to, from, sn, size, since)
+        let mut held: Vec<(u8, u8, u64, usize, u64)> = Vec::new();
+        for act in acts {
+            let now_ms = clock.now_ms();
+            match act {
+                Act::Attach(to) => {
+                    on(to, Op::Attach { node: NodeId([1; 16]), conn: Conn([1; 16]) });
+                }
+                Act::Enqueue { to, from, sn, size } | Act::Force { to, from, sn, size } => {
+                    let away = matches!(act, Act::Enqueue { .. });
+                    let entries = vec![entry(from, 9, sn, size)];
+                    let op = if away {
+                        Op::Enqueue { entries, dead: None }
+                    } else {
+                        Op::Force { entries }
+                    };
+                    let before = queue.lock().stored;
+                    let outcome = on(to, op);
+                    let (messages, bytes) = if away { (17, 2_550) } else { (20, 3_000) };
+                    let fits = before.messages < messages && before.bytes + size as u64 <= bytes;
+                    if queue.lock().stored.messages > before.messages {
+                        prop_assert!(fits);
+                        held.push((to, from, sn, size, now_ms));
+                    }
+                    if outcome == Outcome::Written(vec![Taken::NoRoom]) {
+                        prop_assert_eq!(queue.lock().stored.messages, before.messages);
+                    }
+                }
+                Act::Ack { to, from, sn } => {
+                    let (from_device, mid) = entry(from, 9, sn, 20).id();
+                    let settled = vec![Settled { from: from_device, mid, news: None }];
+                    on(to, Op::Ack { settled, notices: 0 });
+                    held.retain(|one| (one.0, one.1, one.2) != (to, from, sn));
+                }
+                Act::DropFrom { to, from } => {
+                    on(to, Op::DropFrom { sender: UserId([from; 32]) });
+                    held.retain(|one| (one.0, one.1) != (to, from));
+                }
+                Act::Wait(ms) => {
+                    clock.0.store(now_ms + ms, Ordering::Relaxed);
+                    run(Call::Sweep { most: 1_000 }).unwrap();
+                    held.retain(|one| one.4 + 1_000 > now_ms + ms);
+                }
+            }
+            let store = queue.lock();
+            prop_assert_eq!(store.stored.messages, held.len() as u64);
+            prop_assert_eq!(store.stored.bytes, held.iter().map(|one| one.3 as u64).sum::<u64>());
+            prop_assert!(store.stored.messages <= 20 && store.stored.bytes <= 3_000);
+            let notices = store.ledgers.values().map(|ledger| ledger.len().2 as u64);
+            prop_assert_eq!(store.stored.notices, notices.sum::<u64>());
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_away_finds_less_room_and_what_was_accepted_before_finds_it_all() {
+    let (queue, _) = queue(Limits { store_messages: 20, ..Limits::default() });
+    let enqueue = |entry| Op::Enqueue { entries: vec![entry], dead: None };
+    let taken = async |op| match on(&queue, 2, op).await.outcome {
+        Outcome::Written(taken) => taken[0],
+        other => panic!("{other:?}"),
+    };
+    for sn in 1..=17 {
+        assert_eq!(taken(enqueue(entry(1, 2, sn, 100))).await, Taken::Queued);
+    }
+    assert_eq!(taken(enqueue(entry(1, 2, 18, 100))).await, Taken::NoRoom);
+    let force = Op::Force { entries: vec![entry(1, 2, 18, 100)] };
+    assert_eq!(taken(force).await, Taken::NoRoom, "skipped once, it is not written late");
+    let mut again = entry(1, 2, 19, 100);
+    Arc::get_mut(&mut again.envelope).unwrap().again = true;
+    assert_eq!(taken(enqueue(again)).await, Taken::Queued, "it makes a loss good");
+    assert!(!queue.stored().is_full(&queue.limits));
+    for (sn, expected) in [(20, Taken::Queued), (21, Taken::Queued), (22, Taken::NoRoom)] {
+        let force = Op::Force { entries: vec![entry(1, 2, sn, 100)] };
+        assert_eq!(taken(force).await, expected, "{sn}");
+    }
+    assert!(queue.stored().is_full(&queue.limits));
+    assert_eq!(queue.stored().messages, 20);
+    // A removal that withdraws makes its own room.
+    let mut removal = entry(1, 2, 23, 100);
+    let withdraw = [1, 2].map(|sn| entry(1, 2, sn, 100).id().1);
+    Arc::get_mut(&mut removal.envelope).unwrap().withdraw = withdraw.into();
+    assert_eq!(taken(Op::Force { entries: vec![removal] }).await, Taken::Queued);
+    assert_eq!(queue.stored().messages, 19);
+    let (from, mid) = entry(1, 2, 3, 100).id();
+    let news = Some(News::Delivered { mid, device: DeviceId([2; 16]) });
+    let settled = vec![Settled { from, mid, news }];
+    on(&queue, 2, Op::Ack { settled, notices: 0 }).await;
+    assert_eq!((queue.stored().messages, queue.stored().notices), (18, 2), "acks always work");
 }

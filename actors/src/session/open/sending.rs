@@ -61,6 +61,9 @@ impl Open {
         match self.admission.look(&offer) {
             Verdict::Answer(answer) => return Ok(Some(ServerOp::Accepted((*answer).clone()))),
             Verdict::Refused(reject) => return Err(reject),
+            Verdict::New if self.node.queue.stored().is_full(&self.node.limits) => {
+                return Err(Reject::StoreFull {});
+            }
             Verdict::New | Verdict::Changed | Verdict::Again | Verdict::Resubmitted => {}
         }
         let until_ms = now_ms + self.node.limits.send_deadline_ms;

@@ -136,6 +136,8 @@ pub(crate) struct Engine {
     profile: OwnProfile,
     /// Typing signs and presence.
     live: live::Live,
+    /// Something of a contact is not there: the list is to be looked at.
+    looks_again: bool,
     /// The user's version of which all was taken, in this run.
     known_v: Option<u64>,
 }
@@ -301,6 +303,12 @@ impl Engine {
         self.connection_tick(now).await?;
         if matches!(self.phase, Phase::Up(_)) && now >= self.upkeep_at {
             self.upkeep().await?;
+        }
+        if matches!(self.phase, Phase::Up(_)) && std::mem::take(&mut self.looks_again) {
+            // What waits is tried again in any case.
+            if let Err(ClientError::Store(error)) = self.sync_contacts().await {
+                return Err(error);
+            }
         }
         self.heal_due().await?;
         self.show_due();
@@ -529,6 +537,7 @@ impl Engine {
             leaving,
             profile,
             live: live::Live::new(presence),
+            looks_again: false,
             known_v: None,
         }))
     }

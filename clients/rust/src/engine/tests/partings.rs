@@ -251,3 +251,31 @@ async fn a_list_with_an_entry_that_cannot_be_taken_is_fetched_again() {
     world.engine.sync_contacts().await.unwrap();
     assert_eq!(world.engine.known_v, None);
 }
+
+#[tokio::test]
+async fn what_cannot_be_sealed_for_somebody_who_is_gone_fails_after_a_look_at_the_list() {
+    let (mut world, board, bob, _) = contact().await;
+    board.set(|shown| {
+        shown.contacts.clear();
+        shown.prekeys.clear();
+        shown.logs.clear();
+    });
+    let _sent = world.goes_up();
+    world.engine.looked.clear();
+    let effects = world.engine.outbox.connected(Gen([1; 16]), world.now());
+    world.engine.carry_out(effects).await.unwrap();
+    let id = says(&mut world, "hello?").unwrap();
+    for is_failed in [false, true] {
+        let (order, _) = world.engine.outbox.entries().find(|(_, e)| e.id == id).unwrap();
+        let rest = world.engine.seal(order, false).await.unwrap();
+        world.engine.carry_out(rest).await.unwrap();
+        let told = world.tells();
+        let failed = |event: &Event| matches!(event, Event::Failed { code: "not_contact", .. });
+        assert_eq!(told.iter().any(failed), is_failed, "{told:?}");
+        if !is_failed {
+            world.engine.tick().await.unwrap();
+            assert_eq!(troubles(&world.tells()), [Trouble::Refused]);
+        }
+    }
+    assert!(world.engine.peers[&bob.user()].refused);
+}

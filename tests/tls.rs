@@ -191,8 +191,8 @@ fn people_talk_over_tls() {
 async fn a_child_of_people_talk_over_tls() {
     use support::talker::{Talker, become_contacts};
     let url = std::env::var(CHILD).expect("started by its parent");
-    let alice = Talker::register_at(&url, "alice", hushwire_wire::Encoding::Cbor).await;
-    let bob = Talker::register_at(&url, "bob", hushwire_wire::Encoding::Json).await;
+    let alice = Talker::register_at(&url, "alice", Encoding::Cbor).await;
+    let bob = Talker::register_at(&url, "bob", Encoding::Json).await;
     let (mut alice, mut bob) = become_contacts(alice, bob, "alice", "bob").await;
     let id = alice.client.send_text("bob", "through TLS").await.unwrap();
     bob.shown("through TLS").await;

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use hushwire_client::transport::{Call, Method, UNTRUSTED};
+use hushwire_client::{Encoding, NetTransport, Transport as _};
 use hushwire_wire::http::ServerCard;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ProtocolVersion};
@@ -189,8 +191,8 @@ fn people_talk_over_tls() {
 async fn a_child_of_people_talk_over_tls() {
     use support::talker::{Talker, become_contacts};
     let url = std::env::var(CHILD).expect("started by its parent");
-    let alice = Talker::register_at(&url, "alice", hushwire_wire::Encoding::Cbor).await;
-    let bob = Talker::register_at(&url, "bob", hushwire_wire::Encoding::Json).await;
+    let alice = Talker::register_at(&url, "alice", Encoding::Cbor).await;
+    let bob = Talker::register_at(&url, "bob", Encoding::Json).await;
     let (mut alice, mut bob) = become_contacts(alice, bob, "alice", "bob").await;
     let id = alice.client.send_text("bob", "through TLS").await.unwrap();
     bob.shown("through TLS").await;
@@ -210,6 +212,22 @@ fn said_of(files: &Path) -> [(bool, String); 2] {
         let output = command.output().unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     })
+}
+
+#[tokio::test]
+async fn a_person_is_told_that_a_certificate_is_not_trusted() {
+    let scene = Scene::new();
+    // This machine's authorities, or an authority that has nothing to do with it.
+    let transport = NetTransport::new(&scene.server.url).unwrap();
+    let path = "/v1/server".to_owned();
+    let call = Call { method: Method::Get, path, token: None, body: None };
+    assert_eq!(transport.call(call).await.unwrap_err().why, UNTRUSTED);
+    assert_eq!(transport.open(Encoding::Cbor).await.unwrap_err().why, UNTRUSTED);
+    // Nobody there is something else.
+    drop(scene);
+    let away = NetTransport::new("https://127.0.0.1:1").unwrap();
+    let why = away.open(Encoding::Cbor).await.unwrap_err().why;
+    assert!(why.starts_with("no connection"), "{why}");
 }
 
 #[test]

@@ -101,6 +101,7 @@ impl Stages {
         self.one_away()?;
         self.too_fast()?;
         self.killed()?;
+        self.enough()?;
         self.count()
     }
 
@@ -227,6 +228,18 @@ impl Stages {
         self.told(&mut alice, "Accepted, and still queued", Stage::Delivered)?;
         self.told(&mut alice, "On its way, and not accepted", Stage::Delivered)?;
         self.leave(alice, bob)
+    }
+
+    fn enough(&self) -> Result<(), String> {
+        scene("Enough", "bob blocks alice, who cannot tell it from being removed");
+        self.bob.run(&["contacts", "block", "alice", "--yes"])?;
+        told("bob", "hush contacts block alice");
+        self.alice.run_expecting_failure(&["send", "bob", "Still there?"])?;
+        let list = self.alice.run(&["contacts", "list"])?;
+        let words = "may have removed you, blocked you, or be gone";
+        expect(list.contains(words), || format!("alice is not told:\n{list}"))?;
+        println!("  alice is told: bob {words}");
+        Ok(())
     }
 
     /// Over all scenes and processes: everything once, in order, nothing else.

@@ -20,6 +20,8 @@ pub struct Ending {
     pub code: Option<u16>,
     /// When the server wants this client back, in milliseconds.
     pub after_ms: Option<u64>,
+    /// The oldest and the newest version that the server speaks, if this client's is neither.
+    pub spoken: Option<(u16, u16)>,
 }
 
 impl Ending {
@@ -29,9 +31,13 @@ impl Ending {
         #[derive(Deserialize)]
         struct Reason {
             after_ms: Option<u64>,
+            oldest: Option<u16>,
+            newest: Option<u16>,
         }
-        let reason = serde_json::from_str::<Reason>(reason).ok();
-        Self { code: Some(code), after_ms: reason.and_then(|reason| reason.after_ms) }
+        let Ok(Reason { after_ms, oldest, newest }) = serde_json::from_str(reason) else {
+            return Self { code: Some(code), ..Self::default() };
+        };
+        Self { code: Some(code), after_ms, spoken: oldest.zip(newest) }
     }
 
     /// The row of the table of closes, if it is one.
@@ -103,11 +109,14 @@ mod tests {
 
     #[test]
     fn closes_say_whether_to_come_back() {
-        let comes = |code| Ending { code, after_ms: None }.comes_back();
+        let comes = |code| Ending { code, ..Ending::default() }.comes_back();
         assert!(comes(None) && comes(Some(1006)) && comes(Some(1012)) && comes(Some(4408)));
         assert!(!comes(Some(4403)) && !comes(Some(4409)) && !comes(Some(4999)));
+        assert!(!comes(Some(4426)) && comes(Some(4429)));
         let ending = Ending::of_close(1012, &Close::Restarting.reason(Some(1500)));
-        assert_eq!(ending, Ending { code: Some(1012), after_ms: Some(1500) });
+        assert_eq!(ending, Ending { code: Some(1012), after_ms: Some(1500), spoken: None });
+        let ending = Ending::of_close(4426, &Close::UpgradeRequired.reason(None));
+        assert_eq!((ending.spoken, ending.comes_back()), (Some((1, 1)), false));
         assert_eq!(Ending::of_close(1012, "bye").after_ms, None);
     }
 }

@@ -20,14 +20,13 @@ use tokio::sync::mpsc;
 
 use crate::backoff::{Backoff, Ending};
 use crate::client::Command;
-use crate::event::{Event, advice};
+use crate::error::ClientError;
+use crate::event::Event;
 use crate::inbox::{Gaps, Numbers};
 use crate::message::{Message, Stage};
 use crate::outbox::{Effect, Outbox, Progress};
 use crate::ports::{Clock, Random};
-use crate::record::{
-    Account, Asked, OwnPrekey, OwnProfile, PLACE_LEN, Peer, number, place, to_json,
-};
+use crate::record::{Account, Asked, OwnPrekey, OwnProfile, PLACE_LEN, Peer, number, to_json};
 use crate::said::Id;
 use crate::store::{Batch, Space, Store, StoreError};
 use crate::transport::{Arrival, Link, Transport, Unreachable};
@@ -43,12 +42,17 @@ mod connection;
 mod contact;
 mod content;
 mod early;
+mod ending;
 mod epoch;
 mod expiry;
+mod live;
+mod missed;
+mod parting;
 mod peer;
 mod prekey;
 mod receive;
 mod seal;
+mod state;
 
 pub(crate) use account::register;
 
@@ -130,6 +134,12 @@ pub(crate) struct Engine {
     leaving: expiry::Leaving,
     /// The own profile name.
     profile: OwnProfile,
+    /// Typing signs and presence.
+    live: live::Live,
+    /// Something of a contact is not there: the list is to be looked at.
+    looks_again: bool,
+    /// The user's version of which all was taken, in this run.
+    known_v: Option<u64>,
 }
 
 /// When an epoch that is wanted may be made, in ticks, and how often making it failed.
@@ -153,6 +163,7 @@ enum Question {
     Send(u64),
     Sync,
     Resynced,
+    Presence,
 }
 
 /// Where the connection stands.
@@ -215,6 +226,16 @@ impl Engine {
                     let _ = reply.send(());
                     return;
                 }
+                Turn::Command(Some(Command::DeleteAccount(reply))) => {
+                    match self.delete_account().await {
+                        Ok(()) => {
+                            let _ = reply.send(self.store.erase().map_err(ClientError::Store));
+                            return;
+                        }
+                        Err(error) => self.reply(reply, Err(error)),
+                    }
+                    Ok(())
+                }
                 Turn::Command(Some(command)) => self.command(command).await,
                 Turn::Opened(opened) => {
                     self.opened(opened);
@@ -258,7 +279,8 @@ impl Engine {
             Phase::Up(up) => {
                 let due = self.answer_due().unwrap_or(u64::MAX);
                 let heal = self.heal_wake().unwrap_or(u64::MAX);
-                Some(up.deadline().min(due).min(self.upkeep_at).min(heal))
+                let show = self.live.wake().unwrap_or(u64::MAX);
+                Some(up.deadline().min(due).min(self.upkeep_at).min(heal).min(show))
             }
         };
         // A full channel is looked at again soon.
@@ -282,7 +304,14 @@ impl Engine {
         if matches!(self.phase, Phase::Up(_)) && now >= self.upkeep_at {
             self.upkeep().await?;
         }
+        if matches!(self.phase, Phase::Up(_)) && std::mem::take(&mut self.looks_again) {
+            // What waits is tried again in any case.
+            if let Err(ClientError::Store(error)) = self.sync_contacts().await {
+                return Err(error);
+            }
+        }
         self.heal_due().await?;
+        self.show_due();
         self.try_again().await?;
         let release = self.gaps.tick(now);
         self.release(release)?;
@@ -309,9 +338,8 @@ impl Engine {
         let mut queue: VecDeque<Effect> = rest.into();
         while let Some(effect) = queue.pop_front() {
             match effect {
-                Effect::Transmit { order, to, sn, upload, re } => {
-                    let send =
-                        hushwire_wire::frame::Send { to, sn, upload, withdraw: Vec::new(), re };
+                Effect::Transmit { order, to, sn, upload, withdraw, re } => {
+                    let send = hushwire_wire::frame::Send { to, sn, upload, withdraw, re };
                     self.ask(ClientOp::Send(send), Question::Send(order));
                 }
                 Effect::SayResynced(r#gen) => {
@@ -389,45 +417,6 @@ impl Engine {
         Ok(())
     }
 
-    fn tell_progress(&mut self, progress: Progress) {
-        self.tell(match progress {
-            Progress::Sent(id) => Event::Sent(id),
-            Progress::Held { id, for_ms } => Event::Held { id, for_ms },
-            Progress::Accepted { id, skipped } => Event::Accepted { id, skipped },
-            Progress::Delivered(id) => Event::Delivered(id),
-            Progress::Unreadable { id, code } => Event::Unreadable { id, code },
-            Progress::Expired(id) => Event::Expired(id),
-            Progress::Failed { id, why, may_have_arrived } => {
-                let mut words = advice(why).to_owned();
-                if may_have_arrived {
-                    words.push_str(" (it may have arrived)");
-                }
-                Event::Failed { id, code: why, why: words }
-            }
-            Progress::Resynced { again } => Event::Resynced { again },
-        });
-    }
-
-    /// Tells messages that nobody has looked at, in order, as far as there is room.
-    fn tell_unshown(&mut self) {
-        if self.missed > 0 && self.events.try_send(Event::Missed(self.missed)).is_ok() {
-            self.missed = 0;
-        }
-        while self.missed == 0 && self.events.capacity() > 0 {
-            let next = self.unshown.range(self.told + 1..).next();
-            let Some((order, (peer, position))) = next.map(|(order, at)| (*order, *at)) else {
-                return;
-            };
-            let message = self.store.record::<Message>(Space::History, &place(&peer, position));
-            if let Ok(Some(message)) = message
-                && self.events.try_send(Event::MessageReceived(message)).is_err()
-            {
-                return;
-            }
-            self.told = order;
-        }
-    }
-
     /// Sends a frame that is answered.
     fn ask(&mut self, op: ClientOp, question: Question) {
         if self.questions.len() >= QUESTIONS_MAX {
@@ -501,6 +490,7 @@ impl Engine {
         let heals = wanted.map(|peer| (peer.user, HealAt { at: 0, failures: 0 })).collect();
         let leaving = expiry::load(&mut store)?;
         let profile = store.record(Space::Own, b"profile")?.unwrap_or_default();
+        let presence = store.record(Space::Own, b"presence")?.unwrap_or_default();
         let last = unshown.keys().chain(&held).chain(&waiting).max().copied().unwrap_or(0);
         Ok(Some(Self {
             store,
@@ -546,6 +536,9 @@ impl Engine {
             forget_at: 0,
             leaving,
             profile,
+            live: live::Live::new(presence),
+            looks_again: false,
+            known_v: None,
         }))
     }
 }

@@ -52,6 +52,21 @@ pub enum ClientError {
     /// The contact did not accept yet.
     #[error("this contact is not accepted yet: wait, or ask the person")]
     NotAccepted,
+    /// This user blocks them.
+    #[error("you block this person: `contacts unblock` lets them ask again")]
+    YouBlock,
+    /// This user does not block them.
+    #[error("you do not block anybody of this name: see `contacts list`")]
+    NotBlocked,
+    /// More people than can be shown at a time.
+    #[error("this device can be shown to at most {max} contacts by name")]
+    TooManyShown {
+        /// The most.
+        max: usize,
+    },
+    /// A download ended in the middle.
+    #[error("the server stopped in the middle: ask again")]
+    CutOff,
     /// Nobody of this name asks.
     #[error("nobody of this name asks to be a contact: see `contacts list`")]
     NobodyAsks,

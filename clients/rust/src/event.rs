@@ -86,6 +86,22 @@ pub enum Event {
         /// Which.
         on: bool,
     },
+    /// A contact who shows it is there, or is not any more. When the connection ends nobody is
+    /// known to be there: that is not told for each.
+    Presence {
+        /// Who.
+        handle: String,
+        /// Which.
+        on: bool,
+    },
+    /// So many messages of a contact, or own ones to it, found no room while this device was away,
+    /// and are lost to it. The history has a mark at their place.
+    Gap {
+        /// With whom the conversation is.
+        handle: String,
+        /// How many.
+        count: u64,
+    },
     /// The recipient read these.
     Read {
         /// Who.
@@ -170,6 +186,10 @@ pub enum Trouble {
     Misbehaves,
     /// This device's store is an old copy of itself: all keys are made anew.
     RolledBack,
+    /// The server takes nothing for the contact.
+    Refused,
+    /// A key of the pair is missing here: what was sent under it cannot be read.
+    KeyMissing,
 }
 
 impl Trouble {
@@ -182,6 +202,8 @@ impl Trouble {
             Self::VerifiedChanged => "verified_changed",
             Self::Misbehaves => "misbehaves",
             Self::RolledBack => "rolled_back",
+            Self::Refused => "refused",
+            Self::KeyMissing => "key_missing",
         }
     }
 }
@@ -210,6 +232,15 @@ pub(crate) fn trouble(trouble: Trouble, handle: &str) -> Event {
              a backup or a copy. Keys that may have been used since are thrown away and made \
              anew; messages of the time between are missing here."
             .to_owned(),
+        Trouble::Refused => format!(
+            "The server takes nothing for {handle}: {handle} may have removed you, blocked you, or \
+             be gone; the server does not say which. Ask {handle} another way, or ask to be a \
+             contact again with `contacts add {handle}`."
+        ),
+        Trouble::KeyMissing => format!(
+            "A key between you and {handle} is missing here: messages of some time while you were \
+             away cannot be read. Ask {handle} what they said."
+        ),
     };
     let handle = (!handle.is_empty()).then(|| handle.to_owned());
     Event::Trouble { trouble, handle, words }
@@ -253,7 +284,11 @@ pub(crate) fn alarm(code: Code, handle: &str) -> Event {
 /// What a reason for [`Event::Failed`] means, and what to do.
 pub(crate) fn advice(code: &str) -> &'static str {
     match code {
-        "not_contact" => "the recipient is no contact any more: ask with `contacts add`",
+        "not_contact" => {
+            "the recipient may have removed you, blocked you, or be gone: ask them another way, or \
+             ask again with `contacts add`"
+        }
+        "parted" => "you ended the contact",
         "recipient_stale" => "none of the recipient's devices was seen for 30 days",
         "too_large" => "the message is too long for this server",
         "no_credits" => "the credits of the day do not cover it: wait, or send less",

@@ -50,13 +50,14 @@ pub mod store;
 pub mod transport;
 
 pub use client::{
-    Account, Act, Client, ContactCard, ContactTrouble, Device, OutboxStatus, Outside, Safety,
-    SentBatch, UNCONFIRMED_AFTER_MS, Wishes,
+    Account, Act, Client, ContactCard, ContactTrouble, Device, Export, OutboxStatus, Outside,
+    OwnDevice, Safety, SentBatch, ShownTo, UNCONFIRMED_AFTER_MS, Wishes,
 };
 pub use error::ClientError;
 pub use event::{Event, Trouble};
 pub use hushwire_e2ee::Zeroizing;
 pub use hushwire_identity::{Code, ContactLink, Head, LogPoint, Suite, Suites, contact_link};
+pub use hushwire_wire::http::ProblemCode;
 pub use hushwire_wire::{DeviceId, Encoding, UserId};
 pub use key::{KeyFileError, StoreKey};
 pub use message::{Edit, Message, ProfileName, Reaction, Since, Stage};

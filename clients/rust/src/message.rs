@@ -57,6 +57,10 @@ pub struct Message {
     /// What happened to it since.
     #[serde(default, skip_serializing_if = "Since::is_nothing")]
     pub since: Since,
+    /// It is no message, but a mark: so many messages found no room here while this device was
+    /// away. 0: a message.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missed: u32,
 }
 
 /// What happened to a message since it was said.
@@ -129,7 +133,7 @@ impl Message {
     /// Applies a change that `from`'s device `by` made. Whether it counts: `false` for an edit
     /// that an edit holds against, and for anything after the removal.
     pub(crate) fn change(&mut self, change: Change, from: &str, by: DeviceId) -> bool {
-        if self.since.removed {
+        if self.since.removed || self.missed > 0 {
             return false;
         }
         match change {
@@ -254,6 +258,7 @@ mod tests {
             position: 3,
             from_removed: false,
             since: Since::default(),
+            missed: 0,
         }
     }
 

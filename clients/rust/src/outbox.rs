@@ -68,6 +68,8 @@ pub enum Effect {
         sn: u64,
         /// The bytes.
         upload: Sealed,
+        /// Messages that a removal makes needless, where they still wait.
+        withdraw: Vec<Mid>,
         /// Set when a loss is made good.
         re: Option<Gen>,
     },
@@ -324,6 +326,23 @@ impl Outbox {
         let is_unsent = found.iter().any(|(_, is_it, has_left)| *is_it && !has_left);
         let is_known = !is_unsent || found.iter().any(|(.., has_left)| *has_left);
         Withdrawn { effects, is_unsent, is_known }
+    }
+
+    /// Gives up what is to go, or is on its way, to somebody who is no contact any more. What was
+    /// not accepted is told as failed, `parted`.
+    pub fn part(&mut self, to: &UserId, now: u64) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let theirs = self.entries.iter().filter(|(_, entry)| entry.to == *to);
+        let theirs: Vec<_> = theirs.map(|(order, entry)| (*order, entry.accepted)).collect();
+        for (order, is_accepted) in theirs {
+            if is_accepted {
+                self.remove(order, &mut effects);
+            } else {
+                self.fail(order, "parted", &mut effects);
+            }
+        }
+        self.pump(now, &mut effects);
+        effects
     }
 
     /// Signed in, with the server's generation.

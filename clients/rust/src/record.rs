@@ -61,6 +61,10 @@ pub enum Standing {
     Active,
     /// Another log took the name, and this user accepted that one.
     Replaced,
+    /// This user ended the contact. The history stays.
+    Removed,
+    /// This user ended the contact, and no request arrives.
+    Blocked,
 }
 
 /// Another user.
@@ -102,6 +106,14 @@ pub(crate) struct Peer {
     /// No device of the other side has a usable prekey: nothing is sent (CRYPTO 9).
     #[serde(default)]
     pub(crate) unreachable: bool,
+    /// The server took nothing for them, last time: they may have removed or blocked this user, or
+    /// be gone.
+    #[serde(default)]
+    pub(crate) refused: bool,
+    /// The number of the first epoch that this user's acceptance makes: above 0 if the two were
+    /// contacts before.
+    #[serde(default)]
+    pub(crate) first_n: u32,
     /// The highest number of which a fork was told.
     #[serde(default)]
     pub(crate) fork_told: Option<u32>,
@@ -149,6 +161,14 @@ impl Timer {
         }
         is_later
     }
+}
+
+/// To whom this device shows that it is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OwnPresence {
+    pub(crate) on: bool,
+    /// `None`: to all contacts.
+    pub(crate) only: Option<Vec<UserId>>,
 }
 
 /// The own profile name.
@@ -244,6 +264,8 @@ impl Peer {
             forked: false,
             changed: false,
             unreachable: false,
+            refused: false,
+            first_n: 0,
             fork_told: None,
             heal: Heal { wanted: None, troubles: 0, last_ms: 0 },
             talk: Talk {
@@ -259,7 +281,7 @@ impl Peer {
         match self.standing {
             Standing::Asked | Standing::Active => true,
             Standing::AsksMe => self.accepted,
-            Standing::Replaced => false,
+            Standing::Replaced | Standing::Removed | Standing::Blocked => false,
         }
     }
 

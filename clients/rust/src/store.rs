@@ -9,7 +9,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _};
 use diesel::prelude::*;
@@ -213,6 +213,9 @@ pub enum StoreError {
     /// A row does not open, or holds what this version does not know.
     #[error("the store is damaged")]
     Damaged,
+    /// Its rows are erased, and its file cannot be removed.
+    #[error("the store is erased, but its empty file cannot be removed")]
+    NotRemoved(#[source] io::Error),
     /// There are no random bytes.
     #[error("no random bytes to seal with")]
     Random(#[source] RandomError),
@@ -241,6 +244,7 @@ pub struct Store {
     open: Open,
     keys: RowKeys,
     random: Box<dyn Random>,
+    path: PathBuf,
     _lock: File,
 }
 
@@ -283,7 +287,8 @@ impl Store {
             head::table.select(Head::as_select()).first(&mut db).map_err(foreign)?
         };
         let data_key = head.unlock(key, random.as_mut())?;
-        Ok(Self { db, open: Open::Nothing, keys: RowKeys::of(&data_key), random, _lock: lock })
+        let (keys, path) = (RowKeys::of(&data_key), path.to_owned());
+        Ok(Self { db, open: Open::Nothing, keys, random, path, _lock: lock })
     }
 
     pub(crate) fn get(
@@ -377,6 +382,26 @@ impl Store {
             Open::Broken => return Err(StoreError::Broken),
         }
         self.open = Open::Nothing;
+        Ok(())
+    }
+
+    /// Erases everything, for good: all rows and the key that opens them are overwritten, then the
+    /// file is removed.
+    pub(crate) fn erase(mut self) -> Result<(), StoreError> {
+        if self.open != Open::Nothing {
+            let _ = Transactions::rollback_transaction(&mut self.db);
+        }
+        // `secure_delete` writes zeros over what goes.
+        self.db.batch_execute("BEGIN IMMEDIATE; DELETE FROM head; DELETE FROM row; COMMIT;")?;
+        let Self { db, path, _lock, .. } = self;
+        drop(db);
+        std::fs::remove_file(&path).map_err(StoreError::NotRemoved)?;
+        for end in ["-journal", ".lock"] {
+            let mut beside = path.as_os_str().to_owned();
+            beside.push(end);
+            // There may be none.
+            let _ = std::fs::remove_file(beside);
+        }
         Ok(())
     }
 

@@ -27,6 +27,13 @@ pub const CALL_WITHIN: Duration = Duration::from_secs(10);
 pub const BODY_MAX: usize = 2 * 1024 * 1024;
 /// Frames that wait on either side of a socket, at most.
 pub const LINK_FRAMES: usize = 64;
+/// How long a download may take, from its first byte to its last.
+pub const DOWNLOAD_WITHIN: Duration = Duration::from_secs(1_800);
+/// Pieces of a download that wait for whoever reads it, at most.
+pub const DOWNLOAD_CHUNKS: usize = 16;
+/// Why a server with a certificate that this machine does not trust cannot be reached.
+pub const UNTRUSTED: &str = "its certificate is not trusted on this machine: check the address. If \
+    the server has a certificate of its own authority, name the file with it in SSL_CERT_FILE";
 
 /// The methods of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +44,8 @@ pub enum Method {
     Post,
     /// Replace.
     Put,
+    /// End.
+    Delete,
 }
 
 /// An HTTP request. `Debug` shows method and path only.
@@ -73,6 +82,15 @@ impl fmt::Debug for Reply {
     }
 }
 
+/// An HTTP answer that comes in pieces.
+#[derive(Debug)]
+pub struct Download {
+    /// The status.
+    pub status: u16,
+    /// The body, piece by piece. It ends early without a word only if the transport did.
+    pub chunks: mpsc::Receiver<Result<Vec<u8>, Unreachable>>,
+}
+
 /// What comes out of a socket. `Debug` shows no content: it may hold a token.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Arrival {
@@ -104,7 +122,7 @@ pub struct Link {
 }
 
 /// The server could not be reached.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("the server cannot be reached: {why}")]
 pub struct Unreachable {
     /// In plain words.
@@ -115,6 +133,18 @@ pub struct Unreachable {
 pub trait Transport: Send + Sync + 'static {
     /// Makes one HTTP call within [`CALL_WITHIN`].
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Reply, Unreachable>>;
+    /// Makes one HTTP call whose answer may be larger than [`BODY_MAX`], within
+    /// [`DOWNLOAD_WITHIN`].
+    fn download(&self, call: Call) -> BoxFuture<'static, Result<Download, Unreachable>> {
+        let whole = self.call(call);
+        Box::pin(async move {
+            let Reply { status, body } = whole.await?;
+            let (sender, chunks) = mpsc::channel(1);
+            // There is room for one.
+            let _ = sender.try_send(Ok(body));
+            Ok(Download { status, chunks })
+        })
+    }
     /// Opens a WebSocket with the subprotocol of `encoding`.
     fn open(&self, encoding: Encoding) -> BoxFuture<'static, Result<Link, Unreachable>>;
 }
@@ -182,20 +212,28 @@ fn tls(plain: bool) -> Result<ClientConfig, rustls::Error> {
     Ok(builder.with_no_client_auth())
 }
 
-impl Transport for NetTransport {
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Reply, Unreachable>> {
+impl NetTransport {
+    fn request(&self, call: Call) -> reqwest::RequestBuilder {
         let url = format!("{}{}", self.base, call.path);
         let mut request = match call.method {
             Method::Get => self.http.get(url),
             Method::Post => self.http.post(url),
             Method::Put => self.http.put(url),
+            Method::Delete => self.http.delete(url),
         };
         if let Some(token) = &call.token {
             request = request.bearer_auth(token.to_base64url());
         }
-        if let Some(body) = call.body {
-            request = request.header("content-type", "application/json").body(body);
+        match call.body {
+            Some(body) => request.header("content-type", "application/json").body(body),
+            None => request,
         }
+    }
+}
+
+impl Transport for NetTransport {
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Reply, Unreachable>> {
+        let request = self.request(call);
         Box::pin(async move {
             let mut answer = request.send().await.map_err(|error| unreachable(&error))?;
             let status = answer.status().as_u16();
@@ -210,6 +248,32 @@ impl Transport for NetTransport {
         })
     }
 
+    fn download(&self, call: Call) -> BoxFuture<'static, Result<Download, Unreachable>> {
+        let request = self.request(call).timeout(DOWNLOAD_WITHIN);
+        Box::pin(async move {
+            let sent = tokio::time::timeout(CALL_WITHIN, request.send()).await;
+            let sent = sent.map_err(|_| Unreachable { why: TOO_SLOW })?;
+            let mut answer = sent.map_err(|error| unreachable(&error))?;
+            let status = answer.status().as_u16();
+            let (sender, chunks) = mpsc::channel(DOWNLOAD_CHUNKS);
+            tokio::spawn(async move {
+                loop {
+                    let piece = match answer.chunk().await {
+                        Ok(None) => return,
+                        Ok(Some(piece)) => Ok(piece.to_vec()),
+                        Err(error) => Err(unreachable(&error)),
+                    };
+                    let is_end = piece.is_err();
+                    // Whoever read it may have gone: then nobody wants the rest.
+                    if sender.send(piece).await.is_err() || is_end {
+                        return;
+                    }
+                }
+            });
+            Ok(Download { status, chunks })
+        })
+    }
+
     fn open(&self, encoding: Encoding) -> BoxFuture<'static, Result<Link, Unreachable>> {
         // http -> ws, https -> wss.
         let url = format!("ws{}/v1/ws", self.base.trim_start_matches("http"));
@@ -217,9 +281,10 @@ impl Transport for NetTransport {
         Box::pin(async move {
             let no = |error| Unreachable {
                 why: match error {
-                    WsError::Io(_) => "no connection; is the address right and the server running?",
+                    WsError::Io(error) if is_untrusted(&error) => UNTRUSTED,
+                    WsError::Io(_) => NO_CONNECTION,
                     WsError::Http(answer) if answer.status().as_u16() == 503 => "it has no room",
-                    WsError::Tls(_) => "its certificate cannot be trusted",
+                    WsError::Tls(error) if is_untrusted(&error) => UNTRUSTED,
                     _ => "the WebSocket could not be opened; is this a Hushwire server?",
                 },
             };
@@ -235,8 +300,7 @@ impl Transport for NetTransport {
             let opening =
                 connect_async_tls_with_config(request, Some(config), true, Some(connector));
             let timed = tokio::time::timeout(CALL_WITHIN, opening).await;
-            let (socket, _) =
-                timed.map_err(|_| Unreachable { why: "it did not answer in time" })?.map_err(no)?;
+            let (socket, _) = timed.map_err(|_| Unreachable { why: TOO_SLOW })?.map_err(no)?;
             let (out, outgoing) = mpsc::channel(LINK_FRAMES);
             let (incoming, arrivals) = mpsc::channel(LINK_FRAMES);
             tokio::spawn(pump(socket, encoding, outgoing, incoming));
@@ -245,12 +309,33 @@ impl Transport for NetTransport {
     }
 }
 
+const NO_CONNECTION: &str = "no connection; is the address right and the server running?";
+const TOO_SLOW: &str = "it did not answer in time";
+/// Causes of an error that are looked at, at most.
+const CAUSES_MAX: usize = 16;
+
+/// Whether an error, or what caused it, is a certificate that does not hold.
+fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
+    let is = |error: &(dyn std::error::Error + 'static)| {
+        matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
+    };
+    // An I/O error names the causes of what it wraps, and not the wrapped one itself.
+    let wraps = |error: &(dyn std::error::Error + 'static)| {
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        wrapped.is_some_and(|wrapped| is_untrusted(wrapped))
+    };
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.take(CAUSES_MAX).any(|error| is(error) || wraps(error))
+}
+
 fn unreachable(error: &reqwest::Error) -> Unreachable {
     Unreachable {
-        why: if error.is_connect() {
-            "no connection; is the address right and the server running?"
+        why: if is_untrusted(error) {
+            UNTRUSTED
+        } else if error.is_connect() {
+            NO_CONNECTION
         } else if error.is_timeout() {
-            "it did not answer in time"
+            TOO_SLOW
         } else {
             "the connection broke"
         },
@@ -331,6 +416,17 @@ mod tests {
         for bad in ["", "localhost", "ftp://x", "http://x/path", "http://u:p@x", "http://x?q"] {
             assert!(matches!(NetTransport::new(bad), Err(AddressError::Address)), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_told_from_no_connection() {
+        use rustls::CertificateError;
+        let bad = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let wrapped = std::io::Error::other(std::io::Error::other(bad()));
+        assert!(is_untrusted(&bad()) && is_untrusted(&wrapped));
+        let other = std::io::Error::other(rustls::Error::DecryptError);
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert!(!is_untrusted(&other) && !is_untrusted(&refused));
     }
 
     #[test]

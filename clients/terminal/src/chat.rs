@@ -45,6 +45,8 @@ const MENTIONED_MAX: usize = 1_000;
 pub(crate) enum Typed {
     /// A line.
     Line(String),
+    /// Somebody is typing one.
+    Typing,
     /// A line that cannot be sent.
     Refused(&'static str),
     /// Ctrl-D, or the end of the input.
@@ -62,6 +64,8 @@ pub(crate) struct How {
     pub(crate) json: bool,
     /// Whether the other side is told what was read here.
     pub(crate) tells_read: bool,
+    /// Whether the other side is told that somebody types here.
+    pub(crate) tells_typing: bool,
     /// Whether lines that begin with a slash are commands where there is no terminal, too.
     pub(crate) commands: bool,
 }
@@ -125,7 +129,7 @@ pub(crate) async fn run(
     how: How,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let How { json, tells_read, commands } = how;
+    let How { json, tells_read, tells_typing, commands } = how;
     let opening = known(session, name).await?;
     let before = session.client.outbox().await?.waiting.iter().map(|waiting| waiting.id).collect();
     let is_terminal = !json && io::stdin().is_terminal() && io::stdout().is_terminal();
@@ -146,6 +150,7 @@ pub(crate) async fn run(
         progress: Progress::with_earlier(&opening),
         mentioned: BTreeSet::new(),
         tells_read,
+        tells_typing,
         takes_commands: is_terminal || commands,
         read: Vec::new(),
         quiet: HashSet::new(),
@@ -205,6 +210,8 @@ struct Talk<'a> {
     mentioned: BTreeSet<String>,
     /// Whether the other side is told what was read here.
     tells_read: bool,
+    /// Whether the other side is told that somebody types here.
+    tells_typing: bool,
     /// Shown, and not yet told.
     read: Vec<Id>,
     /// Whether lines that begin with a slash are commands.
@@ -243,6 +250,7 @@ impl Talk<'_> {
                 Turn::Typed(Typed::End) if self.is_terminal => return Ok(()),
                 Turn::Typed(Typed::End) => self.until = Some(Instant::now() + LAST_LINES),
                 Turn::Typed(Typed::Broken(error)) => return Err(Failure::Input(error)),
+                Turn::Typed(Typed::Typing) => self.tell_typing(session).await?,
                 Turn::Typed(Typed::Refused(why)) => self.show(&Line::Refused { why }).await?,
                 Turn::Typed(Typed::Line(text)) => self.say(session, &text).await?,
                 Turn::Event(None) => return Err(ClientError::Closed.into()),
@@ -398,6 +406,17 @@ impl Talk<'_> {
         }
     }
 
+    /// That it cannot be told is nobody's trouble.
+    async fn tell_typing(&self, session: &Session) -> Result<(), Failure> {
+        if !self.tells_typing {
+            return Ok(());
+        }
+        match session.client.typing(self.name).await {
+            Err(error @ (ClientError::Closed | ClientError::Store(_))) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether this is the way of something that is nobody's news. Forgets it at its end.
     fn is_quiet(&mut self, event: &Event) -> bool {
         match event {
@@ -421,6 +440,7 @@ impl Talk<'_> {
             | Event::TimerSet { handle, .. }
             | Event::Disappeared { handle, .. }
             | Event::Profile { handle, .. }
+            | Event::Presence { handle, .. }
             | Event::Typing { handle, .. } => handle != self.name,
             _ => false,
         }

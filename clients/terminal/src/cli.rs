@@ -6,155 +6,18 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hushwire_client::{ContactLink, Suite, Suites, Wishes};
 
+use self::help::{
+    ABOUT, ACCOUNT_DELETE, ACCOUNT_EXPORT, ACKNOWLEDGE, BLOCK, CHAT, EDIT, EXAMPLES, HISTORY_JSON,
+    JSON, PRESENCE, PROFILE, REACT, REGISTER, REMOVE, REMOVE_CONTACT, SEND, SESSIONS_END, TIMER,
+    VERIFY,
+};
 use crate::failure::Failure;
 use crate::home::{self, Home, Unlock};
 use crate::output::Out;
 use crate::session::in_runtime;
-use crate::{act, chat, contacts, history, listen, register, send};
+use crate::{account, act, chat, contacts, history, listen, parting, presence, register, send};
 
-const ABOUT: &str = "Chat with end-to-end encryption: the server routes what it cannot read.";
-
-const EXAMPLES: &str = "\
-Examples:
-  hush register alice --server https://chat.example.org
-      Makes keys in this computer's data folder and takes the name. No e-mail, no password.
-  hush contacts add bob
-      Asks bob. He answers with `hush contacts accept alice`. Both take the link that the other
-      one's `hush whoami` prints instead of a name: it admits nobody else.
-  hush contacts verify bob
-      Shows the safety number. Compare it with bob's, in person or on the telephone.
-  hush chat bob
-      Talk. Ctrl-D ends.
-  echo \"The build is green\" | hush send bob - --wait delivered --timeout 120
-  hush listen --json | jq -r 'select(.event == \"message\") | .text'
-
-Exit codes:
-  0  done                          3  not as far as asked for in time; it stays in the outbox
-  1  failed                        4  the server cannot be reached now: try again later
-  2  wrong use                   130  ended by Ctrl-C before it was done
-Ctrl-C and SIGTERM end `chat` and `listen` with 0: that is how they are meant to end.
-
-One program at a time uses a folder: while `hush chat` runs, other commands with the same --home
-say so and end. Colours are used on a terminal only, and never when NO_COLOR is set.";
-
-const JSON: &str = "\
-JSON lines (--json): one object a line, flushed at once. \"event\" is one of
-  connected                                signed in
-  disconnected   why, retry_in_ms          null: not tried again by itself
-  message        id, from, text, sent_ms, at_ms[, reply_to][, from_removed]
-  waiting        from                      somebody else wrote: it stays for `hush chat` with them
-  queued         id, to, text[, items]     written down in the outbox; items: ids of several texts
-  held           id, for_ms                the server takes one message in 10 seconds
-  sent           id                        left this device
-  accepted       id[, skipped]             the server has it; so many devices will not get it
-  delivered      id                        a device of the recipient has it
-  read           from, of                  ids that a person read
-  edited         id, from, text            the words of a message are now these
-  removed        id, with                  a message was taken back by its author
-  withdrawn      id                        taken back before it left this device
-  reacted        id, with, by, symbol      an empty symbol: the reaction was taken back
-  timer          with[, by], seconds       messages disappear so long after they were seen; 0: off
-  disappeared    id, with                  the time of a message has come
-  profile        from, name                how a contact wants to be shown; null: no name
-  typing         from, on                  whether a contact is typing
-  unreadable     id, code                  a device of the recipient could not open it
-  expired        id                        waited 30 days for a device that did not come
-  failed         id, code, why             will not be sent
-  resynced       again                     the server lost its queues; so many were sent again
-  contact_request  from
-  contact_accepted with
-  alarm          code, words               a person must know this
-  trouble        trouble[, contact], words a person should know this
-  missed         count                     events left out because nobody read them
-  refused        why                       a line that cannot be sent
-  outbox         unaccepted                at the end: so many wait for the next start
-Ids are base64url of 16 bytes. Times are milliseconds, since 1970 for *_ms of messages. Keys are
-not removed or renamed; new ones may come. Characters that steer a terminal are written \\uXXXX.";
-
-const REGISTER: &str = "\
-Takes a username at a server and makes this device's keys. They never leave this computer; there
-is no way to get them back from the server. The server's domain becomes part of your identity.";
-
-const VERIFY: &str = "\
-Shows the safety number of a conversation: twelve groups of five digits, the same on both sides if
-nobody stands between you. Compare it in person, or on the telephone if you know the voice; not
-through this chat. Compare only when both of you see the same two device-log entries: a number
-changes with every new device.
-
-On a terminal it asks whether the numbers were equal and remembers the answer. Without a terminal
-it only shows the number; --yes NUMBER says that this one was compared, and is refused if another
-one is shown now, because the devices changed in between.";
-
-const EDIT: &str = "\
-Gives one of your messages other words, on both sides. Only the author of a message can; who has
-seen the old words may remember them. The server's 10-second rule counts an edit like a message.
-Example:
-  hush edit bob last \"See you at seven, not at six\"";
-
-const SEND: &str = "\
-Sends one message and waits until the server has it. It is written down first: what does not leave
-in time stays in the outbox, and the next `hush` that connects sends it.
-Examples:
-  hush send bob \"See you at six\"
-  hush send bob - < notes.txt              the standard input, as one message
-  hush send bob \"One\" \"Two\" \"Three\"        three texts at once
-  hush send bob \"Are you there?\" --wait delivered --timeout 120";
-
-const REACT: &str = "\
-Puts one character or emoji beside a message of either side; both see it. It replaces your earlier
-one. No 10-second rule holds it up.
-Examples:
-  hush react bob last +             his last message
-  hush react bob kX3f0_-a --off     takes it back; `hush history bob --ids` shows ids";
-
-const ACKNOWLEDGE: &str = "\
-After safety numbers were compared, nothing is sent to a contact's new devices until you say that
-you know of them. Ask the person first, not through this chat. To compare the numbers again with
-`hush contacts verify` is better: it says the same, and shows that nobody stands between you.";
-
-const HISTORY_JSON: &str = "\
-JSON lines (--json): as the event `message` of `hush listen --json`, and if they are there
-  stage      of your own: waiting, sent, accepted, delivered, read or failed
-  edited, removed                     true
-  reactions                           a list of {from, symbol}
-  gone_ms                             when it disappears";
-
-const REMOVE: &str = "\
-Takes one of your messages back: its words are erased here, and by the other side's client when it
-hears of it. Nobody can make a person forget, or a client that was changed. A message that has not
-left this device is simply not sent. No rule holds a removal up.";
-
-const TIMER: &str = "\
-Messages with a contact disappear from both histories after a time: your own so long after the
-server took them, theirs so long after you were shown them. It holds for messages from now on, and
-for both sides; either can change it, and the later change holds. It is a promise between two
-clients, not a protection from a person who keeps copies.
-Examples:
-  hush timer bob          shows it
-  hush timer bob 7d       30s, 5m, 8h, 7d, 4w
-  hush timer bob off";
-
-const PROFILE: &str = "\
-The name that your contacts see beside your username. It goes to contacts only, encrypted; the
-server does not see it. Anybody can take any name: only the username and the safety number tell who
-it is.";
-
-const CHAT: &str = "\
-On a terminal: a line is a message; what comes in appears above the line; behind the cursor stands
-how far your newest message has come:
-  goes in 7 s     the server takes one message in 10 seconds; it is sent by itself
-  waits, offline  it is sent when the connection is back
-  sent            on its way
-  \u{2713} accepted      the server has it, and keeps it until it is delivered
-  \u{2713}\u{2713} delivered    a device of the other person has it
-Ctrl-D or Ctrl-C ends. What was not sent stays in the outbox.
-
-Lines that begin with / are commands; /help lists them, //x sends /x:
-  /edit WORDS    /remove    /react SYMBOL    /timer TIME
-
-When the input is not a terminal, every line is sent as it is (unless --commands is given), and
-the program ends when the input has ended and the server has all of it, or 60 seconds later with
-exit code 3.";
+mod help;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -220,7 +83,7 @@ enum Command {
         #[arg(long, value_name = "NUMBERS", default_value = "1,2,3", value_parser = suites)]
         suites: Suites,
     },
-    /// Who you talk with: add, accept, list, verify, acknowledge, renew.
+    /// Who you talk with: add, accept, decline, list, verify, remove, block and more.
     #[command(subcommand)]
     Contacts(Contacts),
     /// Talks with a contact.
@@ -235,6 +98,9 @@ enum Command {
         /// Does not tell the other side what was read here.
         #[arg(long)]
         no_receipts: bool,
+        /// Does not tell the other side that you type.
+        #[arg(long)]
+        no_typing: bool,
         /// Lines that begin with / are commands, as on a terminal.
         #[arg(long)]
         commands: bool,
@@ -257,6 +123,15 @@ enum Command {
     /// Shows or sets the name that your contacts see.
     #[command(long_about = PROFILE)]
     Profile(act::Profile),
+    /// Shows or sets whether contacts see that you are there.
+    #[command(long_about = PRESENCE)]
+    Presence(presence::Presence),
+    /// Your devices at the server.
+    #[command(subcommand)]
+    Sessions(Sessions),
+    /// Your account as a whole: its export, its end.
+    #[command(subcommand)]
+    Account(Account),
     /// Prints what comes in, from everybody.
     #[command(after_help = JSON)]
     Listen {
@@ -308,11 +183,43 @@ enum Contacts {
         #[arg(value_name = "NAME|LINK", value_parser = username_or_link)]
         name: String,
     },
-    /// Lists contacts and requests.
+    /// Declines a request. Who asked is not told.
+    Decline {
+        /// Who asked.
+        #[arg(value_parser = username)]
+        name: String,
+    },
+    /// Ends a contact, for both; or forgets a request of yours.
+    #[command(long_about = REMOVE_CONTACT)]
+    Remove {
+        /// The contact.
+        #[arg(value_parser = username)]
+        name: String,
+        /// Does not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Ends a contact or a request, and lets nothing of that person reach you.
+    #[command(long_about = BLOCK)]
+    Block {
+        /// Who.
+        #[arg(value_parser = username)]
+        name: String,
+        /// Does not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Lets somebody whom you block ask again. It restores nothing.
+    Unblock {
+        /// Who.
+        #[arg(value_parser = username)]
+        name: String,
+    },
+    /// Lists contacts, requests and whom you block.
     List {
-        /// JSON lines: contact, standing (asked, asks_me, active), verified, blocked, and if they
-        /// are there trouble (forked, changed, unacknowledged, unreachable), seq, verified_seq,
-        /// confirmed_ms, profile, timer_s.
+        /// JSON lines: contact, standing (asked, asks_me, active, blocked: by you), verified,
+        /// blocked (sending waits for you), and if they are there trouble (forked, changed,
+        /// unacknowledged, refused, unreachable), seq, verified_seq, confirmed_ms, profile, timer_s.
         #[arg(long)]
         json: bool,
     },
@@ -340,6 +247,40 @@ enum Contacts {
         name: String,
         /// This number was compared and is equal: remembers it without asking.
         #[arg(long, value_name = "NUMBER")]
+        yes: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Sessions {
+    /// Lists your devices.
+    List {
+        /// JSON lines: device, kind, since_ms, live, current.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Signs a device out.
+    #[command(long_about = SESSIONS_END)]
+    End {
+        /// The beginning of its id, as `hush sessions list` shows it: at least 4 characters.
+        #[arg(allow_hyphen_values = true)]
+        device: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Account {
+    /// Writes what the server holds of your account into a file.
+    #[command(long_about = ACCOUNT_EXPORT)]
+    Export {
+        /// The file: it must not be there yet.
+        file: PathBuf,
+    },
+    /// Deletes your account for ever, then the store on this computer.
+    #[command(long_about = ACCOUNT_DELETE)]
+    Delete {
+        /// Your username: deletes without asking.
+        #[arg(long, value_name = "USERNAME")]
         yes: Option<String>,
     },
 }
@@ -436,6 +377,33 @@ fn act(command: Command, home: &Home) -> Result<(), Failure> {
         Command::Contacts(Contacts::Accept { name }) => {
             in_runtime(home, async |session| contacts::accept(session, &name, &mut out).await)
         }
+        Command::Contacts(Contacts::Decline { name }) => {
+            in_runtime(home, async |session| parting::decline(session, &name, &mut out).await)
+        }
+        Command::Contacts(Contacts::Remove { name, yes }) => {
+            in_runtime(home, async |session| parting::remove(session, &name, yes, &mut out).await)
+        }
+        Command::Contacts(Contacts::Block { name, yes }) => {
+            in_runtime(home, async |session| parting::block(session, &name, yes, &mut out).await)
+        }
+        Command::Contacts(Contacts::Unblock { name }) => {
+            in_runtime(home, async |session| parting::unblock(session, &name, &mut out).await)
+        }
+        Command::Presence(what) => {
+            in_runtime(home, async |session| presence::run(session, &what, &mut out).await)
+        }
+        Command::Sessions(Sessions::List { json }) => {
+            in_runtime(home, async |session| account::sessions(session, json, &mut out).await)
+        }
+        Command::Sessions(Sessions::End { device }) => {
+            in_runtime(home, async |session| account::end(session, &device, &mut out).await)
+        }
+        Command::Account(Account::Export { file }) => {
+            in_runtime(home, async |session| account::export(session, &file, &mut out).await)
+        }
+        Command::Account(Account::Delete { yes }) => in_runtime(home, async |session| {
+            account::delete(session, home, yes.as_deref(), &mut out).await
+        }),
         Command::Contacts(Contacts::List { json }) => {
             in_runtime(home, async |session| contacts::list(session, json, &mut out).await)
         }
@@ -450,10 +418,11 @@ fn act(command: Command, home: &Home) -> Result<(), Failure> {
         Command::Contacts(Contacts::Verify { name, yes }) => in_runtime(home, async |session| {
             contacts::verify(session, &name, yes.as_deref(), &mut out).await
         }),
-        Command::Chat { name, json, no_receipts, commands } => in_runtime(home, async |session| {
-            let how = chat::How { json, tells_read: !no_receipts, commands };
-            chat::run(session, &name, how, &mut out).await
-        }),
+        Command::Chat { name, json, no_receipts, no_typing, commands } => {
+            let (tells_read, tells_typing) = (!no_receipts, !no_typing);
+            let how = chat::How { json, tells_read, tells_typing, commands };
+            in_runtime(home, async |session| chat::run(session, &name, how, &mut out).await)
+        }
         Command::Send(what) => {
             let texts = send::texts(&what)?;
             in_runtime(home, async |session| send::run(session, &what, texts, &mut out).await)
@@ -487,118 +456,4 @@ fn act(command: Command, home: &Home) -> Result<(), Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    fn parse(args: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(args.split_whitespace())
-    }
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn examples_of_the_help_parse() {
-        for good in [
-            "hush register alice --server https://chat.example.org",
-            "hush contacts add bob",
-            "hush contacts accept alice",
-            "hush contacts accept alice@chat.example.org#aeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaq",
-            "hush contacts verify bob",
-            "hush contacts list --json",
-            "hush contacts acknowledge bob",
-            "hush contacts acknowledge bob 5",
-            "hush contacts verify bob --yes 000000000000000000000000000000000000000000000000000000000000",
-            "hush contacts renew bob",
-            "hush register alice --server https://10.0.0.7 --domain chat.example.org",
-            "hush chat bob --json --home x",
-            "hush --home x chat bob",
-            "hush send bob - --wait delivered --timeout 120",
-            "hush send bob -5",
-            "hush send bob one two three --wait sent",
-            "hush chat bob --json --commands",
-            "hush edit bob last better",
-            "hush edit bob kX3f - --json",
-            "hush remove bob last --wait delivered",
-            "hush react bob last +",
-            "hush react bob kX3f0_-a --off",
-            "hush timer bob",
-            "hush timer bob 7d --timeout 5",
-            "hush timer bob off",
-            "hush profile Alice",
-            "hush profile --off",
-            "hush profile --json",
-            "hush history bob --ids",
-            "hush listen --json --count 3 --for 60",
-            "hush history bob --limit 5 --json",
-            "hush whoami --passphrase",
-            "hush whoami --key-file k",
-        ] {
-            assert!(parse(good).is_ok(), "{good}: {:?}", parse(good).err());
-        }
-    }
-
-    #[test]
-    fn wrong_use_is_refused_with_code_2() {
-        for bad in [
-            "hush",
-            "hush register alice",
-            "hush register Al --server http://x",
-            "hush register alice@x#y --server http://x",
-            "hush contacts add b@d",
-            "hush contacts accept b@d",
-            "hush contacts verify bob --yes",
-            "hush contacts acknowledge bob all",
-            "hush chat",
-            "hush chat ../x",
-            "hush send bob",
-            "hush send bob hello --wait read",
-            "hush send bob 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17",
-            "hush edit bob last",
-            "hush edit bob abc words",
-            "hush edit bob last two words",
-            "hush remove bob",
-            "hush react bob last",
-            "hush react bob last + --off",
-            "hush timer bob soon",
-            "hush timer bob 0s",
-            "hush profile Alice --off",
-            "hush send bob hello --timeout -1",
-            "hush listen --count 0",
-            "hush listen --for 0",
-            "hush history bob --limit 0",
-            "hush whoami --passphrase --passphrase-file p",
-            "hush whoami --passphrase --key-file k",
-            "hush whoami --passphrase-file p --key-file k",
-        ] {
-            let error = parse(bad).unwrap_err();
-            assert_eq!(error.exit_code(), 2, "{bad}: {error}");
-        }
-    }
-
-    #[test]
-    fn what_opens_the_store_follows_the_flags() {
-        let unlock = |args: &str| parse(args).unwrap().store.home().unwrap().unlock;
-        assert!(matches!(unlock("hush --home h whoami"), Unlock::KeyFile(None)));
-        assert!(matches!(unlock("hush --home h --key-file k whoami"), Unlock::KeyFile(Some(_))));
-        assert!(matches!(unlock("hush --home h --passphrase whoami"), Unlock::Ask));
-        let file = unlock("hush --home h --passphrase-file p whoami");
-        assert!(matches!(file, Unlock::PassphraseFile(_)));
-    }
-
-    #[test]
-    fn the_help_names_every_exit_code_and_event() {
-        let mut command = Cli::command();
-        let help = command.render_long_help().to_string();
-        for code in ["0  done", "1  failed", "2  wrong use", "3  not", "4  the server", "130"] {
-            assert!(help.contains(code), "{code}");
-        }
-        for event in crate::render::EVENTS {
-            assert!(JSON.contains(event), "{event}");
-        }
-    }
-}
+mod tests;

@@ -148,6 +148,14 @@ pub(crate) fn standing(card: &ContactCard, paint: Paint) -> String {
             seqs(),
             card.seq
         )),
+        (Standing::Active, Some(ContactTrouble::Refused)) => paint.loud(&format!(
+            "may have removed you, blocked you, or be gone: ask {name} another way, or again with \
+             `hush contacts add {name}`"
+        )),
+        (Standing::Blocked, _) => {
+            paint.aside(&format!("blocked by you: `hush contacts unblock {name}`"))
+        }
+        (Standing::Removed, _) => paint.aside("not a contact any more"),
         (Standing::Active, Some(ContactTrouble::Unreachable)) => {
             paint.loud("not reachable: no device was seen for 30 days")
         }
@@ -280,7 +288,7 @@ fn page(own: &str, peer: &str, safety: &Safety) -> Vec<String> {
 }
 
 /// A line of the keyboard, read on a thread of its own so that Ctrl-C ends at once.
-async fn answer(session: &mut Session) -> Result<String, Failure> {
+pub(crate) async fn answer(session: &mut Session) -> Result<String, Failure> {
     let (sender, line) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let mut line = String::new();
@@ -298,7 +306,7 @@ fn is_same(one: &str, other: &str) -> bool {
     one.split_whitespace().flat_map(str::chars).eq(other.split_whitespace().flat_map(str::chars))
 }
 
-fn is_yes(answer: &str) -> bool {
+pub(crate) fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
@@ -343,6 +351,8 @@ mod tests {
     fn a_list_says_what_is_wrong_and_what_to_do() {
         let words = |card: ContactCard| standing(&card, Paint::NONE);
         assert_eq!(words(card()), "verified");
+        let blocked = ContactCard { standing: Standing::Blocked, ..card() };
+        assert!(words(blocked).contains("`hush contacts unblock bob`"));
         let went_on = ContactCard { seq: 5, ..card() };
         assert_eq!(words(went_on.clone()), "verified (compared at entry 3, now at 5)");
         let all = [
@@ -350,6 +360,7 @@ mod tests {
             (ContactTrouble::Changed, "other keys"),
             (ContactTrouble::Unacknowledged, "at entry 3, now at 5): `hush contacts verify bob`"),
             (ContactTrouble::Unreachable, "30 days"),
+            (ContactTrouble::Refused, "removed you, blocked you, or be gone"),
         ];
         for (trouble, part) in all {
             let card = ContactCard { trouble: Some(trouble), ..went_on.clone() };

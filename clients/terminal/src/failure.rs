@@ -6,7 +6,8 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use hushwire_client::{AddressError, ClientError, OpenStoreError};
+use hushwire_client::transport::UNTRUSTED;
+use hushwire_client::{AddressError, ClientError, OpenStoreError, ProblemCode};
 use rustyline::error::ReadlineError;
 
 use crate::escape;
@@ -91,6 +92,33 @@ pub(crate) enum Failure {
     /// More than one is meant.
     #[error("more than one message begins with {0}: give more of the id")]
     Ambiguous(String),
+    /// Nobody said yes.
+    #[error("nothing was done: it takes {0}")]
+    NotConfirmed(&'static str),
+    /// No own device is meant.
+    #[error("no device of yours, or more than one, has an id that begins with {0}")]
+    NoSuchDevice(String),
+    /// The file of an export.
+    #[error("the export cannot be written to {}", .path.display())]
+    ExportFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The server did not delete the account.
+    #[error("the account was not deleted: nothing was erased here")]
+    NotDeleted(#[source] ClientError),
+    /// The account is deleted, and something of it is left here.
+    #[error("the account is deleted, but not all of {} can be removed", .folder.display())]
+    Leftover {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
     /// The message is not as far as asked for.
     #[error("the message is not {wanted} after {seconds} s; it stays in the outbox")]
     NotInTime {
@@ -147,6 +175,17 @@ impl Failure {
             Self::Client(ClientError::HasAccount) => {
                 "`hush whoami` shows it; `hush --home DIR register …` makes another"
             }
+            // Its words say what to do.
+            Self::Client(ClientError::Unreachable(unreachable)) if unreachable.why == UNTRUSTED => {
+                return None;
+            }
+            Self::NoSuchDevice(_) => "`hush sessions list` shows them; give at least 4 characters",
+            Self::NotDeleted(error) if error.problem() == Some(ProblemCode::Unauthenticated) => {
+                "if an earlier try was cut off, the account is gone already: look whether \
+                 `hush whoami` still connects, and remove the folder yourself"
+            }
+            Self::NotDeleted(_) => "wait a minute and try again",
+            Self::Leftover { .. } => "remove the folder yourself",
             Self::Client(ClientError::Unreachable(_)) => {
                 "see whether the server runs and the network works, then try again"
             }
@@ -228,6 +267,14 @@ mod tests {
         let lines = Failure::from(ClientError::Unreachable(unreachable)).lines();
         let said = lines.iter().filter(|line| line.contains("it did not answer")).count();
         assert_eq!(said, 1, "{lines:?}");
+    }
+
+    #[test]
+    fn an_untrusted_certificate_is_not_said_to_be_a_server_that_is_away() {
+        let unreachable = hushwire_client::transport::Unreachable { why: UNTRUSTED };
+        let text = Failure::from(ClientError::Unreachable(unreachable)).lines().join("\n");
+        assert!(text.contains("not trusted") && text.contains("SSL_CERT_FILE"), "{text}");
+        assert!(!text.contains("see whether the server runs"), "{text}");
     }
 
     #[test]

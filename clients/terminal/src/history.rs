@@ -7,7 +7,7 @@ use crate::escape;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::{Out, Paint};
-use crate::render::{marked, spoken};
+use crate::render::{marked, missed, spoken};
 use crate::session::Session;
 use crate::which;
 
@@ -34,12 +34,14 @@ struct Entry<'a> {
     reactions: &'a [Reaction],
     #[serde(skip_serializing_if = "Option::is_none")]
     gone_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missed: Option<u32>,
 }
 
 impl<'a> From<&'a Message> for Entry<'a> {
     fn from(message: &'a Message) -> Self {
         Self {
-            event: "message",
+            event: if message.missed > 0 { "gap" } else { "message" },
             id: message.id,
             from: &message.from,
             text: &message.text,
@@ -52,6 +54,7 @@ impl<'a> From<&'a Message> for Entry<'a> {
             removed: message.since.removed,
             reactions: &message.since.reactions,
             gone_ms: message.since.gone_ms,
+            missed: (message.missed > 0).then_some(message.missed),
         }
     }
 }
@@ -88,6 +91,9 @@ pub(crate) async fn run(
 /// A message with its time (UTC), and how far it came if it is an own one.
 pub(crate) fn entry(message: &Message, paint: Paint) -> String {
     let time = paint.aside(&moment(message.at_ms));
+    if message.missed > 0 {
+        return format!("{time} {}", paint.loud(&missed(&message.from, message.missed.into())));
+    }
     let stage = match message.stage {
         None => String::new(),
         Some(stage) => paint.aside(match stage {
@@ -234,6 +240,7 @@ mod tests {
             position: 0,
             from_removed: false,
             since: Since::default(),
+            missed: 0,
         };
         let line = "1970-01-01 00:00Z alice: hi\\u{1b}  \u{2713}\u{2713}";
         assert_eq!(entry(&message, Paint::NONE), line);
@@ -242,6 +249,11 @@ mod tests {
         message.stage = None;
         assert_eq!(entry(&message, Paint::NONE), "1970-01-01 00:00Z alice: hi\\u{1b}");
         assert!(serde_json::to_value(Entry::from(&message)).unwrap().get("stage").is_none());
+        message.missed = 2;
+        let line = entry(&message, Paint::NONE);
+        assert!(line.contains("2 messages from alice did not fit"), "{line}");
+        let json = serde_json::to_value(Entry::from(&message)).unwrap();
+        assert_eq!((&json["event"], &json["missed"]), (&"gap".into(), &2.into()));
     }
 
     #[test]
@@ -265,6 +277,7 @@ mod tests {
                 gone_ms: Some(5),
                 ..Since::default()
             },
+            missed: 0,
         };
         let line = "1970-01-01 00:00Z alice: hi  (edited)  [bob +\\u{1b}]";
         assert_eq!(entry(&message, Paint::NONE), line);

@@ -62,6 +62,23 @@ impl Home {
         make(&self.folder).map_err(|cause| Failure::Folder { folder: self.folder.clone(), cause })
     }
 
+    /// Removes what is left of an account whose store was erased: the key file that was made for it
+    /// here, and the folder if nothing else is in it.
+    ///
+    /// # Errors
+    /// If the key file cannot be removed.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        if matches!(self.unlock, Unlock::KeyFile(None)) {
+            match fs::remove_file(self.folder.join(KEY)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        // Something else of the person's may be in it.
+        let _ = fs::remove_dir(&self.folder);
+        Ok(())
+    }
+
     /// What opens the store; asks for a passphrase if that was chosen, twice for a `new` store.
     ///
     /// # Errors
@@ -173,6 +190,25 @@ mod tests {
         assert_eq!(fs::read(home.store()).unwrap(), b"kept");
         let under_a_file = Home { folder: home.store().join("x"), ..home };
         assert!(matches!(under_a_file.make(), Err(Failure::Folder { .. })));
+    }
+
+    #[test]
+    fn what_was_made_here_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home { folder: dir.path().join("a"), unlock: Unlock::KeyFile(None) };
+        home.make().unwrap();
+        fs::write(home.folder.join(KEY), "k").unwrap();
+        fs::write(home.folder.join("notes"), "mine").unwrap();
+        home.remove().unwrap();
+        assert!(!home.folder.join(KEY).exists() && home.folder.join("notes").exists());
+        fs::remove_file(home.folder.join("notes")).unwrap();
+        home.remove().unwrap();
+        assert!(!home.folder.exists());
+        let other = dir.path().join("other.key");
+        fs::write(&other, "k").unwrap();
+        let home = Home { unlock: Unlock::KeyFile(Some(other.clone())), ..home };
+        home.remove().unwrap();
+        assert!(other.exists(), "a key file of the person's own stays");
     }
 
     #[test]

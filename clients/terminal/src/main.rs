@@ -6,6 +6,7 @@
 
 use std::process::ExitCode;
 
+mod account;
 mod act;
 mod chat;
 mod cli;
@@ -16,6 +17,8 @@ mod history;
 mod home;
 mod listen;
 mod output;
+mod parting;
+mod presence;
 mod progress;
 mod register;
 mod render;

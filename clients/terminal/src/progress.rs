@@ -13,6 +13,8 @@ use crate::render::Line;
 
 /// Own messages that are remembered, at most; then the oldest is forgotten.
 pub(crate) const REMEMBERED_MAX: usize = 256;
+/// So long a sign of typing is shown: two of them come in that time while somebody types.
+const TYPING: Duration = Duration::from_secs(6);
 /// Characters of each that are shown, at most.
 const BEGINNING: usize = 40;
 
@@ -41,6 +43,8 @@ pub(crate) struct Progress {
     /// Texts of own messages of earlier sessions that are not delivered yet.
     earlier: Vec<(Id, String)>,
     is_connected: bool,
+    /// The other side is typing, until then at the longest.
+    typing_until: Option<Instant>,
     /// Attempts to connect that failed since the last that did not.
     failures: u64,
 }
@@ -86,6 +90,9 @@ impl Progress {
     /// Takes note of what happened at `now`.
     pub(crate) fn take(&mut self, line: &Line<'_>, now: Instant) {
         match line {
+            Line::Typing { on, .. } => self.typing_until = on.then_some(now + TYPING),
+            // What was typed.
+            Line::Message { .. } => self.typing_until = None,
             Line::Connected => (self.is_connected, self.failures) = (true, 0),
             Line::Disconnected { .. } => {
                 self.is_connected = false;
@@ -125,6 +132,9 @@ impl Progress {
 
     /// The state of the newest own message at `now`, in a few words.
     pub(crate) fn status(&self, now: Instant) -> String {
+        if self.typing_until.is_some_and(|until| now < until) {
+            return "is typing ...".to_owned();
+        }
         let Some(newest) = self.own.back() else {
             return if self.is_connected { String::new() } else { "not connected".to_owned() };
         };
@@ -187,6 +197,31 @@ mod tests {
     }
 
     #[test]
+    fn typing_is_shown_for_some_seconds_or_until_the_message_comes() {
+        let (mut progress, now) = (Progress::default(), Instant::now());
+        progress.take(&Line::Connected, now);
+        let typing = Line::Typing { from: "bob", on: true };
+        progress.take(&typing, now);
+        assert_eq!(progress.status(now + Duration::from_millis(5_999)), "is typing ...");
+        assert_eq!(progress.status(now + TYPING), "");
+        progress.take(&typing, now);
+        progress.take(&Line::Typing { from: "bob", on: false }, now);
+        assert_eq!(progress.status(now), "");
+        progress.take(&typing, now);
+        let message = Line::Message {
+            id: id(1),
+            from: "bob",
+            text: "hi",
+            sent_ms: 0,
+            at_ms: 0,
+            reply_to: None,
+            from_removed: false,
+        };
+        progress.take(&message, now);
+        assert_eq!(progress.status(now), "");
+    }
+
+    #[test]
     fn a_message_never_goes_back() {
         let (mut progress, now) = (Progress::default(), Instant::now());
         progress.take(&Line::Connected, now);
@@ -221,6 +256,7 @@ mod tests {
             position: 0,
             from_removed: false,
             since: hushwire_client::Since::default(),
+            missed: 0,
         };
         let last = [
             message(1, Some(Stage::Waiting)),

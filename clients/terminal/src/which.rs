@@ -57,7 +57,10 @@ pub(crate) async fn find(
 
 fn pick<'a>(messages: &'a [Message], which: &Which, own: bool) -> Result<&'a Message, Failure> {
     let mut found = messages.iter().rev().filter(|message| match which {
-        Which::Last => !message.since.removed && message.stage.is_some() == own,
+        Which::Last => {
+            let is_there = !message.since.removed && message.missed == 0;
+            is_there && message.stage.is_some() == own
+        }
         Which::Id(id) => message.id.to_string().starts_with(id),
     });
     let first = found.next().ok_or_else(|| match which {
@@ -89,6 +92,7 @@ mod tests {
             position: 0,
             from_removed: false,
             since: Since::default(),
+            missed: 0,
         }
     }
 

@@ -51,6 +51,15 @@ fn without_an_account_every_command_says_how_to_get_one() {
         &["contacts", "add", "bob"],
         &["contacts", "accept", "bob"],
         &["contacts", "verify", "bob"],
+        &["contacts", "decline", "bob"],
+        &["contacts", "remove", "bob", "--yes"],
+        &["contacts", "block", "bob", "--yes"],
+        &["contacts", "unblock", "bob"],
+        &["presence", "on"],
+        &["sessions", "list"],
+        &["sessions", "end", "AQEB"],
+        &["account", "export", "all.json"],
+        &["account", "delete", "--yes", "alice"],
     ] {
         let output = hush(dir.path(), args);
         assert_eq!(output.status.code(), Some(1), "{args:?}");
@@ -73,6 +82,11 @@ fn wrong_use_ends_with_2_and_leaves_nothing() {
         &["react", "bob", "last"],
         &["timer", "bob", "soon"],
         &["profile", "Alice", "--off"],
+        &["contacts", "block"],
+        &["presence", "maybe"],
+        &["sessions", "end"],
+        &["account", "delete", "--yes"],
+        &["account", "export"],
         &["whoami", "--passphrase", "--key-file", "k"],
     ] {
         let output = hush(dir.path(), args);
@@ -153,8 +167,17 @@ fn the_help_teaches_exit_codes_and_json() {
         ("react", "--off"),
         ("timer", "either can change it"),
         ("profile", "Anybody can take any name"),
+        ("presence", "you see contacts who show themselves"),
+        ("chat", "--no-typing"),
+        ("contacts remove", "The other side is not told"),
+        ("contacts block", "Unblocking restores nothing"),
+        ("sessions end", "It can sign in again"),
+        ("account export", "Messages are not in it"),
+        ("account delete", "can take the username again"),
     ] {
-        let help = String::from_utf8(hush(dir.path(), &[command, "--help"]).stdout).unwrap();
+        let mut args: Vec<&str> = command.split(' ').collect();
+        args.push("--help");
+        let help = String::from_utf8(hush(dir.path(), &args).stdout).unwrap();
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(help.contains(words), "{command}: {help}");
     }

@@ -222,6 +222,7 @@ impl Engine {
                 position: peer.messages,
                 from_removed: false,
                 since: Since { keep_s: peer.talk.timer.seconds, ..Since::default() },
+                missed: 0,
             };
             let at = place(&peer.user, peer.messages);
             peer.messages += 1;

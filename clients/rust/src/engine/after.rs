@@ -11,8 +11,11 @@ use tokio::sync::oneshot;
 
 use super::{Engine, Phase, Up};
 use crate::backoff::Ending;
-use crate::event::{EVENTS_MAX, Event};
-use crate::store::StoreError;
+use crate::event::{EVENTS_MAX, Event, advice};
+use crate::message::Message;
+use crate::outbox::Progress;
+use crate::record::place;
+use crate::store::{Space, StoreError};
 
 type Answer = Box<dyn FnOnce() + Send>;
 
@@ -75,6 +78,45 @@ impl Engine {
         }
         if self.missed > 0 || self.events.try_send(event).is_err() {
             self.missed += 1;
+        }
+    }
+
+    pub(super) fn tell_progress(&mut self, progress: Progress) {
+        self.tell(match progress {
+            Progress::Sent(id) => Event::Sent(id),
+            Progress::Held { id, for_ms } => Event::Held { id, for_ms },
+            Progress::Accepted { id, skipped } => Event::Accepted { id, skipped },
+            Progress::Delivered(id) => Event::Delivered(id),
+            Progress::Unreadable { id, code } => Event::Unreadable { id, code },
+            Progress::Expired(id) => Event::Expired(id),
+            Progress::Failed { id, why, may_have_arrived } => {
+                let mut words = advice(why).to_owned();
+                if may_have_arrived {
+                    words.push_str(" (it may have arrived)");
+                }
+                Event::Failed { id, code: why, why: words }
+            }
+            Progress::Resynced { again } => Event::Resynced { again },
+        });
+    }
+
+    /// Tells messages that nobody has looked at, in order, as far as there is room.
+    pub(super) fn tell_unshown(&mut self) {
+        if self.missed > 0 && self.events.try_send(Event::Missed(self.missed)).is_ok() {
+            self.missed = 0;
+        }
+        while self.missed == 0 && self.events.capacity() > 0 {
+            let next = self.unshown.range(self.told + 1..).next();
+            let Some((order, (peer, position))) = next.map(|(order, at)| (*order, *at)) else {
+                return;
+            };
+            let message = self.store.record::<Message>(Space::History, &place(&peer, position));
+            if let Ok(Some(message)) = message
+                && self.events.try_send(Event::MessageReceived(message)).is_err()
+            {
+                return;
+            }
+            self.told = order;
         }
     }
 }

@@ -59,7 +59,7 @@ impl Engine {
         Err(ClientError::Nonsense)
     }
 
-    async fn token(&mut self, renew: bool) -> Result<Token, ClientError> {
+    pub(super) async fn token(&mut self, renew: bool) -> Result<Token, ClientError> {
         let now = self.clock.now_ms();
         if let Some((token, until)) = &self.token
             && !renew
@@ -67,6 +67,16 @@ impl Engine {
         {
             return Ok(token.clone());
         }
+        let answer = self.proof().await?;
+        let body = serde_json::to_vec(&answer).map_err(|_| ClientError::Nonsense)?;
+        let path = "/v1/auth/token";
+        let token: AuthToken = open(&*self.transport, Method::Post, path, Some(body)).await?;
+        self.token = Some((token.token.clone(), token.until));
+        Ok(token.token)
+    }
+
+    /// The answer to a fresh challenge, signed by this device.
+    pub(super) async fn proof(&mut self) -> Result<AuthAnswer, ClientError> {
         let path = "/v1/auth/challenge";
         let challenge: AuthChallenge = open(&*self.transport, Method::Post, path, None).await?;
         if challenge.domain != self.account.domain {
@@ -74,17 +84,12 @@ impl Engine {
         }
         let user = self.account.user;
         let signature = self.key.login(&challenge.domain, &challenge.nonce, &user);
-        let answer = AuthAnswer {
+        Ok(AuthAnswer {
             user,
             key_id: self.key.device_id(),
             nonce: challenge.nonce,
             signature: Sealed::new(signature.to_vec()),
-        };
-        let body = serde_json::to_vec(&answer).map_err(|_| ClientError::Nonsense)?;
-        let path = "/v1/auth/token";
-        let token: AuthToken = open(&*self.transport, Method::Post, path, Some(body)).await?;
-        self.token = Some((token.token.clone(), token.until));
-        Ok(token.token)
+        })
     }
 }
 
@@ -99,7 +104,7 @@ pub(super) async fn open<T: DeserializeOwned>(
     decode(&judge(transport.call(call).await?)?)
 }
 
-fn judge(reply: Reply) -> Result<Reply, ClientError> {
+pub(super) fn judge(reply: Reply) -> Result<Reply, ClientError> {
     if (200..300).contains(&reply.status) {
         return Ok(reply);
     }

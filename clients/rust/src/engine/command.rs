@@ -90,8 +90,37 @@ impl Engine {
                 let answer = self.outbox_status();
                 self.reply(reply, answer);
             }
-            // The loop that owns this engine ends with it.
-            Command::Close(_) => {}
+            Command::Part(handle, how, reply) => {
+                let done = self.part(&handle, how).await;
+                self.reply(reply, done);
+            }
+            Command::Typing(handle, reply) => {
+                let done = self.type_to(&handle);
+                self.reply(reply, done);
+            }
+            Command::ShowPresence(to, reply) => {
+                let done = self.show_to(&to);
+                self.reply(reply, done);
+                self.show_due();
+            }
+            Command::Presence(reply) => {
+                let shown = self.shown_to();
+                self.reply(reply, shown);
+            }
+            Command::Sessions(reply) => {
+                let done = self.sessions().await;
+                self.reply(reply, done);
+            }
+            Command::EndSession(device, reply) => {
+                let done = self.end_session(device).await;
+                self.reply(reply, done);
+            }
+            Command::Export(reply) => {
+                let done = self.export().await;
+                self.reply(reply, done);
+            }
+            // The loop that owns this engine ends with these.
+            Command::Close(_) | Command::DeleteAccount(_) => {}
         }
         Ok(())
     }
@@ -133,7 +162,9 @@ impl Engine {
     }
 
     fn contact_cards(&self) -> Vec<ContactCard> {
-        let shown = |peer: &&Peer| matches!(peer.standing, Standing::AsksMe | Standing::Active);
+        let shown = |peer: &&Peer| {
+            matches!(peer.standing, Standing::AsksMe | Standing::Active | Standing::Blocked)
+        };
         let mut cards: Vec<_> = self.peers.values().filter(shown).map(card).collect();
         cards.extend(self.asked.keys().map(|handle| ContactCard {
             handle: handle.clone(),
@@ -199,7 +230,7 @@ impl Engine {
 
     /// The last messages, oldest first. What was erased leaves no trace.
     fn history(&mut self, handle: &str, limit: usize) -> Result<Vec<Message>, ClientError> {
-        let peer = self.contact(handle)?;
+        let peer = self.acquaintance(handle)?;
         let (user, end, now) = (peer.user, peer.messages, self.clock.now_ms());
         let mut out = Vec::new();
         for position in (0..end).rev() {

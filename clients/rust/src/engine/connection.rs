@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hushwire_wire::frame::{
-    self, Challenge, ClientFrame, ClientOp, EventKind, Hello, ServerFrame, ServerOp, Welcome,
+    self, Challenge, ClientFrame, ClientOp, EventKind, Hello, News, ServerFrame, ServerOp, Welcome,
 };
 use hushwire_wire::{Close, DecodeError, Reject, Sealed, UserId, limits};
 
@@ -99,6 +99,7 @@ impl Engine {
         self.after.frames.clear();
         self.outbox.disconnected();
         self.gaps.disconnected();
+        self.live.disconnected();
         self.tell(Event::Disconnected { why: why.to_owned(), retry_in_ms });
     }
 
@@ -110,7 +111,7 @@ impl Engine {
         match arrival {
             Arrival::Heard => Ok(()),
             Arrival::Ended(ending) => {
-                self.lost(words(&ending), &ending);
+                self.lost(&words(&ending), &ending);
                 Ok(())
             }
             Arrival::Frame(bytes) => match self.encoding.decode_server(&bytes) {
@@ -170,6 +171,9 @@ impl Engine {
                     self.lost("the server skipped or repeated a notice", &Ending::default());
                     return Ok(());
                 }
+                if let News::Gap { contact, count } = &notice.what {
+                    return self.note_gap(contact, *count);
+                }
                 let effects = self.outbox.notice(&notice.what, now);
                 self.carry_out(effects).await?;
             }
@@ -184,7 +188,10 @@ impl Engine {
             (ServerOp::Reject(reject), Phase::Up(_)) => {
                 self.answer(id, Answer::Reject(reject)).await?;
             }
-            (ServerOp::Ephemeral(_) | ServerOp::Call(_) | ServerOp::Presence(_), Phase::Up(_)) => {}
+            (ServerOp::Ephemeral(told), Phase::Up(_)) => self.ephemeral(told)?,
+            (ServerOp::Presence(told), Phase::Up(_)) => self.presence(told),
+            // Not made yet.
+            (ServerOp::Call(_), Phase::Up(_)) => {}
             (ServerOp::Ok {}, Phase::Up(_)) => self.okay(id).await?,
             (ServerOp::Pong {}, Phase::Up(_)) => {}
             (ServerOp::Challenge(_) | ServerOp::Welcome(_), Phase::Up(_)) => {
@@ -197,7 +204,8 @@ impl Engine {
     fn hello(&mut self, challenge: &Challenge) {
         if challenge.domain != self.account.domain {
             // Signing for another domain would let that server sign in here.
-            let ending = Ending { code: Some(Close::NotAuthenticated.code()), after_ms: None };
+            let code = Some(Close::NotAuthenticated.code());
+            let ending = Ending { code, ..Ending::default() };
             self.lost("the server names another domain than this account's", &ending);
             return;
         }
@@ -229,10 +237,7 @@ impl Engine {
         self.looked.clear();
         // A rolled-back store shows here, before anything is sent under its chains.
         quiet(self.renew_prekey().await)?;
-        match self.sync_contacts().await {
-            Ok(()) => self.forget_orphans()?,
-            other => quiet(other)?,
-        }
+        quiet(self.catch_up(welcome.v).await)?;
         self.upkeep().await?;
         for user in self.unreachable() {
             quiet(self.heard_of_prekey(user).await)?;
@@ -243,6 +248,8 @@ impl Engine {
         if matches!(self.phase, Phase::Up(_)) {
             let effects = self.outbox.connected(welcome.r#gen, now);
             self.carry_out(effects).await?;
+            self.presence_changed();
+            self.show_due();
         }
         Ok(())
     }
@@ -251,12 +258,25 @@ impl Engine {
         self.peers.values().filter(|peer| peer.unreachable).map(|peer| peer.user).collect()
     }
 
-    async fn event(&mut self, event: &frame::Event) -> Result<(), StoreError> {
+    pub(super) async fn event(&mut self, event: &frame::Event) -> Result<(), StoreError> {
         if let (EventKind::Prekey, Some(peer)) = (event.kind, event.peer) {
             quiet(self.heard_of_prekey(peer).await)?;
             return self.try_again().await;
         }
-        quiet(self.sync_contacts().await)?;
+        match (event.kind, event.peer) {
+            (EventKind::Log, Some(peer)) if peer != self.account.user => {
+                // The version that is known goes on only if nothing lies between.
+                self.known_v = self.known_v.filter(|known| known + 1 == event.v);
+                match self.log_changed(peer).await {
+                    Ok(()) => self.known_v = self.known_v.map(|_| event.v),
+                    error => {
+                        self.known_v = None;
+                        quiet(error)?;
+                    }
+                }
+            }
+            _ => quiet(self.sync_contacts().await)?,
+        }
         quiet(self.open_waiting().await)?;
         self.heal_due().await
     }
@@ -278,13 +298,24 @@ impl Engine {
         self.forget_expired()
     }
 
-    async fn answer(&mut self, id: Option<u64>, answer: Answer) -> Result<(), StoreError> {
+    pub(super) async fn answer(
+        &mut self,
+        id: Option<u64>,
+        answer: Answer,
+    ) -> Result<(), StoreError> {
         let now = self.clock.ticks_ms();
         let effects =
             match id.and_then(|id| self.questions.remove(&id)).map(|(question, _)| question) {
                 Some(Question::Send(order)) => {
                     if answer == Answer::Reject(Reject::CounterReuse {}) {
                         self.is_reused(order)?;
+                    }
+                    if let Some(to) = self.outbox.entry(order).map(|entry| entry.to) {
+                        match answer {
+                            Answer::Accepted(_) => self.takes(&to, true)?,
+                            Answer::Reject(Reject::NotContact {}) => self.takes(&to, false)?,
+                            Answer::Reject(_) => {}
+                        }
                     }
                     self.outbox.answered(order, answer, now)
                 }
@@ -299,6 +330,12 @@ impl Engine {
                     let release = self.gaps.answered();
                     self.release(release)?;
                     self.ask_sync();
+                    return Ok(());
+                }
+                Some(Question::Presence) => {
+                    if let Answer::Reject(reject) = &answer {
+                        self.not_shown(reject);
+                    }
                     return Ok(());
                 }
                 None => return Ok(()),
@@ -321,7 +358,7 @@ impl Engine {
                 let effects = self.outbox.resynced(None, now);
                 self.carry_out(effects).await
             }
-            Some(Question::Send(_)) | None => Ok(()),
+            Some(Question::Send(_) | Question::Presence) | None => Ok(()),
         }
     }
 
@@ -348,21 +385,75 @@ fn quiet(done: Result<(), ClientError>) -> Result<(), StoreError> {
     }
 }
 
-fn words(ending: &Ending) -> &'static str {
+fn words(ending: &Ending) -> String {
+    let again = |what: &str| match ending.after_ms {
+        Some(ms) => format!("{what}; it asks to come back in {} s", ms.div_ceil(1_000)),
+        None => what.to_owned(),
+    };
     match ending.close() {
-        Some(Close::Restarting) => "the server restarts",
-        Some(Close::Overloaded) => "the server has no room",
-        Some(Close::NotAuthenticated) => "the server did not accept the sign-in",
-        Some(Close::Revoked) => "this device was revoked",
-        Some(Close::Displaced) => "a newer connection of this device took over",
-        Some(Close::Suspended) => "the account is suspended",
-        Some(Close::UpgradeRequired) => "this version is too old for the server: upgrade",
-        Some(Close::Slow) => "this device read too slowly",
-        Some(Close::Flooding) => "too many frames were refused",
-        Some(Close::NoAnswer) => "the server heard nothing of this device",
-        Some(Close::Protocol | Close::Invalid | Close::TooLarge) => {
-            "the server did not understand this version"
+        Some(Close::Restarting) => "the server restarts".to_owned(),
+        Some(Close::Overloaded) => "the server has no room".to_owned(),
+        Some(Close::NotAuthenticated) => {
+            "the server did not accept the sign-in: this device was signed out just now, is not \
+             active any more, or this is not the server that it registered at"
+                .to_owned()
         }
-        Some(Close::Normal) | None => "the connection broke",
+        Some(Close::Revoked) => {
+            "this device was taken out of its account, or the account was deleted: it cannot come \
+             back. What is on it can still be read here"
+                .to_owned()
+        }
+        Some(Close::Displaced) => "a newer connection of this device took over".to_owned(),
+        Some(Close::Suspended) => "the account is suspended: ask the server's operator".to_owned(),
+        Some(Close::UpgradeRequired) => unspoken(ending.spoken),
+        Some(Close::Slow) => "this device read too slowly".to_owned(),
+        Some(Close::Flooding) if ending.after_ms.is_some() => {
+            again("too many sign-ins from this address")
+        }
+        Some(Close::Flooding) => "too many frames were refused".to_owned(),
+        Some(Close::NoAnswer) => "the server heard nothing of this device".to_owned(),
+        Some(Close::Protocol | Close::Invalid | Close::TooLarge) => {
+            "the server did not understand this version".to_owned()
+        }
+        Some(Close::Normal) | None => "the connection broke".to_owned(),
+    }
+}
+
+/// Whose version is too old, as far as the server says.
+fn unspoken(spoken: Option<(u16, u16)>) -> String {
+    const OWN: u16 = limits::VERSION_NEWEST;
+    match spoken {
+        Some((oldest, newest)) if newest < OWN => format!(
+            "the server speaks the protocol's versions {oldest} to {newest}, this program version \
+             {OWN}: the server is too old for it"
+        ),
+        Some((oldest, newest)) => format!(
+            "the server speaks the protocol's versions {oldest} to {newest}, this program version \
+             {OWN}: upgrade it"
+        ),
+        None => "this version is too old for the server: upgrade".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closes_say_what_happened_and_what_to_do() {
+        let of = |close: Close, after_ms| {
+            let ending = Ending::of_close(close.code(), &close.reason(after_ms));
+            (words(&ending), ending.comes_back())
+        };
+        let (words, comes_back) = of(Close::Revoked, None);
+        assert!(words.contains("cannot come back") && !comes_back, "{words}");
+        let (words, comes_back) = of(Close::UpgradeRequired, None);
+        assert!(words.contains("versions 1 to 1") && !comes_back, "{words}");
+        let (words, comes_back) = of(Close::Flooding, Some(7_001));
+        assert!(words.contains("sign-ins") && words.contains("in 8 s") && comes_back, "{words}");
+        let (words, _) = of(Close::Flooding, None);
+        assert!(words.contains("frames"), "{words}");
+        assert!(unspoken(Some((0, 0))).contains("server is too old"));
+        assert!(unspoken(None).contains("upgrade"));
     }
 }

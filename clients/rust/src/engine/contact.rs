@@ -2,7 +2,7 @@
 //! (CRYPTO 9). Whoever answers a request must be who was asked; a name that another log takes is
 //! an alarm, and blocks sending until this user accepts that log.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use hushwire_identity::{Code, ContactLink, ContactRequest, Reason};
 use hushwire_wire::http::{
@@ -31,6 +31,9 @@ impl Engine {
         if handle == self.account.handle {
             return Err(ClientError::Oneself);
         }
+        if self.contact(handle).is_err_and(|error| matches!(error, ClientError::YouBlock)) {
+            return Err(ClientError::YouBlock);
+        }
         let to = self.named(link)?.or_else(|| self.asked.get(handle).and_then(|a| a.link));
         if self.asks_me(handle, to)?.is_some() {
             return self.accept_contact(link).await;
@@ -39,6 +42,7 @@ impl Engine {
             peer.handle == handle
                 && peer.standing == Standing::Active
                 && !peer.changed
+                && !peer.refused
                 && to.is_none_or(|to| to == peer.user)
         };
         if self.peers.values().any(is_contact) {
@@ -81,7 +85,11 @@ impl Engine {
 
     /// Who asks under this name. A link, given now or when this user asked, decides: the server
     /// gives names to logs as it likes, and user ids can be ground.
-    fn asks_me(&self, handle: &str, to: Option<UserId>) -> Result<Option<&Peer>, ClientError> {
+    pub(super) fn asks_me(
+        &self,
+        handle: &str,
+        to: Option<UserId>,
+    ) -> Result<Option<&Peer>, ClientError> {
         let to = to.or_else(|| self.asked.get(handle).and_then(|asked| asked.link));
         let asks = |p: &&Peer| p.handle == handle && p.standing == Standing::AsksMe;
         let asking: Vec<&Peer> = self.peers.values().filter(asks).collect();
@@ -115,9 +123,10 @@ impl Engine {
             }
             return may_send(contact).map_err(|_| ClientError::NobodyAsks);
         };
-        let (user, request) = (peer.user, peer.request);
+        let (user, request, n) = (peer.user, peer.request, peer.first_n);
+        let reason = if n == 0 { Reason::First } else { Reason::Heal };
         for last in [false, false, true] {
-            let created = self.make_epoch(user, 0, request.0, Reason::First, 0).await?;
+            let created = self.make_epoch(user, n, request.0, reason, 0).await?;
             let peer = self.peers.get(&user).cloned().ok_or(ClientError::NobodyAsks)?;
             // Even if the answer is lost.
             self.put_peer(Peer { accepted: true, ..peer })?;
@@ -149,7 +158,7 @@ impl Engine {
         for replaced in before.collect::<Vec<_>>() {
             self.replace(replaced)?;
         }
-        (peer.standing, peer.changed) = (Standing::Active, false);
+        (peer.standing, peer.changed, peer.refused) = (Standing::Active, false, false);
         let mut batch = Batch::default();
         if let Some(state) = state {
             let header = state.header();
@@ -171,12 +180,19 @@ impl Engine {
         self.store.add(&batch)?;
         self.asked.remove(&peer.handle);
         self.peers.insert(user, peer);
+        self.presence_changed();
         self.tell(Event::ContactAccepted { handle, user });
         Ok(())
     }
 
     /// Erases the keys with somebody whose name belongs to another log that was accepted.
     fn replace(&mut self, user: UserId) -> Result<(), ClientError> {
+        self.end_keys(user, Standing::Replaced)
+    }
+
+    /// Erases the keys with somebody who is no contact any more, for the reason that the standing
+    /// says.
+    pub(super) fn end_keys(&mut self, user: UserId, standing: Standing) -> Result<(), ClientError> {
         let Some(peer) = self.peers.get(&user) else { return Ok(()) };
         let mut batch = Batch::default();
         for note in &peer.epochs {
@@ -185,19 +201,45 @@ impl Engine {
         }
         self.store.add(&batch)?;
         self.ahead.remove(&user);
-        let (standing, epochs) = (Standing::Replaced, Vec::new());
-        Ok(self.put_peer(Peer { standing, epochs, ..peer.clone() })?)
+        self.heals.remove(&user);
+        let (epochs, heal) = (Vec::new(), Heal::default());
+        let peer = Peer { standing, epochs, heal, accepted: false, ..peer.clone() };
+        Ok(self.put_peer(peer)?)
     }
 
     /// Compares the server's list of contacts with what is known here.
     pub(super) async fn sync_contacts(&mut self) -> Result<(), ClientError> {
-        let Contacts { contacts, .. } = self.get("/v1/contacts".to_owned()).await?;
+        // Until all of it is taken, the next look is a whole one, too.
+        self.known_v = None;
+        let Contacts { v, contacts } = self.get("/v1/contacts".to_owned()).await?;
         self.forget_requests(&contacts)?;
+        self.note_ended(&contacts).await?;
+        let mut is_whole = true;
         for contact in contacts.into_iter().take(PEERS_MAX) {
             // One bad entry does not hide the others.
             match self.sync_contact(&contact).await {
                 Err(ClientError::Store(error)) => return Err(ClientError::Store(error)),
                 Err(error) if error.is_passing() => return Err(error),
+                done => is_whole &= done.is_ok(),
+            }
+        }
+        self.known_v = is_whole.then_some(v);
+        Ok(())
+    }
+
+    /// Contacts that the server does not list as such any more, and who is not blocked any more.
+    async fn note_ended(&mut self, listed: &[Contact]) -> Result<(), ClientError> {
+        let states: HashMap<UserId, ContactState> =
+            listed.iter().map(|contact| (contact.peer, contact.state)).collect();
+        let of = |peer: &Peer| (peer.user, peer.standing);
+        for (user, standing) in self.peers.values().map(of).collect::<Vec<_>>() {
+            match (standing, states.get(&user)) {
+                (Standing::Active, state) => {
+                    self.takes(&user, state == Some(&ContactState::Active))?;
+                }
+                (Standing::Blocked, None) => self.end_keys(user, Standing::Removed)?,
+                (Standing::Blocked, Some(_)) | (_, None) => {}
+                (_, Some(ContactState::Blocked)) => self.parted(user, Standing::Blocked).await?,
                 _ => {}
             }
         }
@@ -215,12 +257,18 @@ impl Engine {
                 self.put_peer(Peer { standing: Standing::Replaced, ..peer })?;
                 continue;
             }
-            let mut batch = Batch::default();
-            batch.delete(Space::Peer, peer.user.as_bytes());
-            self.store.add(&batch)?;
-            self.peers.remove(&peer.user);
-            self.logs.remove(&peer.user);
+            self.forget(&peer.user)?;
         }
+        Ok(())
+    }
+
+    /// Forgets somebody of whom nothing is to be kept.
+    pub(super) fn forget(&mut self, user: &UserId) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.delete(Space::Peer, user.as_bytes());
+        self.store.add(&batch)?;
+        self.peers.remove(user);
+        self.logs.remove(user);
         Ok(())
     }
 
@@ -230,11 +278,16 @@ impl Engine {
         }
         let known = self.peers.get(&contact.peer).map(|peer| peer.standing);
         match (contact.state, known) {
-            (ContactState::Requested, None | Some(Standing::AsksMe | Standing::Replaced)) => {
+            // A contact who is listed as asking has ended it before, and begins anew.
+            (ContactState::Requested, None | Some(Standing::AsksMe | Standing::Replaced))
+            | (ContactState::Requested, Some(Standing::Removed | Standing::Active)) => {
                 self.incoming_request(contact).await
             }
-            (ContactState::Requested, Some(Standing::Asked | Standing::Active))
+            (ContactState::Requested, Some(Standing::Asked | Standing::Blocked))
             | (ContactState::Blocked, _) => Ok(()),
+            (ContactState::Active, Some(Standing::Active)) if self.is_another(contact) => {
+                self.answered_request(contact).await
+            }
             (ContactState::Active, Some(Standing::Active)) => self.newest_epoch(contact).await,
             (ContactState::Active, Some(Standing::AsksMe)) => {
                 // Accepted here, and the answer was lost: the epoch's keys are stored. Nobody else
@@ -248,10 +301,20 @@ impl Engine {
                 }
                 Ok(())
             }
-            (ContactState::Active, Some(Standing::Asked | Standing::Replaced) | None) => {
-                self.answered_request(contact).await
-            }
+            (
+                ContactState::Active,
+                Some(Standing::Asked | Standing::Replaced | Standing::Removed | Standing::Blocked)
+                | None,
+            ) => self.answered_request(contact).await,
         }
+    }
+
+    /// Whether a listed contact rests on another request than the one that is known, and that one
+    /// is this user's.
+    fn is_another(&self, contact: &Contact) -> bool {
+        let request = self.peers.get(&contact.peer).map(|peer| peer.request);
+        let is_known = request.is_some_and(|request| is_request(&contact.request, &request));
+        !is_known && self.asked.values().any(|asked| asked.request == contact.request)
     }
 
     async fn newest_epoch(&mut self, contact: &Contact) -> Result<(), ClientError> {
@@ -287,7 +350,8 @@ impl Engine {
         let handle = log.handle().to_string();
         self.note_changed(&handle, contact.peer)?;
         let peer = self.begun_by(contact.peer, Standing::AsksMe, request.id())?;
-        self.put_peer(Peer { log: entries, handle: handle.clone(), ..peer })?;
+        let first_n = contact.newest.map_or(0, |newest| newest.n.saturating_add(1));
+        self.put_peer(Peer { log: entries, handle: handle.clone(), first_n, ..peer })?;
         if !waits {
             self.tell(Event::ContactRequest { handle, user: contact.peer });
         }
@@ -306,7 +370,8 @@ impl Engine {
         let known = self.peers.get(&user).cloned();
         let peer = known.unwrap_or_else(|| Peer::new(user, standing, request));
         let (heal, fork_told) = (Heal::default(), None);
-        Ok(Peer { standing, request, accepted: false, heal, fork_told, ..peer })
+        let (accepted, refused, first_n) = (false, false, 0);
+        Ok(Peer { standing, request, accepted, heal, fork_told, refused, first_n, ..peer })
     }
 
     /// A contact that this user asked for and the other side accepted.
@@ -326,7 +391,9 @@ impl Engine {
         self.note_changed(&handle, contact.peer)?;
         let Some(newest) = contact.newest else { return Err(ClientError::Nonsense) };
         let id = request.id();
-        let goes_on = |peer: &&Peer| peer.request == id && peer.standing != Standing::Replaced;
+        let goes_on = |peer: &&Peer| {
+            peer.request == id && matches!(peer.standing, Standing::Asked | Standing::AsksMe)
+        };
         let peer = match self.peers.get(&contact.peer).filter(goes_on).cloned() {
             Some(peer) => peer,
             None => self.begun_by(contact.peer, Standing::Asked, id)?,

@@ -89,6 +89,7 @@ impl Engine {
                             position: 0,
                             from_removed: false,
                             since: Since::default(),
+                            missed: 0,
                         });
                     }
                 }

@@ -311,7 +311,23 @@ impl Engine {
         if waits.is_some() || self.asked.contains_key(handle) {
             return Err(ClientError::NotAccepted);
         }
-        Err(ClientError::NoContact)
+        match named(Standing::Blocked) {
+            Some(_) => Err(ClientError::YouBlock),
+            None => Err(ClientError::NoContact),
+        }
+    }
+
+    /// As [`Self::contact`], or somebody who was one: the history stays.
+    pub(super) fn acquaintance(&self, handle: &str) -> Result<&Peer, ClientError> {
+        let ended = |peer: &&Peer| {
+            let is_ended = matches!(peer.standing, Standing::Removed | Standing::Blocked);
+            peer.handle == handle && is_ended
+        };
+        match self.contact(handle) {
+            Err(error @ ClientError::Handle) => Err(error),
+            Err(error) => self.peers.values().find(ended).ok_or(error),
+            found => found,
+        }
     }
 
     /// As [`Self::contact`], if it may be sent to.

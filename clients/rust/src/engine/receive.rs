@@ -47,6 +47,13 @@ impl Engine {
         };
         let knows = |engine: &Self| note(engine).is_some();
         let is_replaced = |peer: &Peer| peer.standing == Standing::Replaced;
+        // What is still on its way from somebody with whom this user has parted goes unread, and
+        // nobody is told that it was looked at.
+        let is_parted =
+            |peer: &Peer| matches!(peer.standing, Standing::Removed | Standing::Blocked);
+        if self.peers.get(&waiting.peer).is_some_and(is_parted) {
+            return Ok(Ok(()));
+        }
         if note(self).is_some_and(|note| note.dropped)
             || self.peers.get(&waiting.peer).is_some_and(is_replaced)
         {
@@ -122,7 +129,7 @@ impl Engine {
     }
 
     /// Opens a message whose epoch is known, and persists all that follows from it.
-    fn open_message(
+    pub(super) fn open_message(
         &mut self,
         waiting: &WaitingMessage,
         waited_at: Option<u64>,

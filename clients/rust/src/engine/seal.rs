@@ -3,6 +3,7 @@
 
 use hushwire_e2ee::{Content, EpochState};
 use hushwire_identity::{Code, Reason};
+use hushwire_wire::http::ProblemCode;
 use hushwire_wire::message::Class;
 use hushwire_wire::{EpochId, Sealed, UserId};
 
@@ -124,7 +125,11 @@ impl Engine {
     }
 
     /// As [`Self::due`], of an epoch whose keys are in memory.
-    fn due_of(&mut self, id: EpochId, to: &UserId) -> Result<Option<Reason>, ClientError> {
+    pub(super) fn due_of(
+        &mut self,
+        id: EpochId,
+        to: &UserId,
+    ) -> Result<Option<Reason>, ClientError> {
         let Some(state) = self.epochs.remove(&id) else { return Ok(None) };
         let due = self.due(&state, to);
         self.epochs.insert(id, state);
@@ -136,7 +141,14 @@ impl Engine {
     }
 
     fn not_sealed(&mut self, order: u64, error: &ClientError) -> Result<Vec<Effect>, StoreError> {
+        let to = self.outbox.entry(order).map(|entry| entry.to);
+        let is_refused = to.and_then(|to| self.peers.get(&to)).is_some_and(|peer| peer.refused);
+        let is_not_there = error.problem() == Some(ProblemCode::NotFound);
         let why = match error {
+            // Neither is the contact listed: the same as a reject.
+            ClientError::Refused(_) if is_not_there && is_refused => {
+                NotSealed::Never("not_contact")
+            }
             ClientError::Blocked | ClientError::Changed => NotSealed::Never("changed"),
             ClientError::NoContact | ClientError::NotAccepted => NotSealed::Never("not_contact"),
             ClientError::PeerStale => NotSealed::Later(STALE_AGAIN_MS),
@@ -146,6 +158,8 @@ impl Engine {
             }
             _ => NotSealed::Later(AGAIN_MS),
         };
+        // The list says whether the contact has ended; the next attempt knows it.
+        self.looks_again |= is_not_there;
         let now = self.clock.ticks_ms();
         let effects = self.outbox.not_sealed(order, why, now);
         let mut batch = Batch::default();

@@ -12,6 +12,8 @@ mod contents;
 mod epochs;
 mod friend;
 mod hostile;
+mod live;
+mod partings;
 mod prekeys;
 mod requests;
 

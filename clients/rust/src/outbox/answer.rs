@@ -53,6 +53,15 @@ impl Outbox {
             entry.settle(skipped.device);
         }
         self.resubmitted(order, now);
+        // What it took back is nowhere any more but where it was delivered: nothing to send again.
+        let removal = self.entries.get(&order);
+        let needless: Vec<u64> = removal
+            .into_iter()
+            .flat_map(|removal| self.made_needless(removal).map(|(order, _)| order))
+            .collect();
+        for order in needless {
+            self.remove(order, out);
+        }
         self.store_or_drop(order, out);
     }
 

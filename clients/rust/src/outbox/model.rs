@@ -160,7 +160,7 @@ impl World {
                     let effects = self.outbox.sealed(order, sent, self.now);
                     self.apply(effects);
                 }
-                Effect::Transmit { order, to, sn, upload, re } => {
+                Effect::Transmit { order, to, sn, upload, re, .. } => {
                     assert!(self.connected);
                     let stored = self.disk.entries.get(&order).expect("stored before sent");
                     assert_eq!(stored.sn, sn);

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{Effect, Entry, IN_FLIGHT, Link, Live, Outbox, Progress, UserId};
+use super::{Effect, Entry, IN_FLIGHT, Link, Live, Mid, Outbox, Progress, Said, UserId, limits};
 
 impl Outbox {
     pub(super) fn transmit(&mut self, order: u64, out: &mut Vec<Effect>) {
@@ -18,15 +18,46 @@ impl Outbox {
             return;
         }
         let Some(sent) = &entry.sent else { return };
+        let (to, sn, upload) = (entry.to, entry.sn, sent.upload.clone());
+        let withdraw = self.needless(entry);
+        let id = entry.id;
+        let is_first = !entry.accepted;
         let live = self.live.entry(order).or_default();
         live.on_wire = true;
         live.freed = false;
-        let (to, sn, upload) = (entry.to, entry.sn, sent.upload.clone());
-        out.push(Effect::Transmit { order, to, sn, upload, re });
-        if !live.told_sent && !entry.accepted {
+        out.push(Effect::Transmit { order, to, sn, upload, withdraw, re });
+        if !live.told_sent && is_first {
             live.told_sent = true;
-            out.push(Effect::Tell(Progress::Sent(entry.id)));
+            out.push(Effect::Tell(Progress::Sent(id)));
         }
+    }
+
+    /// The ids of the messages that a removal makes needless, the newest ones: its target's and
+    /// those of its edits. A batch has other parts, and stays.
+    fn needless(&self, removal: &Entry) -> Vec<Mid> {
+        let made = self.made_needless(removal);
+        let mids: Vec<Mid> = made.flat_map(|(_, entry)| entry.mids.iter().copied()).collect();
+        mids[mids.len().saturating_sub(limits::WITHDRAW_MAX)..].to_vec()
+    }
+
+    pub(super) fn made_needless(
+        &self,
+        removal: &Entry,
+    ) -> impl Iterator<Item = (u64, &Entry)> + use<'_> {
+        let to = removal.to;
+        let target = match &removal.said {
+            Said::Remove { target } => Some(*target),
+            _ => None,
+        };
+        let is_needless = move |entry: &Entry| {
+            let Some(target) = target.filter(|_| entry.to == to && entry.accepted) else {
+                return false;
+            };
+            let is_edit = matches!(&entry.said, Said::Edit { target: of, .. } if *of == target);
+            let is_it = entry.id == target && matches!(entry.said, Said::Text { .. });
+            is_it || is_edit
+        };
+        self.entries().filter(move |(_, entry)| is_needless(entry))
     }
 
     /// Sends what may be sent now, and notes when to look again.

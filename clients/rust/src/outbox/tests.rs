@@ -246,6 +246,7 @@ fn a_new_generation_gets_what_was_not_delivered_before_anything_new() {
         to: BOB,
         sn: 1,
         upload: Sealed::new(vec![1; 20]),
+        withdraw: Vec::new(),
         re: Some(next),
     };
     assert_eq!(effects, [first]);
@@ -360,4 +361,80 @@ fn a_code_that_is_none_is_not_passed_on() {
         let (id, code) = (text(1).0, told_as.to_owned());
         assert_eq!(told(&outbox.notice(&news, 0)), [Progress::Unreadable { id, code }]);
     }
+}
+
+/// The removal of what `text(target)` said, and what its transmission withdraws.
+fn removal_of(outbox: &mut Outbox, target: u8, n: u8) -> Vec<Mid> {
+    let said = Said::Remove { target: text(target).0 };
+    submit(outbox, (Id(ContentId([n; 16])), said), 0);
+    let effects = outbox.sealed(n.into(), sent(n), 0);
+    let withdraw = |effect: &Effect| match effect {
+        Effect::Transmit { withdraw, .. } => Some(withdraw.clone()),
+        _ => None,
+    };
+    effects.iter().find_map(withdraw).unwrap()
+}
+
+#[test]
+fn a_removal_withdraws_what_was_sent_for_its_target_and_nothing_else() {
+    let mut outbox = up();
+    for n in [1, 2] {
+        submit(&mut outbox, text(n), 0);
+        outbox.sealed(n.into(), sent(n), 0);
+        outbox.answered(n.into(), accepted(n.into(), n, &[]), 0);
+    }
+    let edit = Said::Edit { target: text(1).0, rev: 1, text: "other".to_owned() };
+    submit(&mut outbox, (Id(ContentId([3; 16])), edit), 0);
+    outbox.sealed(3, sent(3), 0);
+    outbox.answered(3, accepted(3, 3, &[]), 0);
+    assert_eq!(removal_of(&mut outbox, 1, 4), [Mid([1; 16]), Mid([3; 16])]);
+    // Until the removal is accepted the loss of the queues puts them back in order.
+    assert!(outbox.entry(1).is_some() && outbox.entry(3).is_some());
+    let effects = outbox.answered(4, accepted(4, 4, &[]), 0);
+    assert!(effects.contains(&Effect::Drop(1)) && effects.contains(&Effect::Drop(3)));
+    assert!(outbox.entry(2).is_some() && outbox.entry(4).is_some());
+    // Its delivery may still be told: of something that is forgotten.
+    let news = News::Delivered { mid: Mid([1; 16]), device: BOB_PHONE };
+    assert_eq!(outbox.notice(&news, 0), []);
+}
+
+#[test]
+fn a_removal_names_the_newest_of_many_and_leaves_batches() {
+    let mut outbox = up();
+    submit(&mut outbox, text(1), 0);
+    for mid in 1..=20 {
+        outbox.sealed(1, sent(mid), 0);
+        if mid < 20 {
+            outbox.answered(1, reject(Reject::EpochStale {}), u64::from(mid) * 1_000_000);
+        }
+    }
+    outbox.answered(1, accepted(20, 20, &[]), 0);
+    let item = |n| crate::said::Item { id: text(n).0, said: text(n).1 };
+    let batch = Said::Batch { items: vec![item(50), item(51)] };
+    submit(&mut outbox, (Id(ContentId([52; 16])), batch), 0);
+    outbox.sealed(2, sent(52), 0);
+    outbox.answered(2, accepted(21, 52, &[]), 0);
+    assert_eq!(removal_of(&mut outbox, 50, 3), []);
+    outbox.answered(3, accepted(22, 3, &[]), 0);
+    assert!(outbox.entry(2).is_some(), "its other part is to arrive");
+    let named = removal_of(&mut outbox, 1, 4);
+    assert_eq!(named.len(), limits::WITHDRAW_MAX);
+    assert_eq!((named[0], named[15]), (Mid([5; 16]), Mid([20; 16])));
+}
+
+#[test]
+fn who_parts_gives_up_what_was_to_go_to_them() {
+    let mut outbox = up();
+    for n in [1, 2] {
+        submit(&mut outbox, text(n), 0);
+    }
+    outbox.sealed(1, sent(1), 0);
+    outbox.answered(1, accepted(1, 1, &[]), 0);
+    let (id, said) = text(3);
+    outbox.submit(UserId([3; 32]), id, said, 0, 0).unwrap();
+    let effects = outbox.part(&BOB, 0);
+    let failed = Progress::Failed { id: text(2).0, why: "parted", may_have_arrived: false };
+    assert_eq!(told(&effects), [failed], "what was accepted is with the server");
+    assert!(effects.contains(&Effect::Drop(1)) && effects.contains(&Effect::Drop(2)));
+    assert!(outbox.entry(3).is_some());
 }

@@ -245,3 +245,34 @@ fn after_a_failed_write_nothing_of_the_transaction_is_kept() {
     let mut store = open(&dir, &file_key(&dir)).unwrap();
     assert!(!store.has(Space::Sn, b"a").unwrap() && !store.has(Space::Sn, b"b").unwrap());
 }
+
+#[test]
+fn an_erased_store_leaves_neither_rows_nor_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = file_key(&dir);
+    let mut store = open(&dir, &key).unwrap();
+    let mut batch = Batch::default();
+    batch.put(Space::Own, b"account", value(b"secret"));
+    store.write(&batch).unwrap();
+    let row: Vec<u8> = row::table.select(row::value).first(&mut store.db).unwrap();
+    let head: Vec<u8> = head::table.select(head::data_key).first(&mut store.db).unwrap();
+    // Another name of the file shows what its pages hold after it is gone.
+    let other = dir.path().join("other");
+    fs::hard_link(at(&dir), &other).unwrap();
+    let has = |needle: &[u8]| {
+        let bytes = fs::read(&other).unwrap();
+        bytes.windows(16).any(|at| at == &needle[..16])
+    };
+    assert!(has(&row) && has(&head), "the search finds what is there");
+    batch.put(Space::Own, b"pending", value(b"never committed"));
+    store.add(&batch).unwrap();
+    store.erase().unwrap();
+    let names = fs::read_dir(dir.path()).unwrap();
+    let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["other", "store.key"]);
+    assert!(!has(&row) && !has(&head));
+    fs::remove_file(other).unwrap();
+    let mut fresh = open(&dir, &key).unwrap();
+    assert!(fresh.get(Space::Own, b"account").unwrap().is_none());
+}

@@ -81,7 +81,7 @@ mod tests {
                 Typed::Refused(why) => seen.push(format!("! {why}")),
                 Typed::End => break,
                 Typed::Broken(error) => unreachable!("{error}"),
-                Typed::Interrupted => unreachable!(),
+                Typed::Interrupted | Typed::Typing => unreachable!(),
             }
         }
         let wanted =

@@ -5,6 +5,7 @@
 //! that it can change while somebody types. What was typed is remembered in memory only.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -65,7 +66,9 @@ impl Terminal {
         let mut editor: Editor<Behind, MemHistory> =
             Editor::with_history(config.clone(), MemHistory::with_config(&config))
                 .map_err(Failure::Terminal)?;
-        editor.set_helper(Some(Behind { status: status.clone(), paint }));
+        let (sender, typed) = mpsc::channel(LINES_MAX);
+        let keys = Keys { told: sender.clone(), length: Cell::new(0) };
+        editor.set_helper(Some(Behind { status: status.clone(), paint, keys }));
         let mut printer = editor.create_external_printer().map_err(Failure::Terminal)?;
         let (lines, mut to_print) = mpsc::channel::<String>(LINES_MAX);
         let (done, printed) = oneshot::channel();
@@ -77,7 +80,6 @@ impl Terminal {
             }
             let _ = done.send(());
         });
-        let (sender, typed) = mpsc::channel(LINES_MAX);
         thread::spawn(move || {
             loop {
                 let line = match editor.readline(&prompt) {
@@ -181,10 +183,28 @@ impl Drop for Cooked {
     }
 }
 
+/// Tells that somebody types: rustyline asks for a hint whenever the line has changed.
+struct Keys {
+    told: mpsc::Sender<Typed>,
+    length: Cell<usize>,
+}
+
+impl Keys {
+    /// The line is this now. Commands and what was only deleted are nobody's business.
+    fn line(&self, line: &str) {
+        let grown = line.len() > self.length.replace(line.len());
+        if grown && !line.trim().is_empty() && !line.starts_with('/') {
+            // If there is no room, lines wait: then it is known well enough.
+            let _ = self.told.try_send(Typed::Typing);
+        }
+    }
+}
+
 /// What stands behind the cursor.
 struct Behind {
     status: Status,
     paint: Paint,
+    keys: Keys,
 }
 
 struct Blank(String);
@@ -202,7 +222,8 @@ impl Hint for Blank {
 impl Hinter for Behind {
     type Hint = Blank;
 
-    fn hint(&self, _line: &str, _pos: usize, _ctx: &Context<'_>) -> Option<Blank> {
+    fn hint(&self, line: &str, _pos: usize, _ctx: &Context<'_>) -> Option<Blank> {
+        self.keys.line(line);
         Some(Blank(format!("{GAP}{}", " ".repeat(WIDTH))))
     }
 }
@@ -241,11 +262,39 @@ mod tests {
             assert_eq!(status.get().chars().count(), WIDTH, "{text}");
             assert!(!status.put(text), "the same again is no change");
         }
-        let behind = Behind { status, paint: Paint::NONE };
+        let (told, mut typed) = mpsc::channel(1);
+        let keys = Keys { told, length: Cell::new(0) };
+        let behind = Behind { status, paint: Paint::NONE, keys };
         let hint = behind.highlight_hint("").chars().count();
         let history = MemHistory::new();
         let blank = behind.hint("", 0, &Context::new(&history)).unwrap();
         assert_eq!(blank.display().chars().count(), hint);
         assert_eq!(blank.completion(), None);
+        assert!(typed.try_recv().is_err(), "an empty line is not typed");
+    }
+
+    #[test]
+    fn typing_is_told_as_a_line_grows_and_not_for_commands() {
+        let (told, mut typed) = mpsc::channel(1);
+        let keys = Keys { told, length: Cell::new(0) };
+        for (line, is_told) in [
+            ("h", true),
+            ("hi", true),
+            ("h", false),
+            ("", false),
+            ("  ", false),
+            ("/re", false),
+            ("/react +", false),
+            ("//", false),
+            ("", false),
+            ("again", true),
+        ] {
+            keys.line(line);
+            assert_eq!(matches!(typed.try_recv(), Ok(Typed::Typing)), is_told, "{line:?}");
+        }
+        // Nobody takes them: the channel keeps its bound.
+        keys.line("again and");
+        keys.line("again and again");
+        assert!(typed.try_recv().is_ok() && typed.try_recv().is_err());
     }
 }

@@ -13,6 +13,7 @@ use hushwire_wire::{EpochId, Sealed, UserId};
 use super::{Engine, Marks};
 use crate::engine::Ahead;
 use crate::error::ClientError;
+use crate::event::{Trouble, trouble};
 use crate::record::{Peer, Standing, Wanted};
 
 /// How many epochs back are fetched before the newest one: as many as may be open.
@@ -256,6 +257,7 @@ impl Engine {
                 .iter()
                 .map(|note| Previous { n: note.n, id: note.id, created_ms: note.created_ms })
                 .collect();
+            let request = peer.request;
             let offered = Offered {
                 header: fetched.bytes.as_bytes(),
                 wrap: wrap.as_bytes(),
@@ -273,6 +275,11 @@ impl Engine {
                         self.forked(user, header.n)?;
                     }
                     self.adopt(user, accepted.state, Marks { stale, gap, unclaimed: true })?;
+                    // Former contacts go on counting: their new request is no gap.
+                    if gap && header.prev != request.0 {
+                        let handle = self.name_of(&user);
+                        self.tell(trouble(Trouble::KeyMissing, &handle));
+                    }
                     if !accepted.fork {
                         self.has_rotated(user)?;
                     }

@@ -182,10 +182,16 @@ async fn who_asks_again_is_accepted_by_the_newer_request() {
     asks(&bob, &board, 2);
     accepts(&mut world).await.unwrap();
     assert_eq!(standing(&world, &bob), Some(Standing::Active));
-    // A contact is none who asks, whatever the server says.
-    asks(&bob, &board, 4);
+    // A contact who asks has ended it before: that is told, and nothing is sent until a person
+    // agrees again.
+    let four = asks(&bob, &board, 4);
     world.engine.sync_contacts().await.unwrap();
-    assert_eq!((held(&world), standing(&world, &bob)), (two.id(), Some(Standing::Active)));
+    assert_eq!((held(&world), standing(&world, &bob)), (four.id(), Some(Standing::AsksMe)));
+    let told = world.tells();
+    let is_refused =
+        |event: &Event| matches!(event, Event::Trouble { trouble: crate::Trouble::Refused, .. });
+    assert!(told.iter().any(is_refused), "{told:?}");
+    assert!(matches!(world.engine.recipient("bob"), Err(ClientError::NotAccepted)));
 }
 
 #[tokio::test]

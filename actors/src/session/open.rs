@@ -113,7 +113,7 @@ impl Open {
             let kick = Fact::Kick { close: Close::Displaced, after_ms: None };
             displaced.lane.tell(kick);
         }
-        node.tell(me.user, Note::Came { user: me.user, device: me.device, conn, lane });
+        node.tell(me.user, Note::Came { user: me.user, conn, lane });
         node.calls.came(me.user, me.device, conn);
         open
     }

@@ -33,8 +33,9 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
         }
         let drop_ms = self.per_ms.div_ceil(u64::from(self.rate));
         let mut table = self.empty_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let empty_at = table.get(&key).copied().unwrap_or(0).max(now_ms);
         let full_at = now_ms + drop_ms * u64::from(self.rate);
+        // Fuller than full, if the clock was put back: that keeps nobody out for longer.
+        let empty_at = table.get(&key).copied().unwrap_or(0).clamp(now_ms, full_at);
         if empty_at + drop_ms > full_at {
             return Err(empty_at + drop_ms - full_at);
         }
@@ -72,6 +73,16 @@ mod tests {
         assert_eq!(buckets.admit(2, 5_400), Ok(()), "another key");
         assert_eq!(buckets.admit(1, 6_000), Ok(()));
         assert_eq!(buckets.admit(1, 6_000), Err(1_000));
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_keeps_nobody_out() {
+        let buckets = Buckets::new(3, 3_000, 10);
+        for _ in 0..3 {
+            assert_eq!(buckets.admit(1, 9_000_000), Ok(()));
+        }
+        assert_eq!(buckets.admit(1, 5_000), Err(1_000), "as full as it was, and no fuller");
+        assert_eq!(buckets.admit(1, 6_000), Ok(()));
     }
 
     #[test]

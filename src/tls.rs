@@ -4,11 +4,13 @@
 //! once; after it nobody knows of TLS but [`Stream`]. Certificate and key come from files only,
 //! and are read again when told to: connections that stand keep what they have.
 
+mod handshakes;
 mod stream;
 mod validity;
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -21,17 +23,15 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use slog::{Logger, debug, info, warn};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use self::handshakes::Handshakes;
 pub(crate) use self::stream::Stream;
 use self::validity::Validity;
 use crate::settings;
 
 /// How long a handshake may take, its wait for others included.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(3);
-/// Handshakes at a time: each costs a signature, and holds some 20 KiB until it ends.
-const HANDSHAKES_MAX: usize = 512;
 /// Certificates in a file, at most.
 const CHAIN_MAX: usize = 16;
 /// From when on the end of a certificate is a warning: 14 days, in milliseconds.
@@ -97,7 +97,7 @@ pub enum TlsError {
 pub(crate) struct Tls {
     files: settings::Tls,
     standing: Arc<RwLock<Standing>>,
-    handshakes: Arc<Semaphore>,
+    handshakes: Arc<Handshakes>,
 }
 
 /// What new connections get.
@@ -122,7 +122,7 @@ impl Tls {
         Ok(Some(Self {
             files: files.clone(),
             standing: Arc::new(RwLock::new(standing)),
-            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            handshakes: Arc::new(Handshakes::new()),
         }))
     }
 
@@ -154,9 +154,9 @@ impl Tls {
     }
 
     /// Shakes hands.
-    async fn accept(&self, io: TcpStream) -> Result<Stream, &'static str> {
+    async fn accept(&self, io: TcpStream, from: IpAddr) -> Result<Stream, &'static str> {
         let shaken = async {
-            let _one = self.handshakes.acquire().await.map_err(|_| "closed")?;
+            let _place = self.handshakes.begin(from).await.ok_or("closed")?;
             let acceptor = TlsAcceptor::from(self.standing().config);
             // The client's own words about what went wrong are not repeated.
             acceptor.accept(io).await.map_err(|_| "broken")
@@ -188,10 +188,17 @@ pub(crate) fn accept(
             let peer = io.peer_addr().ok();
             let stream = match tls {
                 None => Stream::Plain(io),
-                Some(tls) => tls.accept(io).await.map_err(|why| {
-                    debug!(log, "no handshake"; "why" => why);
-                    DispatchError::Io(io::Error::from(io::ErrorKind::ConnectionAborted))
-                })?,
+                Some(tls) => {
+                    // Without an address it is gone already.
+                    let shaken = match peer {
+                        Some(peer) => tls.accept(io, peer.ip()).await,
+                        None => Err("gone"),
+                    };
+                    shaken.map_err(|why| {
+                        debug!(log, "no handshake"; "why" => why);
+                        DispatchError::Io(io::Error::from(io::ErrorKind::ConnectionAborted))
+                    })?
+                }
             };
             Ok((stream, Protocol::Http1, peer))
         }
@@ -263,25 +270,28 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn handshakes_wait_for_each_other_and_not_for_long() {
+    async fn an_address_waits_for_itself_only_and_not_for_long() {
         let folder = tempfile::tempdir().unwrap();
         let tls = Tls::load(&pair(folder.path()), 1_800_000_000_000).unwrap().unwrap();
-        assert_eq!(tls.handshakes.available_permits(), HANDSHAKES_MAX);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (io, _) = listener.accept().await.unwrap();
-        // All are taken: it does not even begin, and gives up.
-        let all = u32::try_from(HANDSHAKES_MAX).unwrap();
-        let held = tls.handshakes.acquire_many(all).await.unwrap();
-        assert_eq!(tls.accept(io).await.unwrap_err(), "too slow");
-        drop((held, client));
-        assert_eq!(tls.handshakes.available_permits(), HANDSHAKES_MAX);
-        // A client that goes away gives its place back.
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (io, _) = listener.accept().await.unwrap();
-        drop(client);
-        assert_eq!(tls.accept(io).await.unwrap_err(), "broken");
-        assert_eq!(tls.handshakes.available_permits(), HANDSHAKES_MAX);
+        let connect = async || {
+            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            (client, listener.accept().await.unwrap().0)
+        };
+        let (greedy, other) = (IpAddr::from([203, 0, 113, 1]), IpAddr::from([203, 0, 113, 2]));
+        let mut held = Vec::new();
+        for _ in 0..handshakes::ADDRESS_MAX {
+            held.push(tls.handshakes.begin(greedy).await.unwrap());
+        }
+        // All of its places are taken: it does not even begin, and gives up.
+        let (_client, io) = connect().await;
+        assert_eq!(tls.accept(io, greedy).await.unwrap_err(), "too slow");
+        // Another address begins at once; a client that goes away gives its place back.
+        for _ in 0..handshakes::ADDRESS_MAX + 1 {
+            let (client, io) = connect().await;
+            drop(client);
+            assert_eq!(tls.accept(io, other).await.unwrap_err(), "broken");
+        }
     }
 
     #[cfg(unix)]

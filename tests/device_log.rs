@@ -7,12 +7,12 @@ mod support;
 use hushwire_e2ee::{DeviceKey, RecoveryWords};
 use hushwire_identity::{Draft, Payload};
 use hushwire_wire::close::Close;
-use hushwire_wire::frame::{EventKind, ServerOp};
+use hushwire_wire::frame::{Ack, ClientOp, EventKind, ServerOp};
 use hushwire_wire::http::{EpochPost, LogHead, ProblemCode};
-use hushwire_wire::{Encoding, EntryHash, UserId};
+use hushwire_wire::{Encoding, EntryHash, Reject, UserId};
 use support::devices::{Newcomer, add_device, append, follow, proof};
 use support::insider::History;
-use support::person::{bundle, now_ms, post, random};
+use support::person::{bundle, now_ms, post, random, seal_text};
 use support::{Pair, Person, Server, Socket};
 
 async fn log_event(socket: &mut Socket) -> UserId {
@@ -222,4 +222,76 @@ async fn devices_are_bounded_by_the_settings() {
     assert!(append(&alice, &entry, None).await.status.is_success());
     history = history.and(entry);
     add_device(&mut alice, &mut history).await;
+}
+
+#[tokio::test]
+async fn a_revoked_device_never_comes_back_and_its_queue_is_gone() {
+    let server = Server::start_with(&[
+        ("limits.message_interval_ms", "0"),
+        ("limits.store_messages", "100"),
+        // A busy machine is no reason to queue what is on its way to somebody who is there.
+        ("limits.custody_after_ms", "9000"),
+    ]);
+    let http = server.http();
+    let Pair { mut alice, bob, bob_state, .. } = Pair::meet(&http, "alice", "bob").await;
+    let mut history = History::of(&alice);
+    let phone = add_device(&mut alice, &mut history).await;
+    let mut made = bob.new_epoch(&alice.user(), 1, bob_state.id().0).await;
+    let body = EpochPost { peer: alice.user(), epoch: post(&made) };
+    assert!(bob.http.post("/v1/epochs", bob.token(), &body).await.status.is_success());
+    // Two devices that are away: 85 percent of the store are 85 copies.
+    let (mut socket, _) = bob.connect(Encoding::Json).await;
+    let mut skipped = Vec::new();
+    for sn in 1..=43 {
+        let upload = seal_text(&mut made.state, "to both");
+        let answer = socket.ask(Person::send(&alice.user(), sn, upload)).await;
+        let ServerOp::Accepted(accepted) = answer else { panic!("{sn}: {answer:?}") };
+        skipped.extend(accepted.skipped.into_iter().map(|one| (sn, one.device)));
+    }
+    assert!(matches!(skipped[..], [(43, _)]), "the last copy: {skipped:?}");
+    let kept = if skipped[0].1 == alice.device() { 42 } else { 43 };
+    let upload = seal_text(&mut made.state, "no room");
+    let answer = socket.ask(Person::send(&alice.user(), 44, upload)).await;
+    assert_eq!(answer, ServerOp::Reject(Reject::StoreFull {}));
+
+    // One connection is there already, and another one has not said hello.
+    let (mut live, _) = phone.connect(Encoding::Cbor).await;
+    let mut greeted = Socket::connect(&http.url, Encoding::Json).await;
+    let ServerOp::Challenge(challenge) = greeted.next().await.op else { panic!("a challenge") };
+    let entry = history.revoke(&alice.key, phone.device());
+    assert!(append(&alice, &entry, None).await.status.is_success());
+    history = history.and(entry);
+    follow(&mut alice, &history.log);
+    assert_eq!(live.closed().await, Some(Close::Revoked));
+    greeted.send(ClientOp::Hello(phone.hello(&challenge.nonce, None))).await;
+    assert_eq!(greeted.closed().await, Some(Close::NotAuthenticated));
+    let mut again = Socket::connect(&http.url, Encoding::Cbor).await;
+    let ServerOp::Challenge(challenge) = again.next().await.op else { panic!("a challenge") };
+    again.send(ClientOp::Hello(phone.hello(&challenge.nonce, None))).await;
+    assert_eq!(again.closed().await, Some(Close::NotAuthenticated));
+
+    // The room of what waited for it is free, and the other device has all that was for it.
+    let mut next = bob.new_epoch(&alice.user(), 2, made.id.0).await;
+    let body = EpochPost { peer: alice.user(), epoch: post(&next) };
+    assert!(bob.http.post("/v1/epochs", bob.token(), &body).await.status.is_success());
+    for sn in 45..=86 {
+        let upload = seal_text(&mut next.state, "room again");
+        let answer = socket.ask(Person::send(&alice.user(), sn, upload)).await;
+        let ServerOp::Accepted(accepted) = answer else { panic!("{sn}: {answer:?}") };
+        assert_eq!(accepted.skipped, [], "{sn}");
+    }
+    let (mut desk, _) = alice.connect(Encoding::Json).await;
+    let mut messages = 0;
+    while messages < kept + 42 {
+        let n = match desk.next().await.op {
+            ServerOp::Message(message) => {
+                messages += 1;
+                message.n
+            }
+            ServerOp::Notice(notice) => notice.n,
+            _ => continue,
+        };
+        desk.send(ClientOp::Ack(Ack { n, failed: vec![] })).await;
+    }
+    assert_eq!(desk.ask(ClientOp::Sync {}).await, ServerOp::Ok {});
 }

@@ -274,7 +274,7 @@ impl Admit {
         let Some(again) = again.filter(|again| again.r#gen == r#gen) else {
             return Verdict::Resubmitted;
         };
-        let in_second = if now_ms < again.second_ms + 1_000 { again.in_second } else { 0 };
+        let in_second = if again.is_in_second(now_ms) { again.in_second } else { 0 };
         let limited = |limit: u32, window_ms: u64, retry_after_ms: u64| {
             let rule = Rule::Resubmission;
             Verdict::Refused(Reject::RateLimited { retry_after_ms, rule, limit, window_ms })
@@ -291,6 +291,13 @@ impl Admit {
             return Verdict::Refused(Reject::bad("op.send.re", expected));
         }
         Verdict::Resubmitted
+    }
+}
+
+impl Resubmissions {
+    /// Not if the clock was put back since.
+    fn is_in_second(&self, now_ms: u64) -> bool {
+        (self.second_ms..self.second_ms + 1_000).contains(&now_ms)
     }
 }
 
@@ -340,7 +347,7 @@ impl Record {
         if again.seen.insert(offer.sn, offer.mid) != Some(offer.mid) {
             again.bytes += offer.size;
         }
-        if now_ms >= again.second_ms + 1_000 {
+        if !again.is_in_second(now_ms) {
             again.second_ms = now_ms;
             again.in_second = 0;
         }
@@ -358,7 +365,8 @@ impl Record {
             (REPEAT_SLOWLY_MS, 1)
         };
         let due_ms = self.routed_ms + every_ms;
-        if now_ms >= due_ms {
+        // A clock that was put back holds nothing up.
+        if now_ms >= due_ms || now_ms < self.routed_ms {
             return Verdict::Again;
         }
         Verdict::Refused(Reject::RateLimited {

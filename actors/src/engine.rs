@@ -24,9 +24,9 @@ use crate::limits::Limits;
 use crate::node::Node;
 use crate::pairs::Pairs;
 use crate::places::{Place, Places};
-use crate::ports::{Ports, SignedIn, Unavailable};
+use crate::ports::{Ports, SignedIn, Unavailable, Word};
 use crate::presence::actor::{PresenceActor, Present};
-use crate::queue::{Call, Intake, Op, Outcome, Queue, QueueActor, Reply};
+use crate::queue::{Call, Intake, Key, Op, Outcome, Queue, QueueActor, Reply};
 use crate::session::{self, DeviceSession};
 use crate::supervise::Services;
 use crate::user::{Inbox, Note, UserShard};
@@ -237,24 +237,20 @@ impl Engine {
         }
     }
 
-    /// Closes the live connections of a user, or of one device.
-    pub fn kick(&self, user: UserId, device: Option<DeviceId>, close: Close) {
-        self.node.tell(user, Note::Kick { user, device, close });
-    }
-
     /// After the commit of a revocation: the devices' queues, notices and tokens are deleted, what
-    /// is on its way to them is skipped as revoked, and their live connections end with 4403. What
-    /// they had sent stays on its way.
+    /// is on its way to them is skipped as revoked, and their live connections end with 4403, on
+    /// whichever node they are. What they had sent stays on its way.
     ///
     /// # Errors
     /// If the queue store did not do all of it. The connections are closed all the same, and the
     /// database refuses them; to be called again.
     pub async fn revoke(&self, user: UserId, devices: &[DeviceId]) -> Result<(), Unavailable> {
-        let calls = devices.iter().map(|device| self.on_device(*device, Op::Revoke)).collect();
+        let call = |device: &DeviceId| (*device, self.on_device(*device, Op::Revoke));
+        let calls = devices.iter().map(call).collect();
         // The calls are queued: whoever attaches from now on comes after them, and whoever did
         // before is in the directory.
         devices.iter().for_each(|device| self.end_session(user, *device, Close::Revoked));
-        self.all_done(calls).await
+        self.all_done(calls, Some(Close::Revoked)).await
     }
 
     /// After the commit of a block: drops what waits for `devices` from the user `sender`. What was
@@ -264,11 +260,12 @@ impl Engine {
     /// If the queue store did not do all of it; to be called again.
     pub async fn drop_from(&self, devices: &[DeviceId], sender: UserId) -> Result<(), Unavailable> {
         let op = Op::DropFrom { sender };
-        let calls = devices.iter().map(|device| self.on_device(*device, op.clone())).collect();
-        self.all_done(calls).await
+        let call = |device: &DeviceId| (*device, self.on_device(*device, op.clone()));
+        self.all_done(devices.iter().map(call).collect(), None).await
     }
 
-    /// Signs a device out: its tokens are dropped and its live connection ends with 4401.
+    /// Signs a device out: its tokens are dropped and its live connection ends with 4401, on
+    /// whichever node it is.
     ///
     /// # Errors
     /// If the queue store did not drop the tokens. The connection is closed all the same; to be
@@ -277,7 +274,7 @@ impl Engine {
         let call = Call::DropTokens { device };
         let dropped = self.node.intake.begin(call);
         self.end_session(user, device, Close::NotAuthenticated);
-        self.all_done(vec![dropped]).await
+        self.all_done(vec![(device, dropped)], Some(Close::NotAuthenticated)).await
     }
 
     /// Whether a device has a live connection here.
@@ -391,16 +388,31 @@ impl Engine {
         }
     }
 
-    async fn all_done(&self, calls: Vec<Asked>) -> Result<(), Unavailable> {
+    /// Waits for the replies. With `end`, whoever holds one of the devices on another node is told
+    /// that its connection ends.
+    async fn all_done(
+        &self,
+        calls: Vec<(DeviceId, Asked)>,
+        end: Option<Close>,
+    ) -> Result<(), Unavailable> {
         let all = async {
             let mut done = Ok(());
-            for call in calls {
-                match call.await.unwrap_or(Err(Unavailable)) {
-                    Ok(Reply::Device(reply)) if reply.outcome == Outcome::OtherGen => {
-                        done = Err(Unavailable);
+            for (device, call) in calls {
+                let holder = match call.await.unwrap_or(Err(Unavailable)) {
+                    Ok(Reply::Device(reply)) if reply.outcome != Outcome::OtherGen => {
+                        reply.displaced
                     }
-                    Ok(_) => {}
-                    Err(Unavailable) => done = Err(Unavailable),
+                    Ok(Reply::Dropped(holder)) => holder,
+                    _ => {
+                        done = Err(Unavailable);
+                        None
+                    }
+                };
+                let elsewhere = holder.filter(|key| key.node != self.node.id);
+                if let (Some(Key { node, conn, .. }), Some(close)) = (elsewhere, end)
+                    && !self.node.post.push(node, Word::Ended { device, conn, close })
+                {
+                    done = Err(Unavailable);
                 }
             }
             done

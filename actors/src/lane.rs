@@ -353,7 +353,7 @@ impl<F> Lane<F> {
         wake(inner);
     }
 
-    /// The next fact. With `all` unset only what a session must hear before its welcome: its
+    /// The next fact but events. With `all` unset only what a session must hear before its welcome: its
     /// end, and the reply to its attach.
     pub fn next_fact(&self, all: bool) -> Option<Fact> {
         let mut inner = self.lock();
@@ -375,19 +375,30 @@ impl<F> Lane<F> {
             }
             return Some(Fact::Answer { id, sn, op });
         }
+        if std::mem::take(&mut inner.touch) {
+            return Some(Fact::Touch);
+        }
+        std::mem::take(&mut inner.notices).then_some(Fact::Notices)
+    }
+
+    /// The next event, or that some were lost. Apart from the other facts, since they are the one
+    /// kind that others make and that goes out whatever the window is: they wait here, in their
+    /// bound, while the peer takes nothing.
+    pub fn next_event(&self) -> Option<Fact> {
+        let mut inner = self.lock();
         if let Some(event) = inner.events.pop_front() {
             if inner.events.is_empty() {
                 inner.events = VecDeque::new();
             }
             return Some(Fact::Event(event));
         }
-        if std::mem::take(&mut inner.events_lost) {
-            return Some(Fact::EventsLost);
-        }
-        if std::mem::take(&mut inner.touch) {
-            return Some(Fact::Touch);
-        }
-        std::mem::take(&mut inner.notices).then_some(Fact::Notices)
+        std::mem::take(&mut inner.events_lost).then_some(Fact::EventsLost)
+    }
+
+    /// Whether [`Lane::next_event`] has something.
+    pub fn has_events(&self) -> bool {
+        let inner = self.lock();
+        inner.events_lost || !inner.events.is_empty()
     }
 
     /// Registers whom to wake when something comes.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hushwire_wire::frame::Hello;
-use hushwire_wire::{Conn, DeviceId, EpochId, NodeId, Nonce, UserId};
+use hushwire_wire::{Close, Conn, DeviceId, EpochId, NodeId, Nonce, UserId};
 
 use crate::custody::Place;
 use crate::envelope::Entry;
@@ -147,6 +147,15 @@ pub enum Word {
         device: DeviceId,
         /// The older connection.
         conn: Conn,
+    },
+    /// A device was revoked or signed out: its connection ends.
+    Ended {
+        /// The device.
+        device: DeviceId,
+        /// The connection.
+        conn: Conn,
+        /// Why.
+        close: Close,
     },
 }
 

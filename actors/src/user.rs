@@ -1,9 +1,9 @@
 //! The users with a live device on this node: one supervisor actor each, kept by the shard of
 //! their worker.
 //!
-//! A supervisor owns its user's sessions as facts: who came, who left, what they must hear, who
-//! must go. The list outlives the actor: if it breaks, its drop guard tells the shard, which
-//! starts another over the same list. It never sees a message.
+//! A supervisor owns its user's sessions as facts: who came, who left, what they must hear. The
+//! list outlives the actor: if it breaks, its drop guard tells the shard, which starts another over
+//! the same list. It never sees a message.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,7 +14,7 @@ use std::task::{Poll, Waker};
 
 use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message, WrapFuture as _};
 use hushwire_wire::frame::Event;
-use hushwire_wire::{Close, Conn, DeviceId, UserId};
+use hushwire_wire::{Conn, UserId};
 
 use crate::fault;
 use crate::lane::{Fact, Lane};
@@ -34,13 +34,11 @@ const MAILBOX: usize = 32;
 #[derive(Clone, Debug)]
 pub(crate) enum Note {
     /// A device signed in.
-    Came { user: UserId, device: DeviceId, conn: Conn, lane: Arc<Lane<FlightRef>> },
+    Came { user: UserId, conn: Conn, lane: Arc<Lane<FlightRef>> },
     /// A session ended.
     Left { user: UserId, conn: Conn },
     /// Something changed that all devices of the user must hear.
     Changed { user: UserId, event: Event },
-    /// Sessions of the user, or of one device, must end.
-    Kick { user: UserId, device: Option<DeviceId>, close: Close },
     /// A supervisor ended by itself.
     Down { user: UserId, incarnation: u64 },
 }
@@ -85,7 +83,6 @@ impl Inbox {
 
 #[derive(Debug)]
 struct Session {
-    device: DeviceId,
     conn: Conn,
     lane: Arc<Lane<FlightRef>>,
 }
@@ -128,9 +125,9 @@ impl Users {
     /// With the sessions that live already: the shard before this one broke.
     fn of(node: Arc<Node>, inbox: Arc<Inbox>) -> Self {
         let mut users = Self { node: node.clone(), inbox, users: HashMap::new() };
-        node.directory.for_each(|device, live| {
+        node.directory.for_each(|_, live| {
             if node.inbox(live.user).is_some_and(|inbox| Arc::ptr_eq(&inbox, &users.inbox)) {
-                users.came(live.user, *device, live.conn, live.lane.clone());
+                users.came(live.user, live.conn, live.lane.clone());
             }
         });
         users
@@ -149,7 +146,7 @@ impl Users {
     fn note(&mut self, note: Note) {
         fault::point("users: a note");
         match note {
-            Note::Came { user, device, conn, lane } => self.came(user, device, conn, lane),
+            Note::Came { user, conn, lane } => self.came(user, conn, lane),
             Note::Left { user, conn } => {
                 let Entry::Occupied(entry) = self.users.entry(user) else { return };
                 let empty = {
@@ -169,13 +166,6 @@ impl Users {
                     events_lost(sessions);
                 }
             }
-            Note::Kick { user, device, close } => {
-                if let Some((addr, sessions, _)) = self.users.get(&user)
-                    && addr.try_send(Kick { device, close }).is_err()
-                {
-                    kick(sessions, device, close);
-                }
-            }
             Note::Down { user, incarnation } => {
                 let inbox = &self.inbox;
                 if let Some(entry) = self.users.get_mut(&user).filter(|e| e.2 == incarnation) {
@@ -187,7 +177,7 @@ impl Users {
         }
     }
 
-    fn came(&mut self, user: UserId, device: DeviceId, conn: Conn, lane: Arc<Lane<FlightRef>>) {
+    fn came(&mut self, user: UserId, conn: Conn, lane: Arc<Lane<FlightRef>>) {
         let (_, sessions, _) = match self.users.entry(user) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
@@ -199,7 +189,7 @@ impl Users {
         if sessions.iter().all(|session| session.conn != conn) {
             // Most have one device here.
             sessions.reserve_exact(1);
-            sessions.push(Session { device, conn, lane });
+            sessions.push(Session { conn, lane });
         }
     }
 }
@@ -247,13 +237,6 @@ impl Drop for Guard {
 #[rtype(result = "()")]
 struct Tell(Event);
 
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct Kick {
-    device: Option<DeviceId>,
-    close: Close,
-}
-
 impl Actor for UserSupervisor {
     type Context = Context<Self>;
 
@@ -269,20 +252,6 @@ impl Handler<Tell> for UserSupervisor {
         fault::point("user: tell");
         lock(&self.sessions).iter().for_each(|s| s.lane.tell(Fact::Event(event.clone())));
     }
-}
-
-impl Handler<Kick> for UserSupervisor {
-    type Result = ();
-
-    fn handle(&mut self, Kick { device, close }: Kick, _: &mut Self::Context) {
-        kick(&self.sessions, device, close);
-    }
-}
-
-fn kick(sessions: &Sessions, device: Option<DeviceId>, close: Close) {
-    let sessions = lock(sessions);
-    let meant = sessions.iter().filter(|s| device.is_none_or(|device| s.device == device));
-    meant.for_each(|s| s.lane.tell(Fact::Kick { close, after_ms: None }));
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

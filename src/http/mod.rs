@@ -14,6 +14,7 @@ mod caller;
 mod contacts;
 mod epochs;
 mod export;
+mod finish;
 pub(crate) mod headers;
 mod health;
 mod json;
@@ -177,6 +178,7 @@ pub(crate) fn public(
 > {
     App::new()
         .app_data(state)
+        .wrap(from_fn(finish::finished))
         .wrap(from_fn(headers::cross_origin))
         .wrap(from_fn(headers::dressed))
         .wrap(from_fn(record))

@@ -176,3 +176,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_clock_that_is_put_back_holds_nothing_up() {
+    let mut admit = admit();
+    let mine = offer(2, 1);
+    admit.routed(ME, &mine, &Verdict::New, 9_000_000);
+    assert_eq!(admit.look(ME, &mine, 5_000), Verdict::Again, "an hour and more before");
+    let again = |sn| Offer { re: Some(Gen([1; 16])), ..offer(3, sn) };
+    for sn in 1..=u64::from(AGAIN_PER_SECOND) {
+        admit.routed(ME, &again(sn), &Verdict::Resubmitted, 9_000_000);
+    }
+    assert_eq!(retry_after(admit.look(ME, &again(9), 9_000_000)), 1_000);
+    assert_eq!(admit.look(ME, &again(9), 5_000), Verdict::Resubmitted);
+    for sn in 1..=u64::from(AGAIN_PER_SECOND) {
+        admit.routed(ME, &again(sn), &Verdict::Resubmitted, 5_000);
+    }
+    assert_eq!(retry_after(admit.look(ME, &again(9), 5_400)), 600, "and counts on from there");
+}

@@ -120,6 +120,9 @@ fn take(node: &Arc<Node>, word: Word) {
             let kick = Fact::Kick { close: Close::Displaced, after_ms: None };
             tell(node, device, Some(conn), kick);
         }
+        Word::Ended { device, conn, close } => {
+            tell(node, device, Some(conn), Fact::Kick { close, after_ms: None });
+        }
     }
 }
 

@@ -79,9 +79,12 @@ fn answers_and_events_have_bounds_of_their_own() {
     for _ in 0..3 {
         lane.tell(Fact::Event(event.clone()));
     }
-    let facts: Vec<_> = std::iter::from_fn(|| lane.next_fact(true)).collect();
-    assert_eq!(facts.len(), LANE_ANSWERS + 3);
+    assert_eq!(std::iter::from_fn(|| lane.next_fact(true)).count(), LANE_ANSWERS);
+    assert!(lane.has_events(), "they are taken by themselves");
+    let facts: Vec<_> = std::iter::from_fn(|| lane.next_event()).collect();
+    assert_eq!(facts.len(), 3);
     assert_eq!(facts.last(), Some(&Fact::EventsLost));
+    assert!(!lane.has_events());
 }
 
 fn typing(from: u8) -> Passing {

@@ -103,7 +103,7 @@ impl MemoryQueue {
             Call::CheckToken { hash } => Ok(Reply::Token(store.tokens.check(&hash, now_ms))),
             Call::DropTokens { device } => {
                 store.tokens.drop_device(&device);
-                Ok(Reply::Done)
+                Ok(Reply::Dropped(store.holder(device, now_ms)))
             }
             Call::Sweep { most } => Ok(Reply::Swept(self.sweep(store, most, now_ms))),
         }
@@ -121,6 +121,7 @@ impl MemoryQueue {
         let mut noticed = Vec::new();
         let displaced = match op {
             Op::Attach { conn, .. } => store.holder(device, now_ms).filter(|key| key.conn != *conn),
+            Op::Revoke => store.holder(device, now_ms),
             _ => None,
         };
         let outcome = if r#gen == self.generation {
@@ -140,7 +141,8 @@ impl MemoryQueue {
             (Outcome::Noticed(_), _) => Outcome::Noticed(noticed),
             (outcome, _) => outcome,
         };
-        let displaced = displaced.filter(|_| outcome == Outcome::Attached);
+        let displaced =
+            displaced.filter(|_| matches!(outcome, Outcome::Attached | Outcome::Revoked));
         let ledger = store.ledgers.get(&device);
         DeviceReply {
             r#gen: self.generation,

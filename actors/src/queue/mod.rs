@@ -223,8 +223,10 @@ pub enum Mode {
 pub enum Reply {
     /// To a device call.
     Device(DeviceReply),
-    /// To `PutNonce`, `PutToken` and `DropTokens`.
+    /// To `PutNonce` and `PutToken`.
     Done,
+    /// To `DropTokens`: who holds the device, and must hear of it.
+    Dropped(Option<Key>),
     /// To `TakeNonce`: whether it was there.
     Nonce(bool),
     /// To `CheckToken`.
@@ -240,7 +242,7 @@ pub struct DeviceReply {
     pub r#gen: Gen,
     /// Who holds the device after the call.
     pub holder: Option<Key>,
-    /// To `Attach`: who held it before with another connection, and must hear of it.
+    /// To `Attach` and `Revoke`: who held it before with another connection, and must hear of it.
     pub displaced: Option<Key>,
     /// The last position in the ledger.
     pub tail: u64,

@@ -29,7 +29,10 @@ impl Bus for Lossy {
             let lost = match word {
                 Word::Route { .. } => &self.routes,
                 Word::Custody { .. } | Word::CustodyNo { .. } => &self.answers,
-                Word::Behind { .. } | Word::Notices { .. } | Word::Displaced { .. } => &self.hints,
+                Word::Behind { .. }
+                | Word::Notices { .. }
+                | Word::Displaced { .. }
+                | Word::Ended { .. } => &self.hints,
             };
             // Received by somebody who never reads it.
             if lost.load(Ordering::Relaxed) {
@@ -214,4 +217,26 @@ async fn a_connection_that_does_not_live_here_is_refused_at_once() {
     assert!(accepted.delivered.is_empty(), "written");
     let mut bob = two.json(2, 0).await;
     assert_eq!(&bob.message().await.msg.as_bytes()[40..56], mid(1).as_bytes());
+}
+
+#[actix::test]
+async fn what_ends_a_device_reaches_the_node_that_holds_it() {
+    let (one, two, bus) = two([1, 3, 0, 0]);
+    let mut phone = synced(&two, 2, 0).await;
+    let mut tablet = synced(&two, 2, 1).await;
+    let mut other = synced(&two, 2, 2).await;
+    let before = Instant::now();
+    one.engine.end_sessions(user(2), device(2, 0)).await.unwrap();
+    assert_eq!(phone.closed().await, Close::NotAuthenticated);
+    one.engine.revoke(user(2), &[device(2, 1)]).await.unwrap();
+    assert_eq!(tablet.closed().await, Close::Revoked);
+    assert!(before.elapsed().as_millis() < 100, "told, not found out by a heartbeat");
+    assert_eq!(other.ask(ClientOp::Sync {}).await, ServerOp::Ok {}, "nobody else is");
+    // The word is lost: the next heartbeat asks the store.
+    bus.hints.store(true, Ordering::Relaxed);
+    one.engine.revoke(user(2), &[device(2, 2)]).await.unwrap();
+    assert_eq!(other.closed().await, Close::Revoked);
+    assert!(before.elapsed().as_millis() < 26_000);
+    // Signed out is not revoked: it comes back, on any node.
+    synced(&one, 2, 0).await;
 }

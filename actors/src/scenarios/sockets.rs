@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use actix_http::ws::OpCode;
+use hushwire_wire::frame::{Event, EventKind};
 use hushwire_wire::limits::CONTROL_FRAMES_MAX;
 use tokio::time::{advance, timeout};
 
 use super::*;
+use crate::Change;
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
 
@@ -104,4 +106,32 @@ async fn a_peer_that_takes_nothing_is_slow_after_10_seconds() {
     // And gone with its goodbye unread, when the time for that is over.
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(world.engine.counts().sockets, 0);
+}
+
+#[actix::test]
+async fn events_wait_for_who_does_not_read_and_are_told_as_one_when_they_are_too_many() {
+    const MANY: u64 = 3_000;
+    let world = World::new([1, 0, 0, 0], unpaced());
+    let (near, far) = tokio::io::duplex(1_024);
+    let mut alice = world.connect_over(near, far, Encoding::Json);
+    alice.sign_in(1, 0, None).await;
+    for v in 1..=MANY {
+        let event = Event { v, kind: EventKind::Log, peer: Some(user(1)) };
+        world.engine.changed(Change { pairs: Vec::new(), events: vec![(user(1), event)] });
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+    }
+    // What a session keeps for it is bounded; then it is told to fetch the state.
+    let mut heard = 0;
+    loop {
+        let ServerOp::Event(event) = alice.next().await.op else { panic!("an event") };
+        if event.kind == EventKind::State {
+            break;
+        }
+        heard += 1;
+        assert_eq!(event.v, heard, "in order");
+    }
+    assert!(heard < MANY / 2, "{heard} were kept for it");
+    assert_eq!(alice.ask(ClientOp::Ping {}).await, ServerOp::Pong {});
 }

@@ -51,7 +51,7 @@ use writing::{STALLED_MS, write_op};
 const SCRATCH: usize = 64 * 1024;
 /// Reads in one turn, before others have theirs.
 const READS: usize = 16;
-/// With so much unsent, nothing more is read.
+/// With so much unsent, nothing more is read, and no event is told.
 const UNSENT_HIGH: usize = 64 * 1024;
 /// What a client is told that could not be signed in now.
 const BUSY_AFTER_MS: u64 = 2_000;
@@ -180,7 +180,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
                 return Poll::Ready(());
             }
             // A welcome, or answers that were taken: what stopped the reading is over.
-            if !listens && self.may_read() {
+            if (!listens && self.may_read()) || self.may_tell_events() {
                 continue;
             }
             ready!(self.sleep(cx));
@@ -260,6 +260,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> DeviceSession<T> {
             Stage::SigningIn { .. } => false,
             Stage::Open(open) => open.is_welcome() && self.unsent.len() < UNSENT_HIGH,
         }
+    }
+
+    /// Whether events waited for the peer to take what was before them, and it did.
+    fn may_tell_events(&self) -> bool {
+        let owes = matches!(&self.stage, Stage::Open(open) if open.owes_events());
+        owes && self.unsent.len() < UNSENT_HIGH
     }
 
     /// Takes all complete frames out of `bytes`, judging each by its declared length first.

@@ -14,6 +14,7 @@ use bytes::BytesMut;
 use hushwire_wire::frame::{ClientOp, Event, EventKind, ServerOp, Welcome, Window};
 use hushwire_wire::{Close, Conn, DecodeError, Encoding, Gen, Reject, Token};
 
+use super::UNSENT_HIGH;
 use super::channel::{Channel, Out};
 use super::writing::{write_message, write_op};
 use crate::directory::Live;
@@ -113,7 +114,7 @@ impl Open {
             let kick = Fact::Kick { close: Close::Displaced, after_ms: None };
             displaced.lane.tell(kick);
         }
-        node.tell(me.user, Note::Came { user: me.user, device: me.device, conn, lane });
+        node.tell(me.user, Note::Came { user: me.user, conn, lane });
         node.calls.came(me.user, me.device, conn);
         open
     }
@@ -204,7 +205,7 @@ impl Open {
         now_ms: u64,
         out: &mut BytesMut,
     ) -> Result<(), End> {
-        while let Some(fact) = self.lane.next_fact(self.channel.is_attached()) {
+        while let Some(fact) = self.next_fact(out.len()) {
             fault::point("session: a fact");
             match fact {
                 Fact::Kick { close, after_ms } => return Err((close, after_ms)),
@@ -238,10 +239,23 @@ impl Open {
         self.loaded_live(cx, now_ms, out)
     }
 
+    /// Whether events wait only because so much is unsent: to be heard when it is not, and before
+    /// any message, since an epoch is told before what is sent under it.
+    pub(crate) fn owes_events(&self) -> bool {
+        self.is_welcome() && self.lane.has_events()
+    }
+
+    fn next_fact(&self, unsent: usize) -> Option<Fact> {
+        let all = self.channel.is_attached();
+        let fact = self.lane.next_fact(all);
+        let may_tell = all && unsent < UNSENT_HIGH;
+        fact.or_else(|| if may_tell { self.lane.next_event() } else { None })
+    }
+
     /// The next of what passes by, or the next delivery if the window has room: only when nothing
     /// is unsent.
     pub(crate) fn deliver(&mut self, now_ms: u64, out: &mut BytesMut) -> bool {
-        if self.welcoming.is_some() {
+        if self.welcoming.is_some() || self.owes_events() {
             return false;
         }
         if let Some(op) = self.lane.next_passing() {

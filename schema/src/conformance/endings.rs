@@ -6,10 +6,12 @@ use hushwire_wire::http::ContactState;
 use super::*;
 use crate::account::{ReadError, RegisterError};
 use crate::contact::BlockError;
+use crate::epoch::PostEpochError;
 
 pub(super) async fn all<S: Store, G>(open: &impl Fn() -> (S, G)) {
     a_deleted_account_leaves_its_name_and_keys(&open().0).await;
     contacts_of_a_deleted_account_are_told(&open().0).await;
+    what_comes_late_from_a_deleted_account_leaves_nothing(&open().0).await;
     an_export_has_everything_of_its_owner(&open().0).await;
 }
 
@@ -45,6 +47,17 @@ async fn a_deleted_account_leaves_its_name_and_keys(store: &impl Store) {
     same_key.ik = [1; 32];
     assert!(matches!(store.register(same_key).await, Err(RegisterError::KeyKnown)));
     assert_eq!(store.request(ask(3, 1, 1)).await.unwrap(), Requested::Silent, "like unknown");
+}
+
+/// Checked before the deletion, done after it.
+async fn what_comes_late_from_a_deleted_account_leaves_nothing(store: &impl Store) {
+    people(store).await;
+    let keys = store.pair_keys(user(1), user(1), NOW).await.unwrap().unwrap();
+    store.delete_account(user(1), NOW).await.unwrap().unwrap();
+    let late = store.post_epoch(keys.stamp, epoch(0x12, 0, 1, &[], &[])).await;
+    assert!(matches!(late, Err(PostEpochError::Moved)), "{late:?}");
+    assert!(store.request(ask(1, 3, 1)).await.is_err());
+    assert_eq!(store.contacts(user(3)).await.unwrap().contacts, []);
 }
 
 async fn contacts_of_a_deleted_account_are_told(store: &impl Store) {

@@ -73,7 +73,7 @@ pub(super) fn request(
 
 /// Counts a request, whatever becomes of it.
 fn count_today(conn: &mut SqliteConnection, new: &NewRequest) -> Result<(), RequestError> {
-    let asker = users::table.find(new.asker.as_ref());
+    let asker = users::table.find(new.asker.as_ref()).filter(users::gone_ms.is_null());
     let day = new.now_ms / DAY_MS;
     let (counted, count): (i64, i64) =
         asker.select((users::asked_day, users::asked_count)).first(conn)?;

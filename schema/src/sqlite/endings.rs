@@ -28,6 +28,8 @@ pub(super) fn delete_account(
     let gone = diesel::update(there)
         .set((
             users::gone_ms.eq(column::ms(now_ms)),
+            // An epoch that was checked before is not of the newest keys.
+            users::keys_v.eq(users::keys_v + 1),
             users::asked_day.eq(0),
             users::asked_count.eq(0),
         ))

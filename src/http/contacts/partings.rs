@@ -5,7 +5,8 @@
 //! before the queues dropped what waits, a repeat drops it.
 
 use actix_web::{HttpResponse, web};
-use hushwire_schema::{BLOCKED_MAX, BlockError};
+use hushwire_schema::{BLOCKED_MAX, BlockError, Told};
+use hushwire_wire::UserId;
 use hushwire_wire::http::{ContactDecline, ContactPeer};
 
 use crate::http::State;
@@ -26,7 +27,8 @@ pub(crate) async fn remove(
     Signed(caller, ContactPeer { peer }): Signed<ContactPeer>,
 ) -> Result<HttpResponse, Refusal> {
     let told = state.store.remove(caller.user, peer, state.now_ms()).await;
-    state.tell(vec![(caller.user, peer)], told.map_err(Refusal::unavailable)?);
+    let told = told.map_err(Refusal::unavailable)?;
+    state.tell(ended(&told), told);
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -42,10 +44,16 @@ pub(crate) async fn block(
         }
         BlockError::Failed(failure) => Refusal::unavailable(failure),
     })?;
-    state.tell(vec![(caller.user, peer)], blocked.told);
+    state.tell(ended(&blocked.told), blocked.told);
     let dropped = state.engine.drop_from(&blocked.devices, peer).await;
     dropped.map_err(Refusal::unavailable)?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// The pair that ended, if it did. Nothing is forgotten of what did not change: a user that removes
+/// strangers again and again would hold up loads of other pairs.
+fn ended(told: &Option<Told>) -> Vec<(UserId, UserId)> {
+    told.iter().map(|told| (told.user, told.peer)).collect()
 }
 
 pub(crate) async fn unblock(

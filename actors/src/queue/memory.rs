@@ -133,7 +133,7 @@ impl MemoryQueue {
             Outcome::OtherGen
         };
         let outcome = match (outcome, op) {
-            (Outcome::Noticed(_), Op::Notice { .. }) => {
+            (Outcome::Noticed(_), Op::Notice { .. } | Op::Touch { .. }) => {
                 let holder = store.holder(device, now_ms).map(|key| (device, key.node));
                 Outcome::Noticed(holder.into_iter().collect())
             }

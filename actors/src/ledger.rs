@@ -143,6 +143,7 @@ impl Ledger {
             Op::DropFrom { sender } => {
                 // Silently: who was told `accepted` hears no more.
                 self.drop_where(|envelope| envelope.from_user == *sender);
+                fault::point("ledger: half dropped");
                 self.lines.drop_from(*sender, limits, now_ms);
                 Outcome::Dropped
             }

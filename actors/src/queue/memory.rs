@@ -82,6 +82,7 @@ impl MemoryQueue {
             Call::Device { r#gen, device, op } => {
                 let reply = self.device(store, r#gen, device, &op, now_ms);
                 if op == Op::Revoke && reply.outcome == Outcome::Revoked {
+                    fault::point("store: half revoked");
                     store.tokens.drop_device(&device);
                     store.tombstones.set(device, self.limits.tombstones, now_ms)?;
                 }
@@ -164,6 +165,7 @@ impl MemoryQueue {
             expired += due.len();
             // The senders' notices first, then the messages go.
             noticed.extend(store.tell_senders(&due, &self.limits, now_ms));
+            fault::point("store: half swept");
             store.change(device, |ledger| ledger.settle(&due));
             if expired == most {
                 store.sweep.push_front(device);

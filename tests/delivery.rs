@@ -44,6 +44,8 @@ async fn online_it_is_accepted_when_the_recipient_has_persisted_it() {
             let mut pair = Pair::meet_with(&server.http(), "alice", "bob", suites).await;
             let (mut alice, _) = pair.alice.connect(from).await;
             let (mut bob, _) = pair.bob.connect(to).await;
+            // A welcome comes before the last look at the queue; until then messages go there.
+            assert_eq!(bob.ask(ClientOp::Sync {}).await, ServerOp::Ok {});
             let upload = seal_text(&mut pair.alice_state, "hello, bob");
             let id = alice.send(Person::send(&pair.bob.user(), 1, upload)).await;
             let got = bob.event(message).await;

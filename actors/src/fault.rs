@@ -20,6 +20,7 @@ pub(crate) mod armed {
     struct Points {
         reached: BTreeMap<&'static str, u32>,
         armed: Option<(&'static str, u32)>,
+        always: Option<&'static str>,
     }
 
     thread_local! {
@@ -32,7 +33,7 @@ pub(crate) mod armed {
             let reached = points.reached.entry(name).or_default();
             *reached += 1;
             let now = (name, *reached);
-            points.armed.take_if(|armed| *armed == now).is_some()
+            points.always == Some(name) || points.armed.take_if(|armed| *armed == now).is_some()
         });
         assert!(!breaks, "broken on purpose at {name}");
     }
@@ -40,7 +41,12 @@ pub(crate) mod armed {
     /// Forgets what was reached, and arms a point: it breaks when it is reached for the `nth`
     /// time, once.
     pub(crate) fn arm(armed: Option<(&'static str, u32)>) {
-        POINTS.with_borrow_mut(|points| *points = Points { reached: BTreeMap::new(), armed });
+        POINTS.with_borrow_mut(|points| *points = Points { armed, ..Points::default() });
+    }
+
+    /// Arms a point that breaks each time, until another one or none does.
+    pub(crate) fn always(point: Option<&'static str>) {
+        POINTS.with_borrow_mut(|points| points.always = point);
     }
 
     /// How often each point was reached since it was armed.

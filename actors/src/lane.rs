@@ -23,6 +23,7 @@ use crate::fault;
 use crate::limits::Limits;
 use crate::ports::Unavailable;
 use crate::queue::DeviceReply;
+use crate::supervise::contain;
 use passing::Waiting;
 pub use passing::{CALL_BYTES, CALLS, EPHEMERALS, PRESENCES, Passing};
 
@@ -273,6 +274,14 @@ impl<F> Lane<F> {
         inner.waker = None;
     }
 
+    /// Lets something pass by a session, whatever becomes of it: if that breaks, the session ends,
+    /// since it cannot know what it missed, and its device asks anew.
+    pub(crate) fn pass_or_end(&self, what: Passing) {
+        if !contain(|| self.pass(what)) {
+            self.tell(Fact::Kick { close: Close::Overloaded, after_ms: None });
+        }
+    }
+
     /// Lets something pass by a session, which may miss it: past the bounds the oldest goes. An
     /// ephemeral message is dropped while the session is behind.
     pub fn pass(&self, what: Passing) {
@@ -281,6 +290,7 @@ impl<F> Lane<F> {
         if shut || inner.gate == Gate::Closed {
             return;
         }
+        fault::point("lane: pass");
         inner.passing.get_or_insert_default().push(what);
         wake(inner);
     }

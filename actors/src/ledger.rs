@@ -125,17 +125,19 @@ impl Ledger {
                 self.notice(news.clone(), limits, now_ms);
                 Outcome::Noticed(Vec::new())
             }
-            Op::Touch { node, conn } => match &mut self.key {
-                None => {
-                    self.hold(*node, *conn, now_ms);
+            Op::Touch { node, conn } => {
+                match &mut self.key {
+                    None => self.hold(*node, *conn, now_ms),
+                    Some((key, until)) if key.conn == *conn => *until = now_ms + KEY_TTL_MS,
+                    Some(_) => return Outcome::NotHolder,
+                }
+                // The word that they are there may have been lost.
+                if self.notices.len() > 0 {
+                    Outcome::Noticed(Vec::new())
+                } else {
                     Outcome::Attached
                 }
-                Some((key, until)) if key.conn == *conn => {
-                    *until = now_ms + KEY_TTL_MS;
-                    Outcome::Attached
-                }
-                Some(_) => Outcome::NotHolder,
-            },
+            }
             Op::Revoke => {
                 *self = Self::revoked();
                 Outcome::Revoked
@@ -143,6 +145,7 @@ impl Ledger {
             Op::DropFrom { sender } => {
                 // Silently: who was told `accepted` hears no more.
                 self.drop_where(|envelope| envelope.from_user == *sender);
+                fault::point("ledger: half dropped");
                 self.lines.drop_from(*sender, limits, now_ms);
                 Outcome::Dropped
             }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext as _, Context};
+use actix::{Actor, AsyncContext as _, Context, WrapFuture as _};
 use hushwire_wire::frame::Accepted;
 use hushwire_wire::message::Class;
 use hushwire_wire::{DeviceId, Reject, Rule, UserId};
@@ -113,13 +113,19 @@ impl Actor for RateLimiter {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(SWEEP, |limiter, _| {
-            let now_ms = limiter.clock.now_ms();
-            let mut shard = lock(&limiter.shard);
-            fault::point("limiter: sweep");
-            shard.admit.expire(now_ms);
-            shard.forget_idle(Instant::now());
-        });
+        ctx.spawn(sweep(self.shard.clone(), self.clock.clone()).into_actor(self));
+    }
+}
+
+/// No interval: a node that stood still does not make up for the sweeps that it missed.
+async fn sweep(shard: Arc<Mutex<Shard>>, clock: Arc<dyn Clock>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let now_ms = clock.now_ms();
+        let mut shard = lock(&shard);
+        fault::point("limiter: sweep");
+        shard.admit.expire(now_ms);
+        shard.forget_idle(Instant::now());
     }
 }
 

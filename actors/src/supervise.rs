@@ -22,6 +22,12 @@ const STEADY: Duration = Duration::from_secs(60);
 /// Failures in a row after which the node is not ready, even between them.
 const BUDGET: u32 = 3;
 
+/// Takes a step that must not take along what it is a part of; if it breaks, the panic ends here,
+/// and its hook has said so. Whether it was taken.
+pub(crate) fn contain(step: impl FnOnce()) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)).is_ok()
+}
+
 /// The health of all services.
 #[derive(Clone, Debug)]
 pub(crate) struct Services {

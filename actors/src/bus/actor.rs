@@ -12,6 +12,7 @@ use tokio::time::{sleep, sleep_until};
 use super::Wait;
 use crate::custody::Place;
 use crate::directory::Live;
+use crate::fault;
 use crate::lane::Fact;
 use crate::node::Node;
 use crate::path::{Event, Path};
@@ -57,7 +58,9 @@ async fn publish(node: Arc<Node>) {
             _ => None,
         };
         let tickets: Vec<_> = words.iter().map(|(_, word)| ticket(word)).collect();
+        fault::point("bus: words");
         let received = node.ports.bus.publish(words).await;
+        fault::point("bus: published");
         for (ticket, received) in tickets.into_iter().zip(received) {
             if let (Some(ticket), false) = (ticket, received) {
                 not_there(&node, node.waits.take(ticket, |_| true));
@@ -85,6 +88,7 @@ async fn miss(node: Arc<Node>) {
         let due_ms = node.waits.due_ms().await;
         sleep_until(node.origin + Duration::from_millis(due_ms.saturating_sub(1))).await;
         while let Some(wait) = node.waits.take_due(node.now_ms()) {
+            fault::point("bus: missed");
             not_there(&node, Some(wait));
         }
     }
@@ -97,6 +101,7 @@ fn not_there(node: &Arc<Node>, wait: Option<Wait>) {
 }
 
 fn take(node: &Arc<Node>, word: Word) {
+    fault::point("bus: a word");
     match word {
         Word::Route { from, ticket, device, conn, entry } => {
             let flight = FlightRef::away(node, from, ticket, device, entry);

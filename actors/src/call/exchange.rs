@@ -115,6 +115,11 @@ impl Exchange {
         self.calls.values().map(|call| call.until_ms(&self.patience)).min()
     }
 
+    /// Whose calls are under way, each call's pair once.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = Pair> + '_ {
+        self.calls.keys().map(|(pair, _)| *pair)
+    }
+
     /// Calls under way.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -17,6 +17,7 @@ use tokio::time::timeout_at;
 
 use super::exchange::{Effects, Exchange};
 use super::{Patience, Step};
+use crate::fault;
 use crate::lane::Passing;
 use crate::limits::Limits;
 use crate::node::Node;
@@ -75,7 +76,7 @@ impl Signaling {
         let (a, b) = (step.from, step.to);
         let k = shard_of(pair(a, b));
         let Some(shard) = self.shards.get(usize::from(k)) else { return Ok(()) };
-        let mut exchange = lock(&shard.exchange);
+        let mut exchange = self.exchange(shard, k);
         let mut reserved = false;
         let effects = exchange.step(step, node.now_ms(), || {
             reserved = self.parties.reserve(a, b, k);
@@ -120,14 +121,26 @@ impl Signaling {
         }
     }
 
+    /// The calls of a shard. If something broke half-way under its lock, the places that its
+    /// users have taken are counted anew.
+    fn exchange<'a>(&self, shard: &'a Shard, k: u8) -> MutexGuard<'a, Exchange> {
+        shard.exchange.lock().unwrap_or_else(|poisoned| {
+            shard.exchange.clear_poison();
+            let exchange = poisoned.into_inner();
+            self.parties.count_anew(k, exchange.pairs());
+            exchange
+        })
+    }
+
     /// To be called under the shard's lock.
     fn follow(&self, node: &Node, k: u8, effects: Effects) {
+        fault::point("signaling: effects");
         for (a, b) in effects.over {
             self.parties.leave(a, b, k);
         }
         for tell in effects.tell {
             if let Some(live) = node.directory.get(&tell.device) {
-                live.lane.pass(Passing::Call(tell.frame));
+                live.lane.pass_or_end(Passing::Call(tell.frame));
             }
         }
     }
@@ -159,7 +172,7 @@ async fn drive(node: Arc<Node>, k: u8) {
     let calls = &node.calls;
     let Some(shard) = calls.shards.get(usize::from(k)) else { return };
     loop {
-        let due_ms = lock(&shard.exchange).deadline_ms();
+        let due_ms = calls.exchange(shard, k).deadline_ms();
         let fact = match due_ms {
             Some(due_ms) => {
                 let at = node.origin + Duration::from_millis(due_ms.saturating_sub(1));
@@ -167,7 +180,8 @@ async fn drive(node: Arc<Node>, k: u8) {
             }
             None => shard.inbox.next().await,
         };
-        let mut exchange = lock(&shard.exchange);
+        fault::point("signaling: a fact");
+        let mut exchange = calls.exchange(shard, k);
         let effects = match fact {
             Some(Fact::Came { user, device, conn }) => exchange.came(user, device, conn),
             Some(Fact::Left { device, conn }) => {
@@ -217,6 +231,18 @@ impl Parties {
             if shards.is_empty() {
                 calls.remove(&user);
             }
+        }
+    }
+
+    /// What a shard's calls take, and nothing else of it.
+    fn count_anew(&self, shard: u8, pairs: impl Iterator<Item = Pair>) {
+        let mut calls = lock(&self.calls);
+        calls.retain(|_, shards| {
+            shards.retain(|k| *k != shard);
+            !shards.is_empty()
+        });
+        for (a, b) in pairs {
+            enter(&mut calls, a, b, shard);
         }
     }
 
@@ -322,6 +348,18 @@ mod tests {
         parties.leave(user(1), user(3), 5);
         parties.leave(user(1), user(2), 0);
         assert!(lock(&parties.calls).is_empty());
+    }
+
+    #[test]
+    fn places_are_counted_anew_for_one_shard() {
+        let parties = Parties { calls: Mutex::default(), most: 4 };
+        for (a, b, k) in [(1, 2, 0), (1, 2, 0), (1, 3, 5), (4, 5, 0)] {
+            assert!(parties.reserve(user(a), user(b), k));
+        }
+        parties.count_anew(0, [(user(1), user(2))].into_iter());
+        let calls = lock(&parties.calls).clone();
+        let expected = [(1, vec![5, 0]), (2, vec![0]), (3, vec![5])];
+        assert_eq!(calls, expected.map(|(k, shards)| (user(k), shards)).into());
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use actix::{Actor, AsyncContext as _, Context, WrapFuture as _};
 use hushwire_wire::{Conn, UserId};
 
 use super::{Full, Heard, Pair, Presence, pair};
+use crate::fault;
 use crate::lane::{Lane, Passing};
 use crate::node::Node;
 use crate::route::FlightRef;
@@ -63,7 +64,7 @@ impl Present {
         let mut inner = self.lock();
         let (heard, done) = act(&mut inner.0);
         for Heard { way, user, on } in heard {
-            way.pass(Passing::Presence(hushwire_wire::frame::Presence { user, on }));
+            way.pass_or_end(Passing::Presence(hushwire_wire::frame::Presence { user, on }));
         }
         let waker = inner.1.take();
         drop(inner);
@@ -119,6 +120,7 @@ async fn look_up(node: Arc<Node>) {
         let due = node.presence.next_due().await;
         let facts = load(node.clone(), due.0, due.1).await;
         let contacts = matches!(facts, Ok(Some(_)));
+        fault::point("presence: a pair");
         node.presence.change(|presence| (presence.looked_up(due, contacts), ()));
         if facts.is_err() {
             tokio::time::sleep(PAUSE).await;

@@ -45,9 +45,15 @@ impl Actor for QueueActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.spawn(serve(self.node.clone()).into_actor(self));
-        ctx.run_interval(SWEEP, |actor, _| {
-            actor.node.intake.push(Call::Sweep { most: SWEEP_MOST }, To::Nobody);
-        });
+        ctx.spawn(sweep(self.node.clone()).into_actor(self));
+    }
+}
+
+/// No interval: a node that stood still does not make up for the sweeps that it missed.
+async fn sweep(node: Arc<Node>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        node.intake.push(Call::Sweep { most: SWEEP_MOST }, To::Nobody);
     }
 }
 

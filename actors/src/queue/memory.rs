@@ -82,6 +82,7 @@ impl MemoryQueue {
             Call::Device { r#gen, device, op } => {
                 let reply = self.device(store, r#gen, device, &op, now_ms);
                 if op == Op::Revoke && reply.outcome == Outcome::Revoked {
+                    fault::point("store: half revoked");
                     store.tokens.drop_device(&device);
                     store.tombstones.set(device, self.limits.tombstones, now_ms)?;
                 }
@@ -134,7 +135,7 @@ impl MemoryQueue {
             Outcome::OtherGen
         };
         let outcome = match (outcome, op) {
-            (Outcome::Noticed(_), Op::Notice { .. }) => {
+            (Outcome::Noticed(_), Op::Notice { .. } | Op::Touch { .. }) => {
                 let holder = store.holder(device, now_ms).map(|key| (device, key.node));
                 Outcome::Noticed(holder.into_iter().collect())
             }
@@ -167,6 +168,7 @@ impl MemoryQueue {
             expired += due.len();
             // The senders' notices first, then the messages go.
             noticed.extend(store.tell_senders(&due, &self.limits, now_ms));
+            fault::point("store: half swept");
             store.change(device, |ledger| ledger.settle(&due));
             if expired == most {
                 store.sweep.push_front(device);

@@ -268,6 +268,7 @@ pub enum Outcome {
     /// To `Page`, `Flip`, `Touch`: somebody else holds the device.
     NotHolder,
     /// To `Ack` and `Notice`: the devices that have new notices, and the nodes that hold them.
+    /// To `Touch`: its device has some, new or not.
     Noticed(Vec<(DeviceId, NodeId)>),
     /// To `Attach` and `Touch`.
     Attached,

@@ -19,7 +19,7 @@ pub(super) fn upload(class: Class, lane: u8, sender: u8, ct: usize, tags: usize)
 }
 
 /// A typing sign of roster index `sender`.
-fn typing(sender: u8, to: u8, tags: usize) -> ClientOp {
+pub(super) fn typing(sender: u8, to: u8, tags: usize) -> ClientOp {
     let upload = upload(Class::Control, LANE_EPHEMERAL, sender, 272, tags);
     ClientOp::Ephemeral(SendEphemeral { to: user(to), upload })
 }
@@ -33,7 +33,7 @@ pub(super) fn sealed(sender: u8, to: u8, call: u8, act: CallAct, tags: usize) ->
     step(to, call, act, Some(upload(Class::Call, LANE_EPHEMERAL, sender, 272, tags)))
 }
 
-fn show(to: &[u8]) -> ClientOp {
+pub(super) fn show(to: &[u8]) -> ClientOp {
     ClientOp::Presence(ShowPresence { on: true, to: to.iter().copied().map(user).collect() })
 }
 

@@ -11,6 +11,7 @@ mod nodes;
 mod panics;
 mod refusals;
 mod removals;
+mod repairs;
 mod resubmission;
 mod sockets;
 mod withdrawals;
@@ -234,6 +235,14 @@ impl World {
     async fn json(&self, u: u8, d: u8) -> Client {
         self.device(u, d, Encoding::Json).await
     }
+}
+
+/// Tells a story on a system of its own, with its time paused: what it started ends with it.
+fn alone<T>(story: impl Future<Output = T>) -> T {
+    actix::System::new().block_on(async {
+        tokio::time::pause();
+        story.await
+    })
 }
 
 /// The limits of most scenarios: no pause between texts.

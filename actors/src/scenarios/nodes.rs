@@ -13,9 +13,9 @@ use hushwire_wire::NodeId;
 
 /// A bus that loses what it is told to lose.
 #[derive(Debug, Default)]
-struct Lossy {
+pub(super) struct Lossy {
     bus: MemoryBus,
-    routes: AtomicBool,
+    pub(super) routes: AtomicBool,
     answers: AtomicBool,
     hints: AtomicBool,
     interrupted: AtomicBool,
@@ -55,8 +55,12 @@ impl Bus for Lossy {
 /// Two nodes, and their bus.
 fn two(devices: [u8; 4]) -> (World, World, Arc<Lossy>) {
     tokio::time::pause();
+    two_more(devices, unpaced())
+}
+
+/// The same, in a test whose time stands already.
+pub(super) fn two_more(devices: [u8; 4], limits: Limits) -> (World, World, Arc<Lossy>) {
     let bus = Arc::new(Lossy::default());
-    let limits = unpaced();
     let mut shared = None;
     let first = World::over(devices, limits.clone(), |queue| {
         let queue: Arc<dyn Queue> = Arc::new(queue);
@@ -156,6 +160,22 @@ async fn a_word_that_is_lost_costs_three_seconds_and_no_message() {
         }
     }
     assert!(before.elapsed().as_millis() <= 25_000, "no stall outlives a heartbeat");
+}
+
+#[actix::test]
+async fn a_notice_whose_word_is_lost_is_found_by_the_heartbeat() {
+    let (one, two, bus) = two([1, 1, 0, 0]);
+    let mut alice = synced(&one, 1, 0).await;
+    assert!(alice.send(text(0, 2, 1, 1)).await.unwrap().delivered.is_empty());
+    bus.hints.store(true, Ordering::Relaxed);
+    let mut bob = two.json(2, 0).await;
+    let n = bob.message().await.n;
+    bob.ack(n).await;
+    let before = Instant::now();
+    let what = News::Delivered { mid: mid(1), device: device(2, 0) };
+    assert_eq!(alice.notice().await, (1, what));
+    let took = before.elapsed().as_millis();
+    assert!(took <= 25_100, "no stall outlives a heartbeat: {took}");
 }
 
 #[actix::test]

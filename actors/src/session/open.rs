@@ -26,6 +26,7 @@ use crate::path::Path;
 use crate::ports::SignedIn;
 use crate::queue::{Call, To};
 use crate::route::FlightRef;
+use crate::supervise::contain;
 use crate::user::Note;
 use passing::Waiting;
 use sending::Unanswered;
@@ -399,9 +400,4 @@ impl Drop for Open {
         }
         contain(|| node.tell(me.user, Note::Left { user: me.user, conn }));
     }
-}
-
-/// A panic ends here: its hook has said so.
-fn contain(step: impl FnOnce()) {
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(step));
 }

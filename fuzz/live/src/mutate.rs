@@ -4,6 +4,10 @@ use serde_json::{Map, Number, Value};
 
 use crate::dice::Dice;
 
+/// Bytes of JSON that copies of an item may add. Copies of copies of copies would take this
+/// program longer to write than it waits for the server, which would then seem to stall.
+const COPIED: usize = 512 * 1024;
+
 /// Some damage to bytes: flips, cuts, repeats, inserts.
 pub(crate) fn bytes(dice: &mut Dice, bytes: &mut Vec<u8>) {
     for _ in 0..dice.between(1, 3) {
@@ -52,8 +56,8 @@ pub(crate) fn json(dice: &mut Dice, value: &mut Value) {
             match dice.below(3) {
                 0 => drop(items.remove(at)),
                 1 => {
-                    let many = dice.pick([2, 17, 300]);
                     let item = items[at].clone();
+                    let many = dice.pick([2, 17, 300]).min(COPIED / item.to_string().len());
                     items.extend(std::iter::repeat_n(item, many));
                 }
                 _ => json(dice, &mut items[at]),
@@ -96,5 +100,25 @@ fn odd_text(dice: &mut Dice) -> String {
         3 => "__proto__".to_owned(),
         4 => "../../etc/passwd".to_owned(),
         _ => String::from_utf8_lossy(&dice.bytes(12)).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn copies_of_copies_stay_small() {
+        for index in 0..2_000 {
+            let mut dice = Dice::new(11, index);
+            let mut value = json!([[["a wrap", 500]]]);
+            for _ in 0..8 {
+                json(&mut dice, &mut value);
+            }
+            let length = value.to_string().len();
+            assert!(length <= 9 * COPIED, "{length} bytes from dice {index}");
+        }
     }
 }

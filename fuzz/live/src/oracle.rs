@@ -10,6 +10,9 @@ use crate::ws;
 
 /// Statuses that the HTTP layer itself answers, without a body, to what is no request.
 const WITHOUT_BODY: [u16; 4] = [400, 408, 413, 431];
+/// Statuses of their own that `bad_request` has: a body that does not come in time, and an upgrade
+/// to another version.
+const BAD_REQUEST_TOO: [u16; 2] = [408, 426];
 
 /// What a connection was answered, counted by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,7 +90,9 @@ fn refusal(answer: &Answer) -> Result<(), String> {
     }
     let problem: Problem = serde_json::from_slice(&answer.body).map_err(|_| said())?;
     let usual = problem.code.status();
-    let allowed = answer.status == usual || (answer.status == 426 && usual == 400);
+    let its_own =
+        problem.code == ProblemCode::BadRequest && BAD_REQUEST_TOO.contains(&answer.status);
+    let allowed = answer.status == usual || its_own;
     if !allowed || problem.status != answer.status || problem.code == ProblemCode::Internal {
         return Err(said());
     }
@@ -161,7 +166,10 @@ mod tests {
     #[test]
     fn only_rows_of_the_problem_table_pass() {
         assert_eq!(http(&answer(404, &problem(404, "not_found"))).unwrap().refused, 1);
-        assert!(http(&answer(426, &problem(426, "bad_request"))).is_ok());
+        for its_own in BAD_REQUEST_TOO {
+            assert!(http(&answer(its_own, &problem(its_own, "bad_request"))).is_ok());
+            assert!(http(&answer(its_own, &problem(its_own, "not_found"))).is_err());
+        }
         assert!(http(&answer(400, "")).is_ok(), "the HTTP layer's own");
         for (status, body) in [
             (500, problem(500, "internal")),

@@ -19,6 +19,7 @@ use super::sending::{Loading, load};
 use super::{BUSY_RETRY_MS, End, Open};
 use crate::admit::UNDER_WAY_RETRY_MS;
 use crate::call::{Letter, Step};
+use crate::fault;
 use crate::lane::Passing;
 use crate::ports::{PairFacts, Unavailable};
 use crate::session::{check, write_op};
@@ -177,6 +178,7 @@ impl Open {
             Live::Ephemeral { to, upload } => {
                 let letter = self.letter(to, &upload, facts)?;
                 self.admission.ephemeral(to)?;
+                fault::point("session: an ephemeral message");
                 for (device, _) in &letter.tags {
                     self.pass_to(*device, &letter);
                 }

@@ -432,6 +432,10 @@ impl World {
                 let kick = Fact::Kick { close: Close::Displaced, after_ms: None };
                 self.tell(at, device, Some(conn.0[0]), kick);
             }
+            Word::Ended { device, conn, close } => {
+                let kick = Fact::Kick { close, after_ms: None };
+                self.tell(at, device, Some(conn.0[0]), kick);
+            }
         }
     }
 

@@ -116,7 +116,7 @@ async fn a_block_lets_nothing_through_until_it_is_taken_back() {
     assert_eq!(standings(&bob).await, []);
     let twice = bob.client.contacts_unblock("alice").await;
     assert!(matches!(twice, Err(ClientError::NotBlocked)), "{twice:?}");
-    let (bob, mut alice) = become_contacts(bob, alice, "bob", "alice").await;
+    let (mut alice, bob) = become_contacts(alice, bob, "alice", "bob").await;
     bob.client.send_text("alice", "fine again").await.unwrap();
     alice.shown("fine again").await;
 }

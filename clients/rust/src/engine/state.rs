@@ -13,11 +13,12 @@ use super::Engine;
 use crate::error::ClientError;
 
 impl Engine {
-    /// Takes what changed up to the version `v` of the user.
+    /// Takes what changed while there was no connection. It is asked for even if `v`, that of
+    /// `welcome`, is the one that is known: the server reads it at the sign-in, and what changes
+    /// until the connection hears events would be missed.
     pub(super) async fn catch_up(&mut self, v: u64) -> Result<(), ClientError> {
         match self.known_v {
-            Some(known) if known == v && self.orphans.is_empty() => Ok(()),
-            Some(known) if known < v && self.orphans.is_empty() => {
+            Some(known) if known <= v && self.orphans.is_empty() => {
                 match self.logs_changed(known).await? {
                     Some((v, users)) => {
                         for user in users {
@@ -45,7 +46,8 @@ impl Engine {
     ) -> Result<Option<(u64, BTreeSet<UserId>)>, ClientError> {
         let Changes { v, changes, more, complete } =
             self.get(format!("/v1/state?after={known}")).await?;
-        if more || !complete || changes.len() > CHANGES_MAX {
+        let last = changes.last().map_or(known, |change| change.v);
+        if more || !complete || changes.len() > CHANGES_MAX || last != v {
             return Ok(None);
         }
         let me = self.account.user;

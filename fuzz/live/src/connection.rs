@@ -199,7 +199,10 @@ impl Line {
         let hello = self.encoding.encode_client(&person.hello(&challenge.nonce));
         self.send(&hello).await?;
         match self.next().await? {
-            ServerOp::Welcome(_) => Ok(()),
+            ServerOp::Welcome(welcome) => {
+                person.renew(welcome.token);
+                Ok(())
+            }
             other => Err(format!("{other:?} instead of a welcome")),
         }
     }

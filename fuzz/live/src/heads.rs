@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::dice::Dice;
 use crate::mutate;
-use crate::world::World;
+use crate::world::{ROUTES, World};
 
 /// A request as it is put together.
 struct Request {
@@ -21,7 +21,7 @@ struct Request {
 /// One request.
 pub(crate) fn request(dice: &mut Dice, world: &World, person: usize) -> Vec<u8> {
     let mut request = base(dice, world, person);
-    for _ in 0..dice.pick([0, 1, 1, 2, 3]) {
+    for _ in 0..dice.pick([0, 0, 0, 1, 1, 2, 3]) {
         damage(dice, &mut request);
     }
     frame_body(dice, &mut request);
@@ -66,10 +66,10 @@ fn base(dice: &mut Dice, world: &World, person: usize) -> Request {
             end: "\r\n",
         };
     }
-    let bodies = pair.bodies(who);
-    let (method, path, mut value) = bodies[dice.below(bodies.len())].clone();
+    let (method, route) = dice.pick(ROUTES);
+    let (path, mut value) = pair.asks(who, method, route);
     if !dice.one_in(4) {
-        let token = pair.people[who].token.to_base64url();
+        let token = pair.people[who].token().to_base64url();
         headers.push(header("Authorization", format!("Bearer {token}")));
     }
     let body = if value == Value::Null {

@@ -13,6 +13,8 @@ use tokio::time::timeout;
 
 /// How long an answer to what is well formed may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes that are shown of what is not as it must be.
+const SHOWN: usize = 80;
 
 /// One answer of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,21 +94,57 @@ pub(crate) fn answers(mut bytes: &[u8]) -> Result<(Vec<Answer>, &[u8]), String> 
             all.push(answer);
             return Ok((all, rest));
         }
-        let length = match answer.header("content-length") {
-            Some(text) => text.parse().map_err(|_| format!("content-length: {text:?}"))?,
-            None if answer.header("transfer-encoding").is_some() => {
-                return Err("an answer in chunks, which no route makes".to_owned());
-            }
-            None => 0,
-        };
         // After HEAD the length is told, and no body comes. No body of the server begins like that.
-        let length = if rest.starts_with(b"HTTP/1.") { 0 } else { length };
-        let Some(body) = rest.get(..length) else { return Ok((all, bytes)) };
-        body.clone_into(&mut answer.body);
+        let (body, length) = if rest.starts_with(b"HTTP/1.") {
+            (Vec::new(), 0)
+        } else if answer.header("transfer-encoding") == Some("chunked") {
+            // actix-http writes a body that it announced in chunks without them if an upgrade
+            // stands behind its request: its codec has one flag for both. What follows cannot be
+            // told apart, and only who sends both at once gets it.
+            if rest.first().is_some_and(|first| !first.is_ascii_hexdigit()) {
+                all.push(answer);
+                return Ok((all, &[]));
+            }
+            let Some(whole) = chunks(rest)? else { return Ok((all, bytes)) };
+            whole
+        } else {
+            let length = answer.header("content-length").unwrap_or("0");
+            let length = length.parse().map_err(|_| format!("content-length: {length:?}"))?;
+            let Some(body) = rest.get(..length) else { return Ok((all, bytes)) };
+            (body.to_vec(), length)
+        };
+        answer.body = body;
         all.push(answer);
         bytes = &rest[length..];
     }
     Ok((all, bytes))
+}
+
+/// The beginning of bytes, to be shown.
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.get(..SHOWN).unwrap_or(bytes)).into_owned()
+}
+
+/// A body in chunks, without extensions and trailers, and how many bytes it takes; `None` if it is
+/// not whole.
+fn chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
+    let (mut body, mut at) = (Vec::new(), 0);
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Some(end) = rest.windows(2).position(|two| two == b"\r\n") else { return Ok(None) };
+        let size = std::str::from_utf8(&rest[..end]).ok();
+        let size = size.and_then(|text| usize::from_str_radix(text, 16).ok());
+        let size = size.filter(|size| *size <= 1 << 30);
+        let size = size.ok_or_else(|| format!("a chunk without a length: {:?}", shown(rest)))?;
+        let Some(chunk) = rest.get(end + 2..end + 2 + size + 2) else { return Ok(None) };
+        let data = chunk.strip_suffix(b"\r\n");
+        let data = data.ok_or_else(|| format!("a chunk of another length: {:?}", shown(rest)))?;
+        body.extend_from_slice(data);
+        at += end + 2 + size + 2;
+        if size == 0 {
+            return Ok(Some((body, at)));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -125,5 +163,21 @@ mod tests {
         let head = b"HTTP/1.1 404 x\r\ncontent-length: 2\r\n\r\n";
         let (all, _) = answers(&[&head[..], bytes].concat()).unwrap();
         assert_eq!(all.len(), 3, "the first answers HEAD");
+    }
+
+    #[test]
+    fn a_body_in_chunks_is_put_together() {
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let whole = [&head[..], b"3\r\n{\"a\r\nB\r\n\":12345678}\r\n0\r\n\r\nHTTP"].concat();
+        let (all, rest) = answers(&whole).unwrap();
+        assert_eq!((all[0].body.as_slice(), rest), (&b"{\"a\":12345678}"[..], &b"HTTP"[..]));
+        let cut = answers(&whole[..whole.len() - 7]).unwrap();
+        assert!(cut.0.is_empty(), "cut off");
+        let bare =
+            answers(&[&head[..], b"{\"a\":1}HTTP/1.1 101 x\r\n\r\n"].concat()).map(|(all, _)| all);
+        assert_eq!(bare.unwrap().len(), 1, "an upgrade stood behind its request");
+        for bad in ["1-\r\n", "1\r\nab\r\n", "ffffffffffffffff\r\n"] {
+            assert!(answers(&[&head[..], bad.as_bytes()].concat()).is_err(), "{bad:?}");
+        }
     }
 }

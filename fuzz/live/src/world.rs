@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::Mutex;
 
 use hushwire_e2ee::{
     DeviceKey, EpochState, History, NewEpoch, Offered, Party, PrekeySecret, Random, RandomError,
@@ -19,7 +20,34 @@ use hushwire_wire::{EpochId, Nonce, Token, UserId};
 use serde_json::{Value, json};
 
 use crate::http::ask;
+use crate::run::lock;
 
+/// The routes that are asked: all that `docs/api/openapi.json` names.
+pub(crate) const ROUTES: [(&str, &str); 23] = [
+    ("GET", "/v1/server"),
+    ("POST", "/v1/accounts"),
+    ("DELETE", "/v1/account"),
+    ("GET", "/v1/account/export"),
+    ("POST", "/v1/auth/challenge"),
+    ("POST", "/v1/auth/token"),
+    ("PUT", "/v1/prekey"),
+    ("POST", "/v1/log"),
+    ("GET", "/v1/users/{user}/log"),
+    ("GET", "/v1/users/{user}/prekeys"),
+    ("GET", "/v1/contacts"),
+    ("POST", "/v1/contacts/request"),
+    ("POST", "/v1/contacts/accept"),
+    ("POST", "/v1/contacts/decline"),
+    ("POST", "/v1/contacts/remove"),
+    ("POST", "/v1/contacts/block"),
+    ("POST", "/v1/contacts/unblock"),
+    ("POST", "/v1/epochs"),
+    ("GET", "/v1/epochs/{epoch}"),
+    ("POST", "/v1/epochs/{epoch}/claimed"),
+    ("GET", "/v1/state"),
+    ("GET", "/v1/sessions"),
+    ("DELETE", "/v1/sessions/{device}"),
+];
 /// Pairs of contacts whose devices misbehave.
 const PAIRS: usize = 8;
 
@@ -44,7 +72,8 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], String> {
 #[derive(Debug)]
 pub(crate) struct Person {
     pub(crate) key: DeviceKey,
-    pub(crate) token: Token,
+    /// The newest: a device has sixteen at most, and each sign-in takes another.
+    token: Mutex<Token>,
     domain: String,
     log: DeviceLog,
     register: Register,
@@ -112,12 +141,21 @@ impl Person {
         let challenge: AuthChallenge =
             ask(address, "POST", "auth/challenge", None, &json!({})).await?;
         let domain = card.domain.clone();
-        let token = Token([0; 32]);
-        let mut person = Self { key, token, domain, log, register, secret, prekey };
+        let token = Mutex::new(Token([0; 32]));
+        let person = Self { key, token, domain, log, register, secret, prekey };
         let answer = person.answer(challenge.nonce);
         let token: AuthToken = ask(address, "POST", "auth/token", None, &answer).await?;
-        person.token = token.token;
+        person.renew(token.token);
         Ok(person)
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        lock(&self.token).clone()
+    }
+
+    /// A sign-in brought another token.
+    pub(crate) fn renew(&self, token: Token) {
+        *lock(&self.token) = token;
     }
 
     pub(crate) fn user(&self) -> UserId {
@@ -168,8 +206,8 @@ impl Pair {
         };
         let bytes = request.to_bytes();
         let body = ContactAsk { request: bytes.clone().into() };
-        let token = Some(&one.token);
-        let _: ContactAsked = ask(address, "POST", "contacts/request", token, &body).await?;
+        let token = &one.token();
+        let _: ContactAsked = ask(address, "POST", "contacts/request", Some(token), &body).await?;
         let new = NewEpoch {
             me: &two.key,
             prekey: &two.secret,
@@ -192,8 +230,8 @@ impl Pair {
                 wraps: wraps.collect(),
             },
         };
-        let token = Some(&two.token);
-        let _: Value = ask(address, "POST", "contacts/accept", token, &accept).await?;
+        let token = &two.token();
+        let _: Value = ask(address, "POST", "contacts/accept", Some(token), &accept).await?;
         let wrap = created.wraps.iter().find(|(device, _)| *device == one.key.device_id());
         let offered = Offered {
             header: &created.header,
@@ -219,23 +257,63 @@ impl Pair {
         })
     }
 
-    /// Bodies that one of the pair could send, each with its method and path.
-    pub(crate) fn bodies(&self, who: usize) -> [(&'static str, String, Value); 9] {
+    /// What one of the pair could ask of a route: its path, and its body if it has one. It takes
+    /// nothing away that others of the run need: it leaves nobody, and ends no session.
+    pub(crate) fn asks(&self, who: usize, method: &str, route: &str) -> (String, Value) {
         let (me, other) = (&self.people[who], &self.people[1 - who]);
-        let answer = me.answer(Nonce([7; 32]));
-        let ask = ContactAsk { request: self.request.clone().into() };
         let (user, epoch) = (other.user().to_base64url(), self.epoch.to_base64url());
-        let post = json!({ "peer": user, "epoch": self.accept["epoch"] });
-        [
-            ("POST", "/v1/accounts".to_owned(), json!(me.register)),
-            ("POST", "/v1/auth/challenge".to_owned(), json!({})),
-            ("POST", "/v1/auth/token".to_owned(), json!(answer)),
-            ("PUT", "/v1/prekey".to_owned(), json!(me.register.prekey)),
-            ("POST", "/v1/contacts/request".to_owned(), json!(ask)),
-            ("POST", "/v1/contacts/accept".to_owned(), self.accept.clone()),
-            ("POST", "/v1/epochs".to_owned(), post),
-            ("POST", format!("/v1/epochs/{epoch}/claimed"), json!({})),
-            ("GET", format!("/v1/users/{user}/log"), Value::Null),
-        ]
+        let path = route
+            .replace("{user}", &user)
+            .replace("{epoch}", &epoch)
+            .replace("{device}", &other.key.device_id().to_base64url());
+        let stranger = json!({ "peer": UserId([9; 32]).to_base64url() });
+        let body = match (method, route) {
+            ("POST", "/v1/accounts") => json!(me.register),
+            ("POST", "/v1/auth/token") | ("DELETE", "/v1/account") => {
+                json!(me.answer(Nonce([7; 32])))
+            }
+            ("PUT", "/v1/prekey") => json!(me.register.prekey),
+            ("POST", "/v1/contacts/request") => {
+                json!(ContactAsk { request: self.request.clone().into() })
+            }
+            ("POST", "/v1/contacts/accept") => self.accept.clone(),
+            ("POST", "/v1/contacts/decline") => {
+                json!({ "request_id": self.accept["request_id"] })
+            }
+            ("POST", "/v1/contacts/remove" | "/v1/contacts/block" | "/v1/contacts/unblock") => {
+                stranger
+            }
+            ("POST", "/v1/epochs") => json!({ "peer": user, "epoch": self.accept["epoch"] }),
+            ("POST", "/v1/log") => json!({ "entry": me.register.genesis }),
+            ("POST", _) => json!({}),
+            _ => Value::Null,
+        };
+        (path, body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_of_the_interface_is_asked() {
+        let text = include_str!("../../../docs/api/openapi.json");
+        let interface: Value = serde_json::from_str(text).expect("the description is JSON");
+        let paths = interface["paths"].as_object().expect("it has paths");
+        let mut named: Vec<_> = paths
+            .iter()
+            .flat_map(|(path, methods)| {
+                let methods = methods.as_object().expect("a path has methods");
+                methods.keys().map(move |method| (method.to_uppercase(), path.clone()))
+            })
+            .collect();
+        let mut asked: Vec<_> = ROUTES
+            .iter()
+            .map(|(method, path)| ((*method).to_owned(), (*path).to_owned()))
+            .collect();
+        named.sort();
+        asked.sort();
+        assert_eq!(asked, named);
     }
 }

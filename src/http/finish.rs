@@ -105,4 +105,20 @@ mod tests {
         assert!(catch_unwind(polled).is_err());
         assert!(act.0.is_none());
     }
+
+    #[test]
+    fn a_thread_that_ends_ends_what_is_left_too() {
+        let runtime = rt::Runtime::new().unwrap();
+        let kept = Rc::new(());
+        let mine = kept.clone();
+        let act = async move {
+            let _mine = mine;
+            std::future::pending::<()>().await;
+        };
+        runtime.spawn(Finishing(Some(Box::pin(act))));
+        runtime.block_on(tokio::task::yield_now());
+        assert_eq!(Rc::strong_count(&kept), 2, "under way");
+        drop(runtime);
+        assert_eq!(Rc::strong_count(&kept), 1, "dropped, and nothing broke");
+    }
 }

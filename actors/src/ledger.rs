@@ -361,8 +361,9 @@ impl Ledger {
         if let Some(taken) = self.lines.known(envelope) {
             return taken;
         }
-        let taken = if self.lines.is_dropped(envelope) {
-            Taken::Skipped(SkipReason::Stale)
+        let taken = if self.lines.is_dropped(envelope, now_ms) {
+            // It goes as what waited went. A refusal would tell its sender of the block.
+            Taken::Queued
         } else if !self.quota.has_room(&envelope.from_user, envelope.size(), limits) {
             self.notices.skipped(entry.contact(), limits, now_ms);
             Taken::Skipped(SkipReason::Full)

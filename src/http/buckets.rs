@@ -34,8 +34,11 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
         let drop_ms = self.per_ms.div_ceil(u64::from(self.rate));
         let mut table = self.empty_at.lock().unwrap_or_else(PoisonError::into_inner);
         let full_at = now_ms + drop_ms * u64::from(self.rate);
-        // Fuller than full, if the clock was put back: that keeps nobody out for longer.
-        let empty_at = table.get(&key).copied().unwrap_or(0).clamp(now_ms, full_at);
+        let empty_at = table.get_mut(&key).map_or(now_ms, |empty_at| {
+            // Fuller than full, if the clock was put back: that keeps nobody out for longer.
+            *empty_at = (*empty_at).min(full_at);
+            (*empty_at).max(now_ms)
+        });
         if empty_at + drop_ms > full_at {
             return Err(empty_at + drop_ms - full_at);
         }

@@ -4,12 +4,15 @@
 
 mod support;
 
+use std::io::Write as _;
+use std::net::TcpStream;
+
 use hushwire_e2ee::{DeviceKey, RecoveryWords};
 use hushwire_identity::{Draft, Payload};
 use hushwire_wire::close::Close;
 use hushwire_wire::frame::{Ack, ClientOp, EventKind, ServerOp};
-use hushwire_wire::http::{EpochPost, LogHead, ProblemCode};
-use hushwire_wire::{Encoding, EntryHash, Reject, UserId};
+use hushwire_wire::http::{EpochPost, LogAppend, LogHead, ProblemCode};
+use hushwire_wire::{Encoding, EntryHash, Reject, Sealed, UserId};
 use support::devices::{Newcomer, add_device, append, follow, proof};
 use support::insider::History;
 use support::person::{bundle, now_ms, post, random, seal_text};
@@ -294,4 +297,29 @@ async fn a_revoked_device_never_comes_back_and_its_queue_is_gone() {
         desk.send(ClientOp::Ack(Ack { n, failed: vec![] })).await;
     }
     assert_eq!(desk.ask(ClientOp::Sync {}).await, ServerOp::Ok {});
+}
+
+#[tokio::test]
+async fn a_revocation_is_finished_though_nobody_waits_for_its_answer() {
+    let server = Server::start();
+    let http = server.http();
+    let mut alice = Person::register(&http, "alice").await;
+    let mut history = History::of(&alice);
+    let phone = add_device(&mut alice, &mut history).await;
+    let (mut live, _) = phone.connect(Encoding::Json).await;
+    let entry = history.revoke(&alice.key, phone.device());
+    let body = LogAppend { entry: Sealed::new(entry), prekey: None };
+    let body = serde_json::to_string(&body).unwrap();
+    let token = alice.token().unwrap().to_base64url();
+    let request = format!(
+        "POST /v1/log HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut client = TcpStream::connect(http.url.trim_start_matches("http://")).unwrap();
+    client.write_all(request.as_bytes()).unwrap();
+    drop(client);
+    assert_eq!(live.closed().await, Some(Close::Revoked));
+    let refused = phone.http.get("/v1/contacts", phone.token()).await;
+    assert_eq!(refused.problem().code, ProblemCode::Unauthenticated);
 }

@@ -254,7 +254,8 @@ impl Engine {
     }
 
     /// After the commit of a block: drops what waits for `devices` from the user `sender`. What was
-    /// accepted goes silently; what is under way and comes to be queued is skipped as stale.
+    /// accepted goes silently, and so does what is under way and comes to be queued: its sender
+    /// cannot tell it from what a user waits for who only removed it.
     ///
     /// # Errors
     /// If the queue store did not do all of it; to be called again.

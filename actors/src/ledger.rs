@@ -368,8 +368,9 @@ impl Ledger {
             return taken;
         }
         let (id, envelope) = (entry.id(), &*entry.envelope);
-        let taken = if self.lines.is_dropped(envelope) {
-            Taken::Skipped(SkipReason::Stale)
+        let taken = if self.lines.is_dropped(envelope, now_ms) {
+            // It goes as what waited went. A refusal would tell its sender of the block.
+            Taken::Queued
         } else if !self.quota.has_room(&envelope.from_user, envelope.size(), limits) {
             self.notices.skipped(entry.contact(), limits, now_ms);
             Taken::Skipped(SkipReason::Full)

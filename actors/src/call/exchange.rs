@@ -16,6 +16,10 @@ use crate::presence::{Pair, pair};
 /// What a caller is told if there is no room for its call, in milliseconds.
 const FULL_RETRY_MS: u64 = 5_000;
 
+/// Calls of one pair at a time: a contact with many devices must not take all the calls that a
+/// user may have.
+pub const PAIR_MAX: usize = 2;
+
 /// What came of an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
@@ -70,7 +74,9 @@ impl Exchange {
         }
         // What it takes the place of gives its room.
         let replaced = self.replaced(&step);
-        if replaced.is_empty() && (self.calls.len() >= self.most || !room()) {
+        let of_pair = self.of_pair(key.0).count();
+        let full = || of_pair >= PAIR_MAX || self.calls.len() >= self.most || !room();
+        if replaced.is_empty() && full() {
             return Err(Reject::Unavailable { retry_after_ms: FULL_RETRY_MS });
         }
         for old in replaced {

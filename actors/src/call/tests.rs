@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::exchange::{Effects, Exchange};
+use super::exchange::{Effects, Exchange, PAIR_MAX};
 use super::*;
 use crate::presence::pair;
 
@@ -261,13 +261,28 @@ fn who_is_parted_is_in_no_call() {
 }
 
 #[test]
+fn one_contact_has_so_many_calls_however_many_devices_it_has() {
+    let mut exchange = exchange();
+    for device in 0..PAIR_MAX as u8 {
+        take(&mut exchange, step(MALLORY, device, BOB, device, CallAct::Ring));
+    }
+    let full = Err(Reject::Unavailable { retry_after_ms: 5_000 });
+    let one_more = step(MALLORY, 7, BOB, 7, CallAct::Ring);
+    assert_eq!(exchange.step(one_more, 0, || true), full);
+    take(&mut exchange, step(ALICE, 0, BOB, 8, CallAct::Ring));
+    // One that takes the place of an earlier one has room.
+    take(&mut exchange, step(MALLORY, 0, BOB, 9, CallAct::Ring));
+    assert_eq!(exchange.len(), PAIR_MAX + 1);
+}
+
+#[test]
 fn without_room_nothing_rings() {
     let full = Err(Reject::Unavailable { retry_after_ms: 5_000 });
     let mut exchange = Exchange::new(2, PATIENCE);
     for call in 0..2 {
         take(&mut exchange, step(ALICE, call, BOB, call, CallAct::Ring));
     }
-    assert_eq!(exchange.step(step(ALICE, 2, BOB, 9, CallAct::Ring), 0, || true), full);
+    assert_eq!(exchange.step(step(ALICE, 2, MALLORY, 9, CallAct::Ring), 0, || true), full);
     let mut exchange = ringing();
     let other = step(ALICE, 1, BOB, 9, CallAct::Ring);
     assert_eq!(exchange.step(other, 0, || false), full);

@@ -12,6 +12,9 @@ use crate::envelope::Envelope;
 use crate::limits::Limits;
 use crate::queue::Taken;
 
+/// By then whatever was on its way to a device has been written or acknowledged, in milliseconds.
+const UNDER_WAY_MS: u64 = 60_000;
+
 /// The memory of one ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Lines {
@@ -72,9 +75,12 @@ impl Lines {
         dropped.insert(sender, now_ms);
     }
 
-    /// Whether a message was admitted before its sender's were dropped.
-    pub(super) fn is_dropped(&self, envelope: &Envelope) -> bool {
-        self.dropped.get(&envelope.from_user).is_some_and(|at_ms| envelope.at <= *at_ms)
+    /// Whether a message was under way when its sender's were dropped: admitted before, and written
+    /// soon after. One that comes later was sent again by somebody who may be a contact anew.
+    pub(super) fn is_dropped(&self, envelope: &Envelope, now_ms: u64) -> bool {
+        let dropped = self.dropped.get(&envelope.from_user);
+        let soon = |at_ms: u64| (at_ms..at_ms + UNDER_WAY_MS).contains(&now_ms);
+        dropped.is_some_and(|at_ms| envelope.at <= *at_ms && soon(*at_ms))
     }
 
     /// Forgets what `is_old` says of its time.

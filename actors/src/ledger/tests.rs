@@ -38,14 +38,17 @@ fn flip(ledger: &mut Ledger, k: u8, last: u64) -> Outcome {
 }
 
 fn force(ledger: &mut Ledger, entry: Entry, limits: &Limits) -> Taken {
-    match ledger.apply(&Op::Force { entries: vec![entry] }, limits, 0) {
+    force_at(ledger, entry, limits, 0)
+}
+
+fn force_at(ledger: &mut Ledger, entry: Entry, limits: &Limits, now_ms: u64) -> Taken {
+    match ledger.apply(&Op::Force { entries: vec![entry] }, limits, now_ms) {
         Outcome::Written(taken) => taken[0],
         other => panic!("{other:?}"),
     }
 }
 
 const FULL: Taken = Taken::Skipped(SkipReason::Full);
-const STALE: Taken = Taken::Skipped(SkipReason::Stale);
 
 #[test]
 fn a_key_goes_behind_live_and_behind_again() {
@@ -232,7 +235,7 @@ fn after_a_revocation_nothing_is_written_and_nobody_attaches() {
 }
 
 #[test]
-fn what_waits_from_a_sender_is_dropped_and_what_is_late_is_skipped() {
+fn what_waits_from_a_sender_is_dropped_and_so_is_what_is_late() {
     let limits = Limits { ledger_dropped: 2, remember_ms: 1_000, ..Limits::default() };
     let mut ledger = Ledger::default();
     for from in [1, 2] {
@@ -243,17 +246,32 @@ fn what_waits_from_a_sender_is_dropped_and_what_is_late_is_skipped() {
     let drop_from = |user: u8| Op::DropFrom { sender: UserId([user; 32]) };
     assert_eq!(ledger.apply(&drop_from(1), &limits, 1), Outcome::Dropped);
     assert_eq!(ledger.len(), (2, 200, 0), "the other sender's stay");
-    assert_eq!(force(&mut ledger, entry(1, 9, 2, 100), &limits), Taken::Queued, "as recorded");
-    assert_eq!(force(&mut ledger, entry(1, 9, 3, 100), &limits), STALE, "was under way");
+    assert_eq!(
+        force_at(&mut ledger, entry(1, 9, 2, 100), &limits, 1),
+        Taken::Queued,
+        "as recorded"
+    );
+    assert_eq!(
+        force_at(&mut ledger, entry(1, 9, 3, 100), &limits, 1),
+        Taken::Queued,
+        "was under way"
+    );
     assert_eq!(ledger.len(), (2, 200, 0), "neither is written");
     // Admitted later, after they made up.
     let mut later = entry(1, 9, 4, 100);
     Arc::get_mut(&mut later.envelope).unwrap().at = 2;
-    assert_eq!(force(&mut ledger, later, &limits), Taken::Queued);
-    ledger.apply(&drop_from(3), &limits, 2);
-    ledger.apply(&drop_from(4), &limits, 3);
+    assert_eq!(force_at(&mut ledger, later, &limits, 1), Taken::Queued);
+    assert_eq!(ledger.len(), (3, 300, 0), "written");
+    // Sent again under the old number, when nothing of then can be under way; or by another clock.
+    force_at(&mut ledger, entry(1, 9, 5, 100), &limits, 60_001);
+    assert_eq!(ledger.len(), (4, 400, 0), "written");
+    ledger.apply(&drop_from(1), &limits, 90_000);
+    force_at(&mut ledger, entry(1, 9, 6, 100), &limits, 0);
+    assert_eq!(ledger.len(), (3, 300, 0), "written");
+    ledger.apply(&drop_from(3), &limits, 90_002);
+    ledger.apply(&drop_from(4), &limits, 90_003);
     assert_eq!(ledger.lines.len().1, 2, "bounded, the oldest goes");
-    ledger.expire(DeviceId([9; 16]), &limits, 1_003, 0);
+    ledger.expire(DeviceId([9; 16]), &limits, 91_003, 0);
     assert_eq!(ledger.lines.len(), (0, 0));
 }
 
@@ -375,7 +393,7 @@ impl Model {
         }
         self.highest.retain(|highest| highest.0 != from);
         let taken = if self.dropped.contains(&from) {
-            STALE
+            Taken::Queued
         } else if self.queue.len() >= most {
             FULL
         } else {
@@ -405,7 +423,8 @@ proptest! {
                     if !model.revoked && of != sn {
                         model.queue.retain(|one| *one != (from, of));
                     }
-                    let taken = force(&mut ledger, removal(from, from, sn, from, &[of]), &limits);
+                    let removal = removal(from, from, sn, from, &[of]);
+                    let taken = force_at(&mut ledger, removal, &limits, 1);
                     prop_assert_eq!(taken, model.write(from, sn, 6));
                     model.key = model.key.map(|(holder, _)| (holder, false));
                 }
@@ -436,7 +455,7 @@ proptest! {
                         3 => (Op::Back { conn: conn(k), entries }, false),
                         _ => (Op::Detach { conn: conn(k), entries }, false),
                     };
-                    let outcome = ledger.apply(&op, &limits, 0);
+                    let outcome = ledger.apply(&op, &limits, 1);
                     if held {
                         match model.recorded(from, sn) {
                             None => prop_assert!(matches!(outcome, Outcome::Held(_))),

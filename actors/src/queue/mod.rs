@@ -179,8 +179,8 @@ pub enum Op {
     /// Deletes messages, key, notices and tokens of this device, and leaves a tombstone that every
     /// other call respects.
     Revoke,
-    /// Drops what waits from one user. What that user's devices had under way until now is skipped
-    /// as [`SkipReason::Stale`] when it comes to be written.
+    /// Drops what waits from one user. What that user's devices had under way until now is dropped
+    /// when it comes to be written, and answered as if it were in the queue.
     DropFrom {
         /// The sender.
         sender: UserId,

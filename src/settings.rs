@@ -230,6 +230,8 @@ pub struct Limits {
     pub http_requests_per_minute: u32,
     /// Exports that one user may read in an hour; 0 for no limit.
     pub exports_per_hour: u32,
+    /// Entries that one user's log may get in an hour; 0 for no limit.
+    pub log_entries_per_hour: u32,
     /// Epochs of a pair that one user's devices may post in an hour while neither a log nor a
     /// prekey changed; 0 for no rule.
     pub epochs_per_hour: u32,
@@ -291,6 +293,7 @@ impl Default for Limits {
             prekeys_per_hour: 12,
             http_requests_per_minute: 3_000,
             exports_per_hour: 4,
+            log_entries_per_hour: 30,
             epochs_per_hour: 6,
             epochs_per_day: 48,
             registrations_per_hour: 30,
@@ -482,6 +485,7 @@ impl Settings {
             (limits.prekeys_per_hour, "limits.prekeys_per_hour"),
             (limits.http_requests_per_minute, "limits.http_requests_per_minute"),
             (limits.exports_per_hour, "limits.exports_per_hour"),
+            (limits.log_entries_per_hour, "limits.log_entries_per_hour"),
         ] {
             check(rate(value), key, "at most 1000000, 0 for no limit")?;
         }

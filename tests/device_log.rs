@@ -76,6 +76,22 @@ async fn a_device_without_a_prekey_puts_it_itself() {
 }
 
 #[tokio::test]
+async fn entries_of_one_log_are_bounded_and_a_repeat_is_free() {
+    let server = Server::start_with(&[("limits.log_entries_per_hour", "1")]);
+    let alice = Person::register(&server.http(), "alice").await;
+    let history = History::of(&alice);
+    let Newcomer { device, entry } = Newcomer::prepare(&alice, &history);
+    assert!(append(&alice, &entry, None).await.status.is_success());
+    assert!(append(&alice, &entry, None).await.status.is_success(), "a repeat");
+    let history = history.and(entry);
+    let one_more = history.revoke(&alice.key, device.device());
+    let refused = append(&alice, &one_more, None).await.problem();
+    assert_eq!(refused.code, ProblemCode::RateLimited);
+    assert_eq!(refused.rule.as_deref(), Some("limits.log_entries_per_hour"));
+    assert!(refused.retry_after_ms.is_some_and(|ms| ms > 0));
+}
+
+#[tokio::test]
 async fn a_revoked_device_is_cut_and_nothing_of_it_is_left() {
     let server = Server::start();
     let http = server.http();

@@ -11,13 +11,13 @@ use hushwire_schema::{AppendError, EntryAct, NewEntry, PrekeyRow};
 use hushwire_wire::EntryHash;
 use hushwire_wire::http::{LogAppend, LogHead, PrekeyBundle, ProblemCode};
 
-use super::State;
 use super::accounts::{AHEAD_MAX_MS, verified};
 use super::body::Signed;
 use super::caller::Caller;
 use super::posting::TRIES;
 use super::problem::{Bound, Refusal};
 use super::users::own_log;
+use super::{State, too_often};
 
 pub(super) async fn append(
     state: web::Data<State>,
@@ -32,6 +32,7 @@ pub(super) async fn append(
     if draft.time_ms > state.now_ms().saturating_add(AHEAD_MAX_MS) {
         return Err(Refusal::field("entry", "a time that is at most 24 hours ahead"));
     }
+    let mut admitted = false;
     let appended = LogHead { seq: draft.seq, head: EntryHash(entry.head.0) };
     for _ in 0..TRIES {
         let log = own_log(&state, caller).await?;
@@ -39,6 +40,9 @@ pub(super) async fn append(
             // An answer was lost: the same entry again.
             cut(&state, caller, &draft.payload).await?;
             return Ok(HttpResponse::Created().json(appended));
+        }
+        if !std::mem::replace(&mut admitted, true) {
+            admit(&state, caller)?;
         }
         let next = extended(&log, bytes, &draft.payload, state.settings.limits.devices)?;
         let prekey = first_prekey(append.prekey.as_ref(), &draft.payload, &next)?;
@@ -68,6 +72,14 @@ pub(super) async fn append(
         }
     }
     Err(Refusal::unavailable("the log kept changing"))
+}
+
+/// Each entry is verified by everybody who looks at the log, and told to all contacts.
+fn admit(state: &State, caller: Caller) -> Result<(), Refusal> {
+    let rate = state.settings.limits.log_entries_per_hour;
+    state.log_entries.admit(caller.user, state.now_ms()).map_err(|ms| {
+        too_often("Entries of one log in an hour", "limits.log_entries_per_hour", rate, ms)
+    })
 }
 
 /// The log with the entry, if it keeps every rule.

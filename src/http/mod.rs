@@ -71,6 +71,7 @@ pub(crate) struct State {
     upgrades: Addresses,
     requests: Buckets<UserId>,
     exports: Buckets<UserId>,
+    log_entries: Buckets<UserId>,
     prekeys: Buckets<DeviceId>,
     prekey_news: Buckets<DeviceId>,
 }
@@ -93,6 +94,7 @@ impl State {
             sign_ins,
             requests: Buckets::new(limits.http_requests_per_minute, MINUTE_MS, most),
             exports: Buckets::new(limits.exports_per_hour, HOUR_MS, most),
+            log_entries: Buckets::new(limits.log_entries_per_hour, HOUR_MS, most),
             prekeys: Buckets::new(limits.prekeys_per_hour, HOUR_MS, most),
             prekey_news: Buckets::new(1, HOUR_MS, most),
             logs: Logs::default(),

@@ -47,7 +47,7 @@ pub(crate) const ROUTES: &[Route] = &[
     post("/v1/log", "Appends an entry to the own log.")
         .takes::<LogAppend>()
         .gives::<LogHead>(201)
-        .refuses(&[Forbidden, KeyKnown, LogConflict]),
+        .refuses(&[Forbidden, KeyKnown, LogConflict, RateLimited]),
     get("/v1/contacts", "Contacts, and who asks to become one.").gives::<Contacts>(200),
     post("/v1/contacts/request", "Asks to become a contact.")
         .takes::<ContactAsk>()

@@ -25,7 +25,7 @@ pub(super) struct Held {
 pub(super) struct Tokens {
     held: HashMap<Hash, Held>,
     /// Oldest first, at most [`Limits::tokens_per_device`] each.
-    devices: HashMap<DeviceId, VecDeque<Hash>>,
+    devices: HashMap<DeviceId, Vec<Hash>>,
     /// Oldest first, with what is gone already: at most twice [`Limits::tokens`].
     order: VecDeque<(u64, Hash)>,
 }
@@ -49,7 +49,7 @@ impl Tokens {
             .get(&token.device)
             .is_some_and(|hashes| hashes.len() >= limits.tokens_per_device.max(1))
         {
-            let oldest = self.devices.get(&token.device).and_then(|hashes| hashes.front().copied());
+            let oldest = self.devices.get(&token.device).and_then(|hashes| hashes.first().copied());
             oldest.into_iter().for_each(|oldest| self.remove(&oldest));
         }
         // Seldom, so that nobody can make every call look through all of them.
@@ -60,7 +60,10 @@ impl Tokens {
             });
         }
         self.order.push_back((token.until_ms, hash));
-        self.devices.entry(token.device).or_default().push_back(hash);
+        let hashes = self.devices.entry(token.device).or_default();
+        // Most have one.
+        hashes.reserve_exact(1);
+        hashes.push(hash);
         self.held.insert(hash, token);
     }
 

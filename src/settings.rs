@@ -479,23 +479,18 @@ impl Settings {
         check((1..=8).contains(&limits.devices), "limits.devices", "1 to 8")?;
         check(limits.epochs_per_hour <= 256, "limits.epochs_per_hour", "at most 256")?;
         check(limits.epochs_per_day <= 256, "limits.epochs_per_day", "at most 256")?;
-        let rate = |n: u32| n <= 1_000_000;
         for (value, key) in [
             (limits.requests_per_day, "limits.requests_per_day"),
             (limits.prekeys_per_hour, "limits.prekeys_per_hour"),
             (limits.http_requests_per_minute, "limits.http_requests_per_minute"),
             (limits.exports_per_hour, "limits.exports_per_hour"),
             (limits.log_entries_per_hour, "limits.log_entries_per_hour"),
+            (limits.registrations_per_hour, "limits.registrations_per_hour"),
+            (limits.sign_ins_per_minute, "limits.sign_ins_per_minute"),
+            (limits.upgrades_per_minute, "limits.upgrades_per_minute"),
         ] {
-            check(rate(value), key, "at most 1000000, 0 for no limit")?;
+            check(value <= 1_000_000, key, "at most 1000000, 0 for no limit")?;
         }
-        check(
-            rate(limits.registrations_per_hour),
-            "limits.registrations_per_hour",
-            "at most 1000000",
-        )?;
-        check(rate(limits.sign_ins_per_minute), "limits.sign_ins_per_minute", "at most 1000000")?;
-        check(rate(limits.upgrades_per_minute), "limits.upgrades_per_minute", "at most 1000000")?;
         check(up_to.contains(&limits.addresses), "limits.addresses", "1 to 10000000")?;
         self.validate_live()?;
         check((64..=1_048_576).contains(&self.log.waiting), "log.waiting", "64 to 1048576")

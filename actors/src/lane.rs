@@ -86,6 +86,17 @@ pub enum Fact {
     },
 }
 
+/// What of a lane goes out first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// [`Lane::next_event`].
+    Events,
+    /// [`Lane::next_passing`].
+    Passing,
+    /// [`Lane::next_delivery`], if there is one.
+    Deliveries,
+}
+
 /// The lane of one session.
 #[derive(Debug)]
 pub struct Lane<F> {
@@ -295,6 +306,18 @@ impl<F> Lane<F> {
         wake(inner);
     }
 
+    /// What goes out before anything else, seen at once: this is asked before each delivery.
+    pub fn first(&self) -> First {
+        let inner = self.lock();
+        if inner.events_lost || !inner.events.is_empty() {
+            First::Events
+        } else if inner.passing.is_some() {
+            First::Passing
+        } else {
+            First::Deliveries
+        }
+    }
+
     /// The next of what passes by.
     pub fn next_passing(&self) -> Option<ServerOp> {
         let mut inner = self.lock();
@@ -403,12 +426,6 @@ impl<F> Lane<F> {
             return Some(Fact::Event(event));
         }
         std::mem::take(&mut inner.events_lost).then_some(Fact::EventsLost)
-    }
-
-    /// Whether [`Lane::next_event`] has something.
-    pub fn has_events(&self) -> bool {
-        let inner = self.lock();
-        inner.events_lost || !inner.events.is_empty()
     }
 
     /// Registers whom to wake when something comes.

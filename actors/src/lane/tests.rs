@@ -80,11 +80,11 @@ fn answers_and_events_have_bounds_of_their_own() {
         lane.tell(Fact::Event(event.clone()));
     }
     assert_eq!(std::iter::from_fn(|| lane.next_fact(true)).count(), LANE_ANSWERS);
-    assert!(lane.has_events(), "they are taken by themselves");
+    assert_eq!(lane.first(), First::Events, "they are taken by themselves");
     let facts: Vec<_> = std::iter::from_fn(|| lane.next_event()).collect();
     assert_eq!(facts.len(), 3);
     assert_eq!(facts.last(), Some(&Fact::EventsLost));
-    assert!(!lane.has_events());
+    assert_eq!(lane.first(), First::Deliveries);
 }
 
 fn typing(from: u8) -> Passing {

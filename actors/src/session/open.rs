@@ -19,7 +19,7 @@ use super::channel::{Channel, Out};
 use super::writing::{write_message, write_op};
 use crate::directory::Live;
 use crate::fault;
-use crate::lane::{Fact, Lane};
+use crate::lane::{Fact, First, Lane};
 use crate::limiter::Admission;
 use crate::node::Node;
 use crate::path::Path;
@@ -243,7 +243,7 @@ impl Open {
     /// Whether events wait only because so much is unsent: to be heard when it is not, and before
     /// any message, since an epoch is told before what is sent under it.
     pub(crate) fn owes_events(&self) -> bool {
-        self.is_welcome() && self.lane.has_events()
+        self.is_welcome() && self.lane.first() == First::Events
     }
 
     fn next_fact(&self, unsent: usize) -> Option<Fact> {
@@ -256,12 +256,18 @@ impl Open {
     /// The next of what passes by, or the next delivery if the window has room: only when nothing
     /// is unsent.
     pub(crate) fn deliver(&mut self, now_ms: u64, out: &mut BytesMut) -> bool {
-        if self.welcoming.is_some() || self.owes_events() {
+        if self.welcoming.is_some() {
             return false;
         }
-        if let Some(op) = self.lane.next_passing() {
-            write_op(out, self.encoding, None, op);
-            return true;
+        match self.lane.first() {
+            First::Events => return false,
+            First::Passing => {
+                if let Some(op) = self.lane.next_passing() {
+                    write_op(out, self.encoding, None, op);
+                    return true;
+                }
+            }
+            First::Deliveries => {}
         }
         let Some((n, entry)) = self.channel.deliver(&self.lane, now_ms) else {
             return false;

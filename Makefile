@@ -82,7 +82,7 @@ rules:
 	$(CARGO) xtask rules
 
 vectors:
-	@scripts/setup vectors
+	@scripts/setup tests
 	python3 tests/vectors/check_first.py
 	$(PYTHON) tests/vectors/check_edges.py
 	$(PYTHON) tests/vectors/check.py
@@ -96,7 +96,7 @@ vectors:
 
 # docs/api and docs/limits.md: `cargo xtask api` writes them, this checks them.
 api:
-	@scripts/setup vectors
+	@scripts/setup tests
 	$(CARGO) test --locked -p hushwire-wire -p xtask --features hushwire-wire/schema,xtask/api -- schema api
 	$(PYTHON) tests/python/check_api.py
 

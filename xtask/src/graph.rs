@@ -19,7 +19,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hushwire-identity", &["hushwire-wire"]),
     ("hushwire-schema", &["hushwire-wire", "hushwire-identity"]),
     ("hushwire-actors", &["hushwire-wire"]),
-    ("hushwire", &["hushwire-wire", "hushwire-identity", "hushwire-schema", "hushwire-actors"]),
+    ("hushwire-redis", &["hushwire-wire", "hushwire-actors"]),
+    (
+        "hushwire",
+        &[
+            "hushwire-wire",
+            "hushwire-identity",
+            "hushwire-schema",
+            "hushwire-actors",
+            "hushwire-redis",
+        ],
+    ),
+    // Starts real processes for tests; linked into no server and no client.
+    ("hushwire-testbed", &[]),
     ("hushwire-e2ee", &["hushwire-wire", "hushwire-identity"]),
     ("hushwire-client", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee"]),
     ("hushwire-chat", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee", "hushwire-client"]),

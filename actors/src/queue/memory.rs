@@ -208,6 +208,10 @@ impl Queue for MemoryQueue {
             notices: self.notices.load(Ordering::Relaxed),
         }
     }
+
+    fn is_full(&self) -> bool {
+        self.stored().is_full(&self.limits)
+    }
 }
 
 impl Stored {

@@ -39,6 +39,15 @@ pub trait Queue: Send + Sync + fmt::Debug {
 
     /// What is stored, as last known.
     fn stored(&self) -> Stored;
+
+    /// Whether the store takes no new message: what room it has left is for what is under way.
+    fn is_full(&self) -> bool;
+
+    /// Whether the store can be asked, as last known. While it cannot, calls are answered
+    /// [`Unavailable`] at once.
+    fn is_reachable(&self) -> bool {
+        true
+    }
 }
 
 /// What a queue store holds.

@@ -157,6 +157,10 @@ impl Queue for Faulty {
         self.0.generation()
     }
 
+    fn is_full(&self) -> bool {
+        self.0.is_full()
+    }
+
     fn born_ms(&self) -> u64 {
         self.0.born_ms()
     }

@@ -61,7 +61,7 @@ impl Open {
         match self.admission.look(&offer) {
             Verdict::Answer(answer) => return Ok(Some(ServerOp::Accepted((*answer).clone()))),
             Verdict::Refused(reject) => return Err(reject),
-            Verdict::New if self.node.queue.stored().is_full(&self.node.limits) => {
+            Verdict::New if self.node.queue.is_full() => {
                 return Err(Reject::StoreFull {});
             }
             Verdict::New | Verdict::Changed | Verdict::Again | Verdict::Resubmitted => {}

@@ -1,0 +1,200 @@
+//! A PostgreSQL server.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, geteuid};
+use tempfile::TempDir;
+
+use crate::port;
+use crate::process::{Process, find};
+
+/// How long a start may take.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// A PostgreSQL server with a data folder of its own, reached by TCP on loopback, without a
+/// password unless a test sets one.
+#[derive(Debug)]
+pub struct Postgres {
+    process: Process,
+    folder: TempDir,
+    port: u16,
+    settings: Vec<(String, String)>,
+}
+
+impl Postgres {
+    /// Makes a data folder and starts a server over it.
+    ///
+    /// # Panics
+    /// If it does not start within 60 s.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, with more settings of `postgresql.conf`.
+    ///
+    /// # Panics
+    /// If it does not start within 60 s.
+    #[must_use]
+    #[expect(clippy::expect_used, clippy::panic, reason = "a test cannot go on without it")]
+    pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        hand_over(folder.path());
+        let data = folder.path().join("data");
+        let mut initdb = as_owner(find("initdb", "postgresql"));
+        initdb.args(["-N", "-U", "hushwire", "--auth=trust", "-E", "UTF8", "--locale=C", "-D"]);
+        let made = initdb.arg(&data).current_dir(folder.path()).output().expect("initdb starts");
+        if !made.status.success() {
+            panic!("initdb: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        let settings: Vec<_> =
+            settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let port = port::free();
+        let process = launch(folder.path(), port, &settings);
+        let postgres = Self { process, folder, port, settings };
+        postgres.await_ready();
+        postgres
+    }
+
+    /// `postgres://hushwire@127.0.0.1:PORT/postgres`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url_of("postgres")
+    }
+
+    /// The same for a database of another name.
+    #[must_use]
+    pub fn url_of(&self, database: &str) -> String {
+        format!("postgres://hushwire@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Its port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its process.
+    pub const fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Runs SQL with `psql`; its output, without headers.
+    ///
+    /// # Errors
+    /// What `psql` says.
+    ///
+    /// # Panics
+    /// If `psql` is not installed.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
+    pub fn sql(&self, database: &str, statement: &str) -> Result<String, String> {
+        let mut psql = Command::new(find("psql", "postgresql-client"));
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement]);
+        let output = psql.arg(self.url_of(database)).output().expect("psql starts");
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+
+    /// An empty database of its own name, for one test of many over one server; its URL.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
+    pub fn fresh(&self, name: &str) -> String {
+        self.sql("postgres", &format!("CREATE DATABASE \"{name}\"")).expect("a new database");
+        self.url_of(name)
+    }
+
+    /// Stops it at once, as a crash would (SIGQUIT: its children end, too).
+    pub fn stop(&mut self) {
+        self.process.signal(Signal::QUIT);
+        self.process.wait();
+    }
+
+    /// Starts it again over the same data.
+    ///
+    /// # Panics
+    /// If it does not start within 60 s.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.process = launch(self.folder.path(), self.port, &self.settings);
+        self.await_ready();
+    }
+
+    #[expect(clippy::panic, reason = "a test cannot go on without it")]
+    fn await_ready(&self) {
+        let started = Instant::now();
+        while self.sql("postgres", "SELECT 1").is_err() {
+            if started.elapsed() > WITHIN {
+                let log = std::fs::read_to_string(self.folder.path().join("log"));
+                panic!("postgres does not answer: {}", log.unwrap_or_default());
+            }
+            sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn launch(folder: &Path, port: u16, settings: &[(String, String)]) -> Process {
+    let mut command = as_owner(find("postgres", "postgresql"));
+    command.arg("-D").arg(folder.join("data")).current_dir(folder);
+    let usual = [
+        ("listen_addresses", "127.0.0.1".to_owned()),
+        ("port", port.to_string()),
+        ("unix_socket_directories", String::new()),
+        ("fsync", "off".to_owned()),
+        ("full_page_writes", "off".to_owned()),
+        ("shared_buffers", "32MB".to_owned()),
+    ];
+    let given = settings.iter().map(|(name, value)| (name.as_str(), value.clone()));
+    for (name, value) in usual.into_iter().chain(given) {
+        command.arg("-c").arg(format!("{name}={value}"));
+    }
+    Process::start(&mut command, &folder.join("log"))
+}
+
+/// PostgreSQL refuses to run as root: then it runs as its own user.
+fn as_owner(program: std::path::PathBuf) -> Command {
+    let mut command = Command::new(program);
+    if geteuid().is_root()
+        && let Some((uid, gid)) = owner()
+    {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+fn hand_over(folder: &Path) {
+    if geteuid().is_root()
+        && let Some((uid, gid)) = owner()
+    {
+        let _ = std::os::unix::fs::chown(folder, Some(uid), Some(gid));
+    }
+}
+
+/// The user `postgres` of this system.
+fn owner() -> Option<(u32, u32)> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let line = users.lines().find(|line| line.starts_with("postgres:"))?;
+    let mut fields = line.split(':').skip(2).map(str::parse);
+    Some((fields.next()?.ok()?, fields.next()?.ok()?))
+}

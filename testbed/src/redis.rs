@@ -1,0 +1,165 @@
+//! A Redis server.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::port;
+use crate::process::{Process, find};
+
+/// How long a start may take.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// What every server here is started with, as its owner would set it for Hushwire; later settings
+/// win.
+const SETTINGS: &[(&str, &str)] = &[
+    ("bind", "127.0.0.1"),
+    ("save", ""),
+    ("appendonly", "no"),
+    ("maxmemory", "256mb"),
+    ("maxmemory-policy", "noeviction"),
+    ("repl-diskless-sync", "yes"),
+    ("repl-diskless-sync-delay", "0"),
+    ("repl-diskless-load", "swapdb"),
+    ("rdb-del-sync-files", "yes"),
+    ("crash-log-enabled", "no"),
+    ("slowlog-log-slower-than", "-1"),
+    ("enable-debug-command", "no"),
+    ("client-output-buffer-limit", "pubsub 64mb 16mb 30"),
+];
+
+/// A Redis server with a folder of its own.
+#[derive(Debug)]
+pub struct Redis {
+    process: Process,
+    folder: TempDir,
+    port: u16,
+    settings: Vec<(String, String)>,
+}
+
+impl Redis {
+    /// Starts one as Hushwire asks for it.
+    ///
+    /// # Panics
+    /// If it does not start within 20 s.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with more settings, which win over the usual ones: names of `redis.conf`.
+    ///
+    /// # Panics
+    /// If it does not start within 20 s.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
+    pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let settings: Vec<_> =
+            settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let port = port::free();
+        let process = launch(&folder, port, &settings);
+        let redis = Self { process, folder, port, settings };
+        redis.await_ready();
+        redis
+    }
+
+    /// Starts a replica of this server.
+    #[must_use]
+    pub fn replica(&self, settings: &[(&str, &str)]) -> Self {
+        let primary = format!("127.0.0.1 {}", self.port);
+        let mut all = vec![("replicaof", primary.as_str())];
+        all.extend_from_slice(settings);
+        Self::start_with(&all)
+    }
+
+    /// `redis://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Its port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its folder, where it keeps nothing.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Its process.
+    pub const fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Kills it: all that it holds is lost.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again on its port, empty.
+    ///
+    /// # Panics
+    /// If it does not start within 20 s.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        self.process = launch(&self.folder, self.port, &self.settings);
+        self.await_ready();
+    }
+
+    /// Sends one command, and returns the reply as it comes, up to 64 KiB of it.
+    ///
+    /// # Errors
+    /// If the server does not answer within 2 s.
+    pub fn command(&self, words: &[&str]) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        let mut request = format!("*{}\r\n", words.len());
+        for word in words {
+            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        }
+        stream.write_all(request.as_bytes())?;
+        let mut reply = vec![0; 65_536];
+        let read = stream.read(&mut reply)?;
+        Ok(String::from_utf8_lossy(&reply[..read]).into_owned())
+    }
+
+    #[expect(clippy::panic, reason = "a test cannot go on without it")]
+    fn await_ready(&self) {
+        let started = Instant::now();
+        while !self.command(&["PING"]).is_ok_and(|r| r.contains("PONG") || r.contains("NOAUTH")) {
+            if started.elapsed() > WITHIN {
+                let log = std::fs::read_to_string(self.folder.path().join("log"));
+                panic!("redis-server does not answer: {}", log.unwrap_or_default());
+            }
+            sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn launch(folder: &TempDir, port: u16, settings: &[(String, String)]) -> Process {
+    let mut command = Command::new(find("redis-server", "redis-server"));
+    command.current_dir(folder.path()).args(["--port", &port.to_string()]);
+    let usual = SETTINGS.iter().filter(|(name, _)| !settings.iter().any(|(set, _)| set == name));
+    let given = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in usual.copied().chain(given) {
+        command.arg(format!("--{name}")).args(words(name, value));
+    }
+    Process::start(&mut command, &folder.path().join("log"))
+}
+
+/// A value of several words is several arguments; `save ""` is one that is empty.
+fn words<'a>(name: &str, value: &'a str) -> Vec<&'a str> {
+    match name {
+        "replicaof" | "client-output-buffer-limit" | "user" => value.split(' ').collect(),
+        _ => vec![value],
+    }
+}

@@ -73,13 +73,13 @@ impl Drop for Python {
     }
 }
 
-/// The Python of `scripts/setup vectors`, in the target folder.
+/// The Python of `scripts/setup tests`, in the target folder.
 fn interpreter() -> PathBuf {
     let target = Path::new(env!("CARGO_BIN_EXE_hushwire")).ancestors().nth(2).unwrap();
     let python = target.join("python/bin/python");
     assert!(
         python.exists(),
-        "{} is missing: run `scripts/setup vectors`, as `make test` does",
+        "{} is missing: run `scripts/setup tests`, as `make test` does",
         python.display()
     );
     python

@@ -8,6 +8,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// Settings by the names of their environment variables.
+pub(crate) type Settings = Vec<(&'static str, String)>;
+
 /// A running child.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -17,8 +20,9 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts the server with its data in `folder`, without the 10-second rule.
-    pub(crate) fn server(binary: &Path, folder: &Path) -> Result<Self, String> {
+    /// Starts the server with its data in `folder`, without the 10-second rule, and with `more`
+    /// settings.
+    pub(crate) fn server(binary: &Path, folder: &Path, more: &Settings) -> Result<Self, String> {
         // It runs in another folder, where a relative path would lead nowhere.
         let binary =
             binary.canonicalize().map_err(|e| format!("no server at {}: {e}", binary.display()))?;
@@ -29,6 +33,7 @@ impl Program {
             .arg("serve")
             .current_dir(folder)
             .envs(settings(address, folder))
+            .envs(more.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(log);
         let child = command.spawn().map_err(|e| format!("{}: {e}", binary.display()))?;
@@ -74,18 +79,23 @@ impl Program {
 
     /// CPU time of all its threads so far.
     pub(crate) fn cpu(&self) -> Result<Duration, String> {
-        let folder = format!("/proc/{}/task", self.child.id());
-        let tasks = fs::read_dir(&folder).map_err(|e| format!("{folder}: {e}"))?;
-        let mut nanos = 0;
-        for task in tasks.flatten() {
-            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            nanos += text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
-        }
-        if nanos == 0 {
-            Err(format!("{folder} shows no CPU time"))
-        } else {
-            Ok(Duration::from_nanos(nanos))
-        }
+        cpu_of(self.child.id())
+    }
+}
+
+/// CPU time of all threads of a process so far.
+pub(crate) fn cpu_of(id: u32) -> Result<Duration, String> {
+    let folder = format!("/proc/{id}/task");
+    let tasks = fs::read_dir(&folder).map_err(|e| format!("{folder}: {e}"))?;
+    let mut nanos = 0;
+    for task in tasks.flatten() {
+        let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        nanos += text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    }
+    if nanos == 0 {
+        Err(format!("{folder} shows no CPU time"))
+    } else {
+        Ok(Duration::from_nanos(nanos))
     }
 }
 
@@ -97,7 +107,7 @@ impl Drop for Program {
 }
 
 /// What the server is told through its environment.
-fn settings(address: SocketAddr, folder: &Path) -> Vec<(&'static str, String)> {
+fn settings(address: SocketAddr, folder: &Path) -> Settings {
     vec![
         ("HUSHWIRE__SERVER__LISTEN", address.to_string()),
         ("HUSHWIRE__SERVER__WORKERS", "1".to_owned()),

@@ -10,11 +10,20 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::person::{Api, Person};
-use crate::program::Program;
+use crate::program::{Program, Settings};
 
 /// Starts the server and waits until it answers.
 pub(crate) async fn start(binary: &Path, folder: &Path) -> Result<Program, String> {
-    let mut program = Program::server(binary, folder)?;
+    start_with(binary, folder, &Vec::new()).await
+}
+
+/// The same with more settings.
+pub(crate) async fn start_with(
+    binary: &Path,
+    folder: &Path,
+    more: &Settings,
+) -> Result<Program, String> {
+    let mut program = Program::server(binary, folder, more)?;
     let api = Api::new(program.address)?;
     for _ in 0..200 {
         if api.card().await.is_ok() {

@@ -95,6 +95,12 @@ impl Redis {
         self.folder.path()
     }
 
+    /// The id of its process.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Its process.
     pub const fn process(&mut self) -> &mut Process {
         &mut self.process

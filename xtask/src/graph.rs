@@ -36,7 +36,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hushwire-client", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee"]),
     ("hushwire-chat", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee", "hushwire-client"]),
     // Measures from outside, as a client; the bare relay shares the frame codec only.
-    ("hushwire-benches", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee"]),
+    (
+        "hushwire-benches",
+        &["hushwire-wire", "hushwire-identity", "hushwire-e2ee", "hushwire-testbed"],
+    ),
     // Feeds every parser from outside; linked into nothing.
     ("hushwire-fuzz", &["hushwire-wire", "hushwire-identity", "hushwire-e2ee", "hushwire-client"]),
     // Attacks a running server, as clients; linked into nothing but a test.

@@ -2,6 +2,7 @@
 //! drain. The relay has none of it, so there is nothing to hold these figures against.
 
 mod hub;
+pub(crate) mod nodes;
 mod queue;
 mod slow;
 mod storm;

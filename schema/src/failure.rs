@@ -15,6 +15,9 @@ pub enum Failure {
     /// The database refused.
     #[error("the database refused")]
     Database(#[source] Arc<diesel::result::Error>),
+    /// The database cannot be reached, or did not answer in time.
+    #[error("the database cannot be reached")]
+    Unreachable,
     /// A column holds what cannot be there.
     #[error("the column {0} holds what it cannot hold")]
     Corrupt(&'static str),
@@ -23,6 +26,20 @@ pub enum Failure {
 impl From<diesel::result::Error> for Failure {
     fn from(error: diesel::result::Error) -> Self {
         Self::Database(Arc::new(error))
+    }
+}
+
+/// An act's error, which may be a [`Failure`].
+pub(crate) trait Fails:
+    From<Failure> + From<diesel::result::Error> + Send + 'static
+{
+    /// The failure, unless the act was refused.
+    fn failure(&self) -> Option<&Failure>;
+}
+
+impl Fails for Failure {
+    fn failure(&self) -> Option<&Failure> {
+        Some(self)
     }
 }
 
@@ -38,6 +55,15 @@ macro_rules! carries_failure {
         impl From<diesel::result::Error> for $error {
             fn from(error: diesel::result::Error) -> Self {
                 Self::Failed(error.into())
+            }
+        }
+
+        impl crate::failure::Fails for $error {
+            fn failure(&self) -> Option<&crate::Failure> {
+                match self {
+                    Self::Failed(failure) => Some(failure),
+                    _ => None,
+                }
             }
         }
     )+};

@@ -1,9 +1,13 @@
 //! What is durable: accounts, contacts, epochs. Tables, migrations and queries.
 //!
 //! [`Store`] is the one way in, with typed acts and typed refusals; [`SqliteStore`] implements it
-//! for the embedded default. What is handed in was verified by the caller: this crate compares
+//! for the embedded default, [`PostgresStore`] for several nodes, both by the same queries. What is handed in was verified by the caller: this crate compares
 //! and sets, and never opens or judges a signature. No message, sealed or not, has a table here.
 #![deny(missing_docs)]
+#![expect(
+    clippy::duplicate_mod,
+    reason = "the queries are written once, and compiled for each kind of connection"
+)]
 
 mod account;
 mod change;
@@ -14,6 +18,8 @@ mod ending;
 mod entry;
 mod epoch;
 mod failure;
+mod migrations;
+mod postgres;
 mod sqlite;
 mod store;
 
@@ -33,5 +39,7 @@ pub use epoch::{
     SideKeys, WrapRow,
 };
 pub use failure::Failure;
-pub use sqlite::{MigrationState, OpenError, SqliteStore};
+pub use migrations::MigrationState;
+pub use postgres::{PostgresOpenError, PostgresSettings, PostgresStore};
+pub use sqlite::{OpenError, SqliteStore};
 pub use store::Store;

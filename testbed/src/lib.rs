@@ -13,3 +13,4 @@ mod redis;
 pub use postgres::Postgres;
 pub use process::Process;
 pub use redis::Redis;
+pub use rustix::process::Signal;

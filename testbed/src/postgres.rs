@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, geteuid};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
 use crate::port;
@@ -54,7 +54,7 @@ impl Postgres {
         let settings: Vec<_> =
             settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let port = port::free();
-        let process = launch(folder.path(), port, &settings);
+        let process = launch(folder.path(), port, &settings, None);
         let postgres = Self { process, folder, port, settings };
         postgres.await_ready();
         postgres
@@ -125,13 +125,54 @@ impl Postgres {
         self.process.wait();
     }
 
+    /// Sends a signal to the server and all its children: stopped by SIGSTOP, it hangs.
+    pub fn signal_all(&self, signal: Signal) {
+        for id in self.process_ids() {
+            if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, signal);
+            }
+        }
+    }
+
+    /// The ids of the server's process and its children.
+    #[must_use]
+    pub fn process_ids(&self) -> Vec<u32> {
+        let own = self.process.id();
+        let children = format!("/proc/{own}/task/{own}/children");
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|id| id.parse().ok());
+        std::iter::once(own).chain(children).collect()
+    }
+
+    /// Puts lines before those of `pg_hba.conf`, which let everybody on this machine in, and has
+    /// the server read them.
+    ///
+    /// # Panics
+    /// If the file cannot be written.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
+    pub fn admit(&self, lines: &str) {
+        let path = self.folder.path().join("data/pg_hba.conf");
+        let old = std::fs::read_to_string(&path).expect("pg_hba.conf is there");
+        std::fs::write(&path, format!("{lines}\n{old}")).expect("pg_hba.conf can be written");
+        self.sql("postgres", "SELECT pg_reload_conf()").expect("the server reads it");
+    }
+
     /// Starts it again over the same data.
     ///
     /// # Panics
     /// If it does not start within 60 s.
     pub fn restart(&mut self) {
+        self.restart_within(None);
+    }
+
+    /// The same, and no file that it writes may grow beyond so many bytes: what is full looks so
+    /// to it.
+    ///
+    /// # Panics
+    /// If it does not start within 60 s.
+    pub fn restart_within(&mut self, bytes: Option<u64>) {
         self.stop();
-        self.process = launch(self.folder.path(), self.port, &self.settings);
+        self.process = launch(self.folder.path(), self.port, &self.settings, bytes);
         self.await_ready();
     }
 
@@ -154,8 +195,23 @@ impl Drop for Postgres {
     }
 }
 
-fn launch(folder: &Path, port: u16, settings: &[(String, String)]) -> Process {
-    let mut command = as_owner(find("postgres", "postgresql"));
+fn launch(
+    folder: &Path,
+    port: u16,
+    settings: &[(String, String)],
+    largest: Option<u64>,
+) -> Process {
+    let program = find("postgres", "postgresql");
+    let mut command = match largest {
+        None => as_owner(program),
+        Some(bytes) => {
+            // In blocks of 512 bytes.
+            let limited = format!("ulimit -S -f {}; exec \"$0\" \"$@\"", bytes / 512);
+            let mut shell = as_owner("/bin/sh".into());
+            shell.arg("-c").arg(limited).arg(program);
+            shell
+        }
+    };
     command.arg("-D").arg(folder.join("data")).current_dir(folder);
     let usual = [
         ("listen_addresses", "127.0.0.1".to_owned()),

@@ -4,46 +4,31 @@
 //! price of one `fsync` for each group of acts. `secure_delete` overwrites what is deleted, so a
 //! claimed wrap is gone from the file.
 
-mod accounts;
-mod changes;
-mod column;
-mod contacts;
-mod endings;
-mod entries;
-mod epochs;
-mod migrate;
-mod partings;
+#[cfg(test)]
+mod bounds;
+#[path = "../queries/mod.rs"]
+mod queries;
 #[cfg(test)]
 mod steps;
-mod tables;
 mod threads;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, SqliteConnection};
-use hushwire_wire::{DeviceId, EpochId, RequestId, UserId};
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use self::threads::{Connect, Threads};
-use crate::account::{
-    DomainError, LoginKey, NewAccount, PrekeyRow, PutPrekeyError, ReadError, RegisterError,
-    UnclaimedRow,
-};
-use crate::change::{Acquaintance, ChangeList, Told};
-use crate::contact::{
-    AcceptError, Asked, BlockError, Blocked, ContactList, NewRequest, RequestError, Requested,
-};
-use crate::ending::{Deleted, DeviceRow, Export, ExportedEpoch};
-use crate::entry::{AppendError, NewEntry};
-use crate::epoch::{
-    ClaimError, EpochFound, NewEpoch, PairKeys, PairNow, PairStamp, PostEpochError,
-};
-use crate::failure::Failure;
-use crate::store::Store;
+use crate::failure::Fails;
+use crate::migrations::{self, MigrateError, MigrationState};
 
-pub use self::migrate::MigrationState;
+/// What the queries run on.
+type Conn = SqliteConnection;
+/// Whose acts they are.
+type Adapter = SqliteStore;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
 /// Threads that read.
 const READERS: usize = 3;
@@ -74,6 +59,15 @@ pub enum OpenError {
     Thread(#[source] std::io::Error),
 }
 
+impl From<MigrateError> for OpenError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Newer(version) => Self::Newer(version),
+            MigrateError::Failed(error) => Self::Migrate(error),
+        }
+    }
+}
+
 /// Accounts, contacts and epochs in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -90,7 +84,7 @@ impl SqliteStore {
     /// If the file cannot be used, or is of a newer version.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let mut conn = write_connection(path)?;
-        migrate::run(&mut conn)?;
+        migrations::run(&mut conn, MIGRATIONS)?;
         let owned = path.to_owned();
         let connect_writer: Connect = Arc::new(move || connect(&owned, WRITER_PRAGMAS));
         let owned = path.to_owned();
@@ -110,10 +104,10 @@ impl SqliteStore {
     /// If the file cannot be read.
     pub fn migrations(path: &Path) -> Result<Vec<MigrationState>, OpenError> {
         if !path.exists() {
-            return migrate::states(None);
+            return Ok(migrations::states(None::<&mut SqliteConnection>, MIGRATIONS)?);
         }
         let mut conn = connect(path, READER_PRAGMAS).map_err(OpenError::Connect)?;
-        migrate::states(Some(&mut conn))
+        Ok(migrations::states(Some(&mut conn), MIGRATIONS)?)
     }
 }
 
@@ -147,194 +141,42 @@ fn connect(path: &Path, pragmas: &str) -> Result<SqliteConnection, diesel::Conne
     Ok(conn)
 }
 
-#[async_trait]
-impl Store for SqliteStore {
-    async fn settle_domain(&self, domain: &str) -> Result<(), DomainError> {
-        let domain = domain.to_owned();
-        self.writer.run(move |conn| accounts::settle_domain(conn, &domain)).await
-    }
-
-    async fn register(&self, account: NewAccount) -> Result<(), RegisterError> {
-        self.writer.run(move |conn| accounts::register(conn, &account)).await
-    }
-
-    async fn login_key(&self, user: UserId, device: DeviceId) -> Result<Option<LoginKey>, Failure> {
-        self.readers.run(move |conn| accounts::login_key(conn, &user, &device)).await
-    }
-
-    async fn log(
+impl Adapter {
+    /// Does an act that changes something.
+    async fn write<T, E>(
         &self,
-        reader: UserId,
-        user: UserId,
-        after: Option<u32>,
-    ) -> Result<Vec<Vec<u8>>, ReadError> {
-        self.readers.run(move |conn| accounts::log(conn, &reader, &user, after)).await
-    }
-
-    async fn prekeys(&self, reader: UserId, user: UserId) -> Result<Vec<PrekeyRow>, ReadError> {
-        self.readers.run(move |conn| accounts::prekeys(conn, &reader, &user)).await
-    }
-
-    async fn put_prekey(
-        &self,
-        user: UserId,
-        prekey: PrekeyRow,
-    ) -> Result<Option<Vec<u8>>, PutPrekeyError> {
-        self.writer.run(move |conn| accounts::put_prekey(conn, &user, &prekey)).await
-    }
-
-    async fn unclaimed(
-        &self,
-        device: DeviceId,
-        prekey: u32,
-        most: usize,
-    ) -> Result<Vec<UnclaimedRow>, Failure> {
-        self.readers.run(move |conn| epochs::unclaimed(conn, &device, prekey, most)).await
-    }
-
-    async fn acquainted(&self, user: UserId, most: usize) -> Result<Vec<Acquaintance>, Failure> {
-        self.readers.run(move |conn| contacts::acquainted(conn, &user, most)).await
-    }
-
-    async fn append(&self, entry: NewEntry) -> Result<Vec<Told>, AppendError> {
-        self.writer.run(move |conn| entries::append(conn, &entry)).await
-    }
-
-    async fn changes(
-        &self,
-        user: UserId,
-        after: u64,
-        most: usize,
-    ) -> Result<ChangeList, ReadError> {
-        self.readers.run(move |conn| changes::list(conn, &user, after, most)).await
-    }
-
-    async fn devices(&self, user: UserId) -> Result<Vec<DeviceRow>, Failure> {
-        self.readers.run(move |conn| endings::device_rows(conn, &user)).await
-    }
-
-    async fn decline(
-        &self,
-        user: UserId,
-        request: RequestId,
-        now_ms: u64,
-    ) -> Result<Option<Told>, Failure> {
-        self.writer.run(move |conn| partings::decline(conn, &user, &request, now_ms)).await
-    }
-
-    async fn remove(
-        &self,
-        user: UserId,
-        peer: UserId,
-        now_ms: u64,
-    ) -> Result<Option<Told>, Failure> {
-        self.writer.run(move |conn| partings::remove(conn, &user, &peer, now_ms)).await
-    }
-
-    async fn block(&self, user: UserId, peer: UserId, now_ms: u64) -> Result<Blocked, BlockError> {
-        self.writer.run(move |conn| partings::block(conn, &user, &peer, now_ms)).await
-    }
-
-    async fn unblock(
-        &self,
-        user: UserId,
-        peer: UserId,
-        now_ms: u64,
-    ) -> Result<Option<Told>, Failure> {
-        self.writer.run(move |conn| partings::unblock(conn, &user, &peer, now_ms)).await
-    }
-
-    async fn delete_account(&self, user: UserId, now_ms: u64) -> Result<Option<Deleted>, Failure> {
-        self.writer.run(move |conn| endings::delete_account(conn, &user, now_ms)).await
-    }
-
-    async fn export(&self, user: UserId) -> Result<Export, ReadError> {
-        self.readers.run(move |conn| endings::export(conn, &user)).await
-    }
-
-    async fn pair_epochs(&self, user: UserId, peer: UserId) -> Result<Vec<ExportedEpoch>, Failure> {
-        self.readers.run(move |conn| endings::pair_epochs(conn, &user, &peer)).await
-    }
-
-    async fn request(&self, request: NewRequest) -> Result<Requested, RequestError> {
-        self.writer.run(move |conn| contacts::request(conn, &request)).await
-    }
-
-    async fn contacts(&self, user: UserId) -> Result<ContactList, ReadError> {
-        self.readers.run(move |conn| contacts::list(conn, &user)).await
-    }
-
-    async fn asked(
-        &self,
-        answerer: UserId,
-        request: RequestId,
-        now_ms: u64,
-    ) -> Result<Option<Asked>, Failure> {
-        self.readers.run(move |conn| contacts::asked(conn, &answerer, &request, now_ms)).await
-    }
-
-    async fn accept(
-        &self,
-        answerer: UserId,
-        request: RequestId,
-        stamp: PairStamp,
-        epoch: NewEpoch,
-    ) -> Result<Vec<Told>, AcceptError> {
-        let act = move |conn: &mut _| contacts::accept(conn, &answerer, &request, &stamp, &epoch);
+        act: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Fails,
+    {
         self.writer.run(act).await
     }
 
-    async fn pair_keys(
+    /// Does an act that reads.
+    async fn read<T, E>(
         &self,
-        user: UserId,
-        peer: UserId,
-        now_ms: u64,
-    ) -> Result<Option<PairKeys>, Failure> {
-        self.readers.run(move |conn| epochs::pair_keys(conn, &user, &peer, now_ms)).await
+        act: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Fails,
+    {
+        self.readers.run(act).await
     }
+}
 
-    async fn post_epoch(
-        &self,
-        stamp: PairStamp,
-        epoch: NewEpoch,
-    ) -> Result<Vec<Told>, PostEpochError> {
-        self.writer.run(move |conn| epochs::post(conn, &stamp, &epoch)).await
-    }
-
-    async fn epoch(
-        &self,
-        user: UserId,
-        device: DeviceId,
-        epoch: EpochId,
-    ) -> Result<EpochFound, ReadError> {
-        self.readers.run(move |conn| epochs::find(conn, &user, &device, &epoch)).await
-    }
-
-    async fn claim(
-        &self,
-        user: UserId,
-        device: DeviceId,
-        epoch: EpochId,
-    ) -> Result<(), ClaimError> {
-        self.writer.run(move |conn| epochs::claim(conn, &user, &device, &epoch)).await
-    }
-
-    async fn pair(&self, user: UserId, peer: UserId) -> Result<Option<PairNow>, Failure> {
-        self.readers.run(move |conn| epochs::pair(conn, &user, &peer)).await
-    }
-
-    async fn prune(&self, now_ms: u64) -> Result<(), Failure> {
-        self.writer.run(move |conn| epochs::prune(conn, now_ms)).await
-    }
-
-    async fn ping(&self) -> Result<(), Failure> {
-        self.writer.run(accounts::ping).await
-    }
+/// Raw SQL in this database's dialect: parameters are `?1`, `?2`.
+fn sql(text: impl Into<String>) -> diesel::query_builder::SqlQuery {
+    diesel::sql_query(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::DomainError;
+    use crate::store::Store as _;
 
     #[tokio::test]
     async fn it_conforms() {

@@ -8,7 +8,8 @@ use diesel::connection::InstrumentationEvent;
 use diesel::prelude::*;
 use hushwire_wire::{EpochId, RequestId, UserId};
 
-use super::{accounts, contacts, epochs, partings, write_connection};
+use super::queries::{accounts, contacts, epochs, partings};
+use super::{MIGRATIONS, write_connection};
 use crate::conformance::{NOW, account, ask, epoch, user};
 
 /// The statements that `act` makes, without what is bound to them.
@@ -54,7 +55,7 @@ const UNREACHABLE: [u8; 3] = [9, 2, 3];
 fn reading_and_sending_cost_the_same_for_unknown_removed_and_blocking() {
     let dir = tempfile::tempdir().unwrap();
     let mut conn = write_connection(&dir.path().join("db")).unwrap();
-    super::migrate::run(&mut conn).unwrap();
+    crate::migrations::run(&mut conn, MIGRATIONS).unwrap();
     scene(&mut conn);
     let me = user(1);
     let all = UNREACHABLE.map(|tag| {
@@ -81,7 +82,7 @@ fn reading_and_sending_cost_the_same_for_unknown_removed_and_blocking() {
 fn a_request_costs_the_same_whoever_is_asked() {
     let dir = tempfile::tempdir().unwrap();
     let mut conn = write_connection(&dir.path().join("db")).unwrap();
-    super::migrate::run(&mut conn).unwrap();
+    crate::migrations::run(&mut conn, MIGRATIONS).unwrap();
     scene(&mut conn);
     // A name that nobody has, somebody who blocks, somebody who was removed by, and a stranger.
     let unknown = steps(&mut conn, |conn| contacts::request(conn, &ask(1, 9, 1)).is_ok());

@@ -3,7 +3,6 @@
 //! [`tell`] does the same statements for a user that there is not, and changes nothing then: who
 //! asks for somebody unknown waits as long as who asks for somebody known.
 
-use diesel::SqliteConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary};
 use hushwire_wire::UserId;
@@ -11,6 +10,7 @@ use hushwire_wire::frame::EventKind;
 
 use super::column;
 use super::tables::{changes, users};
+use super::{Conn, sql};
 use crate::account::ReadError;
 use crate::change::{CHANGES_KEPT, CHANGES_KEPT_MS, ChangeList, ChangeRow, Told};
 use crate::failure::Failure;
@@ -24,8 +24,8 @@ const CONTACTS: &str = "(SELECT b FROM pairs WHERE a = ?1 AND request_id IS NOT 
 
 /// Counts a change that a user's devices are told of, and keeps it for those that are away.
 /// `None` if there is no such user.
-pub(super) fn tell(
-    conn: &mut SqliteConnection,
+pub(crate) fn tell(
+    conn: &mut Conn,
     user: &UserId,
     kind: EventKind,
     peer: &UserId,
@@ -57,17 +57,17 @@ pub(super) fn tell(
 
 /// [`tell`] for all contacts of a user at once, who is the `peer`: at most
 /// [`crate::CONTACTS_MAX`].
-pub(super) fn tell_contacts(
-    conn: &mut SqliteConnection,
+pub(crate) fn tell_contacts(
+    conn: &mut Conn,
     user: &UserId,
     kind: EventKind,
     now_ms: u64,
 ) -> Result<Vec<Told>, Failure> {
     let of = user.as_ref();
-    diesel::sql_query(format!("UPDATE users SET v = v + 1 WHERE log_id IN {CONTACTS}"))
+    sql(format!("UPDATE users SET v = v + 1 WHERE log_id IN {CONTACTS}"))
         .bind::<Binary, _>(of)
         .execute(conn)?;
-    diesel::sql_query(format!(
+    sql(format!(
         "INSERT INTO changes (log_id, v, kind, peer, at_ms) \
          SELECT log_id, v, ?2, ?1, ?3 FROM users WHERE log_id IN {CONTACTS}"
     ))
@@ -75,18 +75,17 @@ pub(super) fn tell_contacts(
     .bind::<BigInt, _>(number(kind)?)
     .bind::<BigInt, _>(column::ms(now_ms))
     .execute(conn)?;
-    diesel::sql_query(format!(
+    sql(format!(
         "DELETE FROM changes WHERE (log_id, v) IN \
          (SELECT log_id, v - ?2 FROM users WHERE log_id IN {CONTACTS})"
     ))
     .bind::<Binary, _>(of)
     .bind::<BigInt, _>(column::ms(CHANGES_KEPT))
     .execute(conn)?;
-    let rows: Vec<Version> = diesel::sql_query(format!(
-        "SELECT log_id, v FROM users WHERE log_id IN {CONTACTS} ORDER BY log_id"
-    ))
-    .bind::<Binary, _>(of)
-    .load(conn)?;
+    let rows: Vec<Version> =
+        sql(format!("SELECT log_id, v FROM users WHERE log_id IN {CONTACTS} ORDER BY log_id"))
+            .bind::<Binary, _>(of)
+            .load(conn)?;
     let told = |row: Version| {
         let (contact, v) = (column::user(&row.log_id)?, column::n64(row.v, "v")?);
         Ok(Told { user: contact, v, kind, peer: *user })
@@ -102,8 +101,8 @@ struct Version {
     v: i64,
 }
 
-pub(super) fn list(
-    conn: &mut SqliteConnection,
+pub(crate) fn list(
+    conn: &mut Conn,
     user: &UserId,
     after: u64,
     most: usize,
@@ -129,8 +128,8 @@ pub(super) fn list(
 }
 
 /// The changes of a user after a version, in order.
-pub(super) fn rows(
-    conn: &mut SqliteConnection,
+pub(crate) fn rows(
+    conn: &mut Conn,
     user: &UserId,
     after: u64,
     most: usize,
@@ -153,11 +152,9 @@ pub(super) fn rows(
     rows.into_iter().map(row).collect()
 }
 
-pub(super) fn prune(conn: &mut SqliteConnection, now_ms: u64) -> Result<(), Failure> {
-    diesel::sql_query(
-        "DELETE FROM changes WHERE (log_id, v) IN \
-         (SELECT log_id, v FROM changes WHERE at_ms < ?1 LIMIT ?2)",
-    )
+pub(crate) fn prune(conn: &mut Conn, now_ms: u64) -> Result<(), Failure> {
+    sql("DELETE FROM changes WHERE (log_id, v) IN \
+         (SELECT log_id, v FROM changes WHERE at_ms < ?1 LIMIT ?2)")
     .bind::<BigInt, _>(column::ms(now_ms.saturating_sub(CHANGES_KEPT_MS)))
     .bind::<BigInt, _>(PRUNED_MAX)
     .execute(conn)?;

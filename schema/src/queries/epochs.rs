@@ -1,12 +1,12 @@
 //! Queries on pairs, epochs and wraps.
 
-use diesel::SqliteConnection;
 use diesel::dsl::{exists, not, select};
 use diesel::prelude::*;
 use hushwire_identity::{Head, LogPoint};
 use hushwire_wire::frame::EventKind;
 use hushwire_wire::{DeviceId, EpochId, RequestId, UserId};
 
+use super::Conn;
 use super::tables::{
     devices, epoch_prekeys, epochs as epochs_table, log_entries, pairs, prekeys, requests, users,
     wraps,
@@ -31,8 +31,8 @@ const PRUNED_MAX: i64 = 1000;
 /// Posts of a day that a snapshot lists, at most.
 const POSTS_LISTED: i64 = 256;
 
-pub(super) fn pair_keys(
-    conn: &mut SqliteConnection,
+pub(crate) fn pair_keys(
+    conn: &mut Conn,
     user: &UserId,
     peer: &UserId,
     now_ms: u64,
@@ -48,8 +48,8 @@ pub(super) fn pair_keys(
 }
 
 /// What an epoch of `caller` and `peer`, who both exist, is checked against.
-pub(super) fn snapshot(
-    conn: &mut SqliteConnection,
+pub(crate) fn snapshot(
+    conn: &mut Conn,
     caller: &UserId,
     peer: &UserId,
     now_ms: u64,
@@ -89,13 +89,13 @@ pub(super) fn snapshot(
     })
 }
 
-fn side(conn: &mut SqliteConnection, user: UserId) -> Result<SideKeys, Failure> {
+fn side(conn: &mut Conn, user: UserId) -> Result<SideKeys, Failure> {
     let log = entries::after(conn, &user, None)?;
     let prekeys = accounts::current_prekeys(conn, &user)?;
     Ok(SideKeys { user, log, prekeys: prekeys.into_iter().map(|prekey| prekey.record).collect() })
 }
 
-fn keys_v(conn: &mut SqliteConnection, user: &UserId) -> QueryResult<i64> {
+fn keys_v(conn: &mut Conn, user: &UserId) -> QueryResult<i64> {
     users::table.find(user.as_ref()).select(users::keys_v).first(conn)
 }
 
@@ -106,11 +106,7 @@ struct Standing {
     ended: Option<i64>,
 }
 
-fn standing(
-    conn: &mut SqliteConnection,
-    a: &UserId,
-    b: &UserId,
-) -> Result<Option<Standing>, Failure> {
+fn standing(conn: &mut Conn, a: &UserId, b: &UserId) -> Result<Option<Standing>, Failure> {
     let found: Option<(Vec<u8>, i64, Option<i64>)> = pairs::table
         .find((a.as_ref(), b.as_ref()))
         .select((pairs::newest_epoch, pairs::newest_n, pairs::ended_ms))
@@ -122,22 +118,22 @@ fn standing(
     found.map(standing).transpose()
 }
 
-fn row(conn: &mut SqliteConnection, pair: &Standing) -> Result<EpochRow, Failure> {
+fn row(conn: &mut Conn, pair: &Standing) -> Result<EpochRow, Failure> {
     let header =
         epochs_table::table.find(pair.newest.as_ref()).select(epochs_table::header).first(conn)?;
     Ok(EpochRow { id: pair.newest, n: pair.n, header })
 }
 
 /// Whether the pair is as the stamp says.
-pub(super) fn is_current(conn: &mut SqliteConnection, stamp: &PairStamp) -> Result<bool, Failure> {
+pub(crate) fn is_current(conn: &mut Conn, stamp: &PairStamp) -> Result<bool, Failure> {
     let newest = standing(conn, &stamp.a, &stamp.b)?.map(|pair| (pair.newest, pair.ended));
     Ok(newest == stamp.newest
         && keys_v(conn, &stamp.a)? == stamp.a_keys_v
         && keys_v(conn, &stamp.b)? == stamp.b_keys_v)
 }
 
-pub(super) fn post(
-    conn: &mut SqliteConnection,
+pub(crate) fn post(
+    conn: &mut Conn,
     stamp: &PairStamp,
     epoch: &NewEpoch,
 ) -> Result<Vec<Told>, PostEpochError> {
@@ -157,8 +153,8 @@ pub(super) fn post(
 
 /// Makes `epoch` the newest of the pair, and the pair if there is none; a pair of two users is
 /// begun by a request, and begun again by another.
-pub(super) fn insert(
-    conn: &mut SqliteConnection,
+pub(crate) fn insert(
+    conn: &mut Conn,
     stamp: &PairStamp,
     epoch: &NewEpoch,
     request: Option<(&RequestId, &[u8])>,
@@ -231,8 +227,8 @@ pub(super) fn insert(
     Ok(())
 }
 
-pub(super) fn find(
-    conn: &mut SqliteConnection,
+pub(crate) fn find(
+    conn: &mut Conn,
     user: &UserId,
     device: &DeviceId,
     epoch: &EpochId,
@@ -257,8 +253,8 @@ pub(super) fn find(
     Ok(EpochFound { header, wrap, prekeys })
 }
 
-pub(super) fn claim(
-    conn: &mut SqliteConnection,
+pub(crate) fn claim(
+    conn: &mut Conn,
     user: &UserId,
     device: &DeviceId,
     epoch: &EpochId,
@@ -268,8 +264,8 @@ pub(super) fn claim(
     Ok(())
 }
 
-pub(super) fn unclaimed(
-    conn: &mut SqliteConnection,
+pub(crate) fn unclaimed(
+    conn: &mut Conn,
     device: &DeviceId,
     prekey: u32,
     most: usize,
@@ -294,11 +290,7 @@ pub(super) fn unclaimed(
 }
 
 /// The header of an epoch of one of the user's pairs.
-fn header_for(
-    conn: &mut SqliteConnection,
-    user: &UserId,
-    epoch: &EpochId,
-) -> QueryResult<Option<Vec<u8>>> {
+fn header_for(conn: &mut Conn, user: &UserId, epoch: &EpochId) -> QueryResult<Option<Vec<u8>>> {
     epochs_table::table
         .find(epoch.as_ref())
         .filter(epochs_table::a.eq(user.as_ref()).or(epochs_table::b.eq(user.as_ref())))
@@ -307,8 +299,8 @@ fn header_for(
         .optional()
 }
 
-pub(super) fn pair(
-    conn: &mut SqliteConnection,
+pub(crate) fn pair(
+    conn: &mut Conn,
     user: &UserId,
     peer: &UserId,
 ) -> Result<Option<PairNow>, Failure> {
@@ -323,7 +315,7 @@ pub(super) fn pair(
     Ok(Some(PairNow { epoch, points }))
 }
 
-fn point(conn: &mut SqliteConnection, user: UserId) -> Result<LogPoint, Failure> {
+fn point(conn: &mut Conn, user: UserId) -> Result<LogPoint, Failure> {
     let (seq, head): (i64, Vec<u8>) = log_entries::table
         .filter(log_entries::log_id.eq(user.as_ref()))
         .order(log_entries::seq.desc())
@@ -333,7 +325,7 @@ fn point(conn: &mut SqliteConnection, user: UserId) -> Result<LogPoint, Failure>
     Ok(LogPoint { user, seq: column::n32(seq, "seq")?, head })
 }
 
-pub(super) fn prune(conn: &mut SqliteConnection, now_ms: u64) -> Result<(), Failure> {
+pub(crate) fn prune(conn: &mut Conn, now_ms: u64) -> Result<(), Failure> {
     let before = |kept: u64| column::ms(now_ms.saturating_sub(kept));
     diesel::delete(requests::table)
         .filter(requests::asked_ms.lt(before(RequestBounds::KEPT_MS)))

@@ -1,6 +1,5 @@
 //! Queries that delete an account, and that read all that is held of one.
 
-use diesel::SqliteConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Binary;
 use hushwire_identity::Handle;
@@ -11,6 +10,7 @@ use super::tables::{
     blocks, changes as changes_table, devices, epochs, log_entries, pairs, prekeys, requests,
     users, wraps,
 };
+use super::{Conn, sql};
 use super::{accounts, changes, column, contacts, entries};
 use crate::account::ReadError;
 use crate::change::CHANGES_KEPT;
@@ -18,8 +18,8 @@ use crate::ending::{Deleted, DeviceRow, EndedRow, Export, ExportedEpoch};
 use crate::epoch::EpochRow;
 use crate::failure::Failure;
 
-pub(super) fn delete_account(
-    conn: &mut SqliteConnection,
+pub(crate) fn delete_account(
+    conn: &mut Conn,
     user: &UserId,
     now_ms: u64,
 ) -> Result<Option<Deleted>, Failure> {
@@ -45,11 +45,9 @@ pub(super) fn delete_account(
         .load(conn)?;
     let ids: Vec<&[u8]> = all.iter().map(|(id, _)| id.as_slice()).collect();
     // Wraps, and which prekeys an epoch names, go with the epochs.
-    diesel::sql_query(
-        "DELETE FROM epochs WHERE (a, b) IN (SELECT a, b FROM pairs WHERE a = ?1 OR b = ?1)",
-    )
-    .bind::<Binary, _>(of)
-    .execute(conn)?;
+    sql("DELETE FROM epochs WHERE (a, b) IN (SELECT a, b FROM pairs WHERE a = ?1 OR b = ?1)")
+        .bind::<Binary, _>(of)
+        .execute(conn)?;
     diesel::delete(pairs::table.filter(pairs::a.eq(of).or(pairs::b.eq(of)))).execute(conn)?;
     diesel::delete(requests::table.filter(requests::asker.eq(of))).execute(conn)?;
     diesel::update(requests::table.filter(requests::answerer.eq(of)))
@@ -66,10 +64,7 @@ pub(super) fn delete_account(
     Ok(Some(Deleted { devices, told }))
 }
 
-pub(super) fn device_rows(
-    conn: &mut SqliteConnection,
-    user: &UserId,
-) -> Result<Vec<DeviceRow>, Failure> {
+pub(crate) fn device_rows(conn: &mut Conn, user: &UserId) -> Result<Vec<DeviceRow>, Failure> {
     let rows: Vec<(Vec<u8>, i64, Option<i64>)> = devices::table
         .filter(devices::log_id.eq(user.as_ref()))
         .order(devices::device_id)
@@ -89,7 +84,7 @@ pub(super) fn device_rows(
         .collect()
 }
 
-pub(super) fn export(conn: &mut SqliteConnection, user: &UserId) -> Result<Export, ReadError> {
+pub(crate) fn export(conn: &mut Conn, user: &UserId) -> Result<Export, ReadError> {
     let of = user.as_ref();
     let found: Option<(String, i64, i64, i64)> = users::table
         .find(of)
@@ -129,7 +124,7 @@ pub(super) fn export(conn: &mut SqliteConnection, user: &UserId) -> Result<Expor
 /// The other user's columns, the request, the last number, when it ended.
 type EndedColumns = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, i64, Option<i64>);
 
-fn ended(conn: &mut SqliteConnection, user: &UserId) -> Result<Vec<EndedRow>, Failure> {
+fn ended(conn: &mut Conn, user: &UserId) -> Result<Vec<EndedRow>, Failure> {
     let rows: Vec<EndedColumns> = pairs::table
         .filter(pairs::a.eq(user.as_ref()).or(pairs::b.eq(user.as_ref())))
         .filter(pairs::ended_ms.is_not_null())
@@ -149,8 +144,8 @@ fn ended(conn: &mut SqliteConnection, user: &UserId) -> Result<Vec<EndedRow>, Fa
     Ok(rows)
 }
 
-pub(super) fn pair_epochs(
-    conn: &mut SqliteConnection,
+pub(crate) fn pair_epochs(
+    conn: &mut Conn,
     user: &UserId,
     peer: &UserId,
 ) -> Result<Vec<ExportedEpoch>, Failure> {

@@ -3,20 +3,20 @@
 //! The other side must not be able to tell: its open request keeps counting against it, and a
 //! contact that ended reads like one that never was.
 
-use diesel::SqliteConnection;
 use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 use hushwire_wire::frame::EventKind;
 use hushwire_wire::{DeviceId, RequestId, UserId};
 
+use super::Conn;
 use super::tables::{blocks, devices, epochs, pairs, requests};
 use super::{changes, column};
 use crate::change::Told;
 use crate::contact::{BLOCKED_MAX, BlockError, Blocked};
 use crate::failure::Failure;
 
-pub(super) fn decline(
-    conn: &mut SqliteConnection,
+pub(crate) fn decline(
+    conn: &mut Conn,
     user: &UserId,
     request: &RequestId,
     now_ms: u64,
@@ -32,8 +32,8 @@ pub(super) fn decline(
     changes::tell(conn, user, EventKind::Removed, &column::user(&asker)?, now_ms)
 }
 
-pub(super) fn remove(
-    conn: &mut SqliteConnection,
+pub(crate) fn remove(
+    conn: &mut Conn,
     user: &UserId,
     peer: &UserId,
     now_ms: u64,
@@ -44,8 +44,8 @@ pub(super) fn remove(
     changes::tell(conn, user, EventKind::Removed, peer, now_ms)
 }
 
-pub(super) fn block(
-    conn: &mut SqliteConnection,
+pub(crate) fn block(
+    conn: &mut Conn,
     user: &UserId,
     peer: &UserId,
     now_ms: u64,
@@ -80,8 +80,8 @@ pub(super) fn block(
     Ok(Blocked { told, devices })
 }
 
-pub(super) fn unblock(
-    conn: &mut SqliteConnection,
+pub(crate) fn unblock(
+    conn: &mut Conn,
     user: &UserId,
     peer: &UserId,
     now_ms: u64,
@@ -94,11 +94,7 @@ pub(super) fn unblock(
 }
 
 /// The request that began what the two have or had; or with which `peer` asks.
-fn began(
-    conn: &mut SqliteConnection,
-    user: &UserId,
-    peer: &UserId,
-) -> Result<Option<Vec<u8>>, Failure> {
+fn began(conn: &mut Conn, user: &UserId, peer: &UserId) -> Result<Option<Vec<u8>>, Failure> {
     let (a, b) = column::ordered(*user, *peer);
     let pair: Option<Option<Vec<u8>>> = pairs::table
         .find((a.as_ref(), b.as_ref()))
@@ -117,12 +113,7 @@ fn began(
 
 /// Ends a contact: its epochs and their wraps go, its row keeps the last number. Whether it was
 /// one.
-fn end(
-    conn: &mut SqliteConnection,
-    user: &UserId,
-    peer: &UserId,
-    now_ms: u64,
-) -> QueryResult<bool> {
+fn end(conn: &mut Conn, user: &UserId, peer: &UserId, now_ms: u64) -> QueryResult<bool> {
     let (a, b) = column::ordered(*user, *peer);
     let pair = pairs::table
         .find((a.as_ref(), b.as_ref()))
@@ -138,7 +129,7 @@ fn end(
     Ok(ended)
 }
 
-fn active_devices(conn: &mut SqliteConnection, user: &UserId) -> Result<Vec<DeviceId>, Failure> {
+fn active_devices(conn: &mut Conn, user: &UserId) -> Result<Vec<DeviceId>, Failure> {
     let rows: Vec<Vec<u8>> = devices::table
         .filter(devices::log_id.eq(user.as_ref()))
         .filter(devices::revoked_seq.is_null())
@@ -146,37 +137,4 @@ fn active_devices(conn: &mut SqliteConnection, user: &UserId) -> Result<Vec<Devi
         .select(devices::device_id)
         .load(conn)?;
     rows.iter().map(|id| column::device(id)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use diesel::connection::SimpleConnection as _;
-
-    use super::*;
-    use crate::conformance::{NOW, account, ask, user};
-    use crate::sqlite::{accounts, contacts, migrate, write_connection};
-
-    #[test]
-    fn no_more_are_blocked_than_the_bound() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut conn = write_connection(&dir.path().join("db")).unwrap();
-        migrate::run(&mut conn).unwrap();
-        for tag in [1, 2, 3] {
-            accounts::register(&mut conn, &account(tag)).unwrap();
-        }
-        for asker in [2, 3] {
-            contacts::request(&mut conn, &ask(asker, 1, 1)).unwrap();
-        }
-        let count = BLOCKED_MAX - 1;
-        conn.batch_execute(&format!(
-            "PRAGMA foreign_keys = OFF; WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 \
-             FROM n WHERE i < {count}) INSERT INTO blocks SELECT (SELECT log_id FROM users WHERE \
-             handle = 'user1'), CAST(i AS BLOB), x'00', 0 FROM n;"
-        ))
-        .unwrap();
-        block(&mut conn, &user(1), &user(2), NOW).unwrap();
-        let refused = block(&mut conn, &user(1), &user(3), NOW);
-        assert!(matches!(refused, Err(BlockError::TooMany)), "{refused:?}");
-        assert!(block(&mut conn, &user(1), &user(2), NOW).is_ok(), "a repeat");
-    }
 }

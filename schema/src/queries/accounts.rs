@@ -1,10 +1,10 @@
 //! Queries on accounts, devices and prekeys.
 
-use diesel::SqliteConnection;
 use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 use hushwire_wire::{DeviceId, UserId};
 
+use super::Conn;
 use super::tables::{
     devices, epoch_prekeys, meta, pairs, prekeys as prekeys_table, requests, users,
 };
@@ -16,7 +16,7 @@ use crate::failure::Failure;
 
 const DOMAIN: &str = "domain";
 
-pub(super) fn settle_domain(conn: &mut SqliteConnection, domain: &str) -> Result<(), DomainError> {
+pub(crate) fn settle_domain(conn: &mut Conn, domain: &str) -> Result<(), DomainError> {
     let stored: Option<String> =
         meta::table.find(DOMAIN).select(meta::value).first(conn).optional()?;
     match stored {
@@ -31,10 +31,7 @@ pub(super) fn settle_domain(conn: &mut SqliteConnection, domain: &str) -> Result
     }
 }
 
-pub(super) fn register(
-    conn: &mut SqliteConnection,
-    account: &NewAccount,
-) -> Result<(), RegisterError> {
+pub(crate) fn register(conn: &mut Conn, account: &NewAccount) -> Result<(), RegisterError> {
     let user = account.user.as_ref();
     let there = users::table.find(user).filter(users::gone_ms.is_null());
     if select(exists(there)).get_result(conn)? {
@@ -63,8 +60,8 @@ pub(super) fn register(
     Ok(())
 }
 
-pub(super) fn login_key(
-    conn: &mut SqliteConnection,
+pub(crate) fn login_key(
+    conn: &mut Conn,
     user: &UserId,
     device: &DeviceId,
 ) -> Result<Option<LoginKey>, Failure> {
@@ -86,8 +83,8 @@ pub(super) fn login_key(
     .transpose()
 }
 
-pub(super) fn log(
-    conn: &mut SqliteConnection,
+pub(crate) fn log(
+    conn: &mut Conn,
     reader: &UserId,
     user: &UserId,
     after: Option<u32>,
@@ -98,8 +95,8 @@ pub(super) fn log(
     Ok(entries::after(conn, user, after)?)
 }
 
-pub(super) fn prekeys(
-    conn: &mut SqliteConnection,
+pub(crate) fn prekeys(
+    conn: &mut Conn,
     reader: &UserId,
     user: &UserId,
 ) -> Result<Vec<PrekeyRow>, ReadError> {
@@ -109,8 +106,8 @@ pub(super) fn prekeys(
     Ok(current_prekeys(conn, user)?)
 }
 
-pub(super) fn put_prekey(
-    conn: &mut SqliteConnection,
+pub(crate) fn put_prekey(
+    conn: &mut Conn,
     user: &UserId,
     prekey: &PrekeyRow,
 ) -> Result<Option<Vec<u8>>, PutPrekeyError> {
@@ -157,14 +154,14 @@ pub(super) fn put_prekey(
     Ok(replaced)
 }
 
-pub(super) fn ping(conn: &mut SqliteConnection) -> Result<(), Failure> {
+pub(crate) fn ping(conn: &mut Conn) -> Result<(), Failure> {
     let _domain: Option<String> =
         meta::table.find(DOMAIN).select(meta::value).first(conn).optional()?;
     Ok(())
 }
 
 /// Oneself, accepted contacts, and somebody who waits for the reader's answer.
-fn may_read(conn: &mut SqliteConnection, reader: &UserId, user: &UserId) -> QueryResult<bool> {
+fn may_read(conn: &mut Conn, reader: &UserId, user: &UserId) -> QueryResult<bool> {
     if reader == user {
         let there = users::table.find(user.as_ref()).filter(users::gone_ms.is_null());
         return select(exists(there)).get_result(conn);
@@ -181,10 +178,7 @@ fn may_read(conn: &mut SqliteConnection, reader: &UserId, user: &UserId) -> Quer
 }
 
 /// The current prekeys of a user's active devices, in the order of device ids.
-pub(super) fn current_prekeys(
-    conn: &mut SqliteConnection,
-    user: &UserId,
-) -> Result<Vec<PrekeyRow>, Failure> {
+pub(crate) fn current_prekeys(conn: &mut Conn, user: &UserId) -> Result<Vec<PrekeyRow>, Failure> {
     prekeys_table::table
         .inner_join(devices::table)
         .filter(devices::log_id.eq(user.as_ref()))
@@ -204,14 +198,14 @@ pub(super) fn current_prekeys(
 }
 
 /// A row of `prekeys`.
-pub(super) fn prekey_row(
+pub(crate) fn prekey_row(
     (device, id, record, xwing): (Vec<u8>, i64, Vec<u8>, Option<Vec<u8>>),
 ) -> Result<PrekeyRow, Failure> {
     Ok(PrekeyRow { device: column::device(&device)?, id: column::n32(id, "id")?, record, xwing })
 }
 
 /// Makes a prekey the current one of its device.
-pub(super) fn insert_prekey(conn: &mut SqliteConnection, prekey: &PrekeyRow) -> QueryResult<()> {
+pub(crate) fn insert_prekey(conn: &mut Conn, prekey: &PrekeyRow) -> QueryResult<()> {
     diesel::insert_into(prekeys_table::table)
         .values((
             prekeys_table::device_id.eq(prekey.device.as_ref()),

@@ -1,12 +1,12 @@
 //! Queries on contact requests and contacts.
 
-use diesel::SqliteConnection;
 use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 use hushwire_wire::frame::EventKind;
 use hushwire_wire::http::{ContactState, EpochRef};
 use hushwire_wire::{RequestId, UserId};
 
+use super::Conn;
 use super::tables::{blocks, epochs as epochs_table, pairs, requests, users};
 use super::{changes, column, epochs};
 use crate::account::ReadError;
@@ -20,10 +20,7 @@ use crate::failure::Failure;
 
 const DAY_MS: u64 = 86_400_000;
 
-pub(super) fn request(
-    conn: &mut SqliteConnection,
-    new: &NewRequest,
-) -> Result<Requested, RequestError> {
+pub(crate) fn request(conn: &mut Conn, new: &NewRequest) -> Result<Requested, RequestError> {
     let asker = new.asker.as_ref();
     let handle = new.handle.as_str();
     let repeat = requests::table.find(new.id.as_ref()).filter(requests::asker.eq(asker));
@@ -72,7 +69,7 @@ pub(super) fn request(
 }
 
 /// Counts a request, whatever becomes of it.
-fn count_today(conn: &mut SqliteConnection, new: &NewRequest) -> Result<(), RequestError> {
+fn count_today(conn: &mut Conn, new: &NewRequest) -> Result<(), RequestError> {
     let asker = users::table.find(new.asker.as_ref()).filter(users::gone_ms.is_null());
     let day = new.now_ms / DAY_MS;
     let (counted, count): (i64, i64) =
@@ -89,7 +86,7 @@ fn count_today(conn: &mut SqliteConnection, new: &NewRequest) -> Result<(), Requ
 }
 
 /// The user of this name, if the request means that one, and it is somebody else.
-fn named(conn: &mut SqliteConnection, new: &NewRequest) -> Result<Option<UserId>, Failure> {
+fn named(conn: &mut Conn, new: &NewRequest) -> Result<Option<UserId>, Failure> {
     let found: Option<Vec<u8>> = users::table
         .filter(users::handle.eq(new.handle.as_str()))
         .filter(users::gone_ms.is_null())
@@ -103,7 +100,7 @@ fn named(conn: &mut SqliteConnection, new: &NewRequest) -> Result<Option<UserId>
 
 /// The request with which `asker` waits for an answer of `answerer`.
 fn asked_by(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     asker: &UserId,
     answerer: &UserId,
 ) -> Result<Option<RequestId>, Failure> {
@@ -116,7 +113,7 @@ fn asked_by(
     found.map(|id| column::request(&id)).transpose()
 }
 
-fn check_open(conn: &mut SqliteConnection, new: &NewRequest) -> Result<(), RequestError> {
+fn check_open(conn: &mut Conn, new: &NewRequest) -> Result<(), RequestError> {
     let asker = new.asker.as_ref();
     let kept_since = column::ms(new.now_ms.saturating_sub(RequestBounds::KEPT_MS));
     diesel::delete(requests::table.filter(requests::asker.eq(asker)))
@@ -138,7 +135,7 @@ fn check_open(conn: &mut SqliteConnection, new: &NewRequest) -> Result<(), Reque
     Err(RequestError::TooMany { open, retry_after_ms: until.saturating_sub(new.now_ms).max(1) })
 }
 
-fn has_room(conn: &mut SqliteConnection, answerer: &UserId, bound: u32) -> QueryResult<bool> {
+fn has_room(conn: &mut Conn, answerer: &UserId, bound: u32) -> QueryResult<bool> {
     let waiting: i64 = requests::table
         .filter(requests::answerer.eq(answerer.as_ref()))
         .count()
@@ -149,7 +146,7 @@ fn has_room(conn: &mut SqliteConnection, answerer: &UserId, bound: u32) -> Query
 /// `a`, `b`, the request, and the newest epoch's number and id.
 type ActiveColumns = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, i64, Vec<u8>);
 
-pub(super) fn list(conn: &mut SqliteConnection, user: &UserId) -> Result<ContactList, ReadError> {
+pub(crate) fn list(conn: &mut Conn, user: &UserId) -> Result<ContactList, ReadError> {
     let there = users::table.find(user.as_ref()).filter(users::gone_ms.is_null());
     let v: Option<i64> = there.select(users::v).first(conn).optional()?;
     let v = column::n64(v.ok_or(ReadError::NotFound)?, "v")?;
@@ -193,11 +190,7 @@ pub(super) fn list(conn: &mut SqliteConnection, user: &UserId) -> Result<Contact
 }
 
 /// The last epoch of a contact that ended: whoever accepts again goes on counting from there.
-fn last_epoch(
-    conn: &mut SqliteConnection,
-    user: &UserId,
-    peer: &UserId,
-) -> Result<Option<EpochRef>, Failure> {
+fn last_epoch(conn: &mut Conn, user: &UserId, peer: &UserId) -> Result<Option<EpochRef>, Failure> {
     let (a, b) = column::ordered(*user, *peer);
     let last: Option<(i64, Vec<u8>)> = pairs::table
         .find((a.as_ref(), b.as_ref()))
@@ -210,8 +203,8 @@ fn last_epoch(
     last.transpose()
 }
 
-pub(super) fn asked(
-    conn: &mut SqliteConnection,
+pub(crate) fn asked(
+    conn: &mut Conn,
     answerer: &UserId,
     request: &RequestId,
     now_ms: u64,
@@ -235,7 +228,7 @@ pub(super) fn asked(
 
 /// The other user of the contact that this request began.
 fn accepted_before(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     user: &UserId,
     request: &RequestId,
 ) -> Result<Option<UserId>, Failure> {
@@ -256,8 +249,8 @@ fn accepted_before(
     })
 }
 
-pub(super) fn accept(
-    conn: &mut SqliteConnection,
+pub(crate) fn accept(
+    conn: &mut Conn,
     answerer: &UserId,
     request: &RequestId,
     stamp: &PairStamp,
@@ -294,8 +287,8 @@ pub(super) fn accept(
     Ok(told)
 }
 
-pub(super) fn acquainted(
-    conn: &mut SqliteConnection,
+pub(crate) fn acquainted(
+    conn: &mut Conn,
     user: &UserId,
     most: usize,
 ) -> Result<Vec<Acquaintance>, Failure> {

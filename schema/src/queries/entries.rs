@@ -1,20 +1,20 @@
 //! Queries on device logs: their entries, and the devices and keys that these add and take out.
 
-use diesel::SqliteConnection;
 use diesel::dsl::{exists, not, select};
 use diesel::prelude::*;
 use hushwire_identity::Head;
 use hushwire_wire::frame::EventKind;
 use hushwire_wire::{DeviceId, UserId};
 
+use super::Conn;
 use super::tables::{devices, epoch_prekeys, log_entries, log_keys, prekeys, users, wraps};
 use super::{accounts, changes, column};
 use crate::change::Told;
 use crate::entry::{AppendError, EntryAct, NewEntry};
 
 /// A log's entries after `after`, or all.
-pub(super) fn after(
-    conn: &mut SqliteConnection,
+pub(crate) fn after(
+    conn: &mut Conn,
     user: &UserId,
     after: Option<u32>,
 ) -> QueryResult<Vec<Vec<u8>>> {
@@ -26,10 +26,7 @@ pub(super) fn after(
         .load(conn)
 }
 
-pub(super) fn append(
-    conn: &mut SqliteConnection,
-    entry: &NewEntry,
-) -> Result<Vec<Told>, AppendError> {
+pub(crate) fn append(conn: &mut Conn, entry: &NewEntry) -> Result<Vec<Told>, AppendError> {
     let newest: Option<(i64, Vec<u8>)> = log_entries::table
         .filter(log_entries::log_id.eq(entry.user.as_ref()))
         .order(log_entries::seq.desc())
@@ -77,8 +74,8 @@ pub(super) fn append(
 }
 
 /// Appends the bytes of an entry.
-pub(super) fn insert(
-    conn: &mut SqliteConnection,
+pub(crate) fn insert(
+    conn: &mut Conn,
     user: &UserId,
     seq: u32,
     head: &Head,
@@ -96,8 +93,8 @@ pub(super) fn insert(
 }
 
 /// Adds an active device that has no prekey yet.
-pub(super) fn insert_device(
-    conn: &mut SqliteConnection,
+pub(crate) fn insert_device(
+    conn: &mut Conn,
     user: &UserId,
     device: &DeviceId,
     ik: &[u8; 32],
@@ -116,19 +113,15 @@ pub(super) fn insert_device(
 }
 
 /// Whether some log knows this key.
-pub(super) fn knows_key(
-    conn: &mut SqliteConnection,
-    key: &[u8; 32],
-    id: &DeviceId,
-) -> QueryResult<bool> {
+pub(crate) fn knows_key(conn: &mut Conn, key: &[u8; 32], id: &DeviceId) -> QueryResult<bool> {
     let known =
         log_keys::table.filter(log_keys::key.eq(&key[..]).or(log_keys::key_id.eq(id.as_ref())));
     select(exists(known)).get_result(conn)
 }
 
 /// Writes down that a log knows a key: no log may ever know it again.
-pub(super) fn insert_key(
-    conn: &mut SqliteConnection,
+pub(crate) fn insert_key(
+    conn: &mut Conn,
     user: &UserId,
     key: &[u8; 32],
     id: &DeviceId,
@@ -144,12 +137,7 @@ pub(super) fn insert_key(
 }
 
 /// Takes a device out. Prekeys that a kept epoch names stay as long as it does.
-fn revoke(
-    conn: &mut SqliteConnection,
-    user: &UserId,
-    device: &DeviceId,
-    seq: u32,
-) -> QueryResult<()> {
+fn revoke(conn: &mut Conn, user: &UserId, device: &DeviceId, seq: u32) -> QueryResult<()> {
     let of_user = devices::table.find(device.as_ref()).filter(devices::log_id.eq(user.as_ref()));
     diesel::update(of_user).set(devices::revoked_seq.eq(i64::from(seq))).execute(conn)?;
     diesel::delete(wraps::table.filter(wraps::device_id.eq(device.as_ref()))).execute(conn)?;

@@ -1,0 +1,13 @@
+DROP TABLE changes;
+DROP TABLE blocks;
+DROP TABLE wraps;
+DROP TABLE epoch_prekeys;
+DROP TABLE epochs;
+DROP TABLE pairs;
+DROP TABLE requests;
+DROP TABLE prekeys;
+DROP TABLE devices;
+DROP TABLE log_keys;
+DROP TABLE log_entries;
+DROP TABLE users;
+DROP TABLE meta;

@@ -22,7 +22,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{Conn, PostgresSettings};
-use crate::migrations::{self, MigrateError};
+use crate::migrations::{self, MigrateError, MigrationState};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// The oldest version that is supported, as PostgreSQL numbers it.
@@ -111,12 +111,27 @@ pub enum PostgresOpenError {
     /// The database was made by a newer version of this program.
     #[error("the database was made by a newer version: it knows the migration {0}")]
     Newer(String),
+    /// Another server uses the database.
+    #[error(
+        "another server uses this database, and messages wait in the memory of one: stop it first, \
+         or name another database"
+    )]
+    InUse,
     /// A thread could not be started.
     #[error("a thread of the store could not be started")]
     Thread(#[source] std::io::Error),
     /// The thread that opens it ended without a word.
     #[error("the store could not be opened")]
     Stopped,
+}
+
+impl From<MigrateError> for PostgresOpenError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Newer(version) => Self::Newer(version),
+            MigrateError::Failed(error) => Self::Migrate(error),
+        }
+    }
 }
 
 impl From<diesel::result::Error> for PostgresOpenError {
@@ -202,10 +217,16 @@ impl Connector {
             "SET statement_timeout = {ms}; SET lock_timeout = {ms}; SELECT pg_advisory_lock({LOCK})"
         ))?;
         // The lock goes with the connection.
-        migrations::run(conn, MIGRATIONS).map_err(|error| match error {
-            MigrateError::Newer(version) => PostgresOpenError::Newer(version),
-            MigrateError::Failed(error) => PostgresOpenError::Migrate(error),
-        })
+        Ok(migrations::run(conn, MIGRATIONS)?)
+    }
+
+    /// Which migrations the database has.
+    pub(super) fn states(&self) -> Result<Vec<MigrationState>, PostgresOpenError> {
+        let _inside = self.handle.enter();
+        let mut live = self.connect(Acts::Change)?;
+        let there = "to_regclass('__diesel_schema_migrations') IS NOT NULL";
+        let begun = select(sql::<Bool>(there)).get_result::<bool>(&mut live.conn)?;
+        Ok(migrations::states(begun.then_some(&mut live.conn), MIGRATIONS)?)
     }
 
     /// Opens a connection. To be called outside of any runtime, inside [`Connector::handle`].

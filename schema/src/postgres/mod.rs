@@ -6,6 +6,7 @@
 //! all acts has. No caller is blocked, and none waits longer than [`PostgresSettings::within`] for an
 //! act that has begun.
 
+mod alone;
 mod connect;
 #[path = "../queries/mod.rs"]
 mod queries;
@@ -21,9 +22,11 @@ use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use tokio::sync::oneshot;
 
+use self::alone::Alone;
 use self::connect::Connector;
 use self::threads::Threads;
 use crate::failure::Fails;
+use crate::migrations::MigrationState;
 
 pub use self::connect::PostgresOpenError;
 
@@ -44,6 +47,9 @@ pub struct PostgresSettings {
     pub within: Duration,
     /// Authorities that sign the server's certificate, as PEM; without it those of the system.
     pub ca_file: Option<PathBuf>,
+    /// Whether no other server may use the database at the same time, since messages wait in the
+    /// memory of one.
+    pub alone: bool,
 }
 
 /// Without the URL, which may hold a password.
@@ -61,6 +67,8 @@ impl std::fmt::Debug for PostgresSettings {
 pub struct PostgresStore {
     writers: Threads,
     readers: Threads,
+    /// Ends with the store.
+    alone: Option<Alone>,
     /// Runs the connections; it outlives the threads, which wait for it.
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -72,33 +80,43 @@ impl PostgresStore {
     /// # Errors
     /// If the server cannot be reached or used, or the database is of a newer version.
     pub async fn open(settings: PostgresSettings) -> Result<Self, PostgresOpenError> {
-        let (opened, opening) = oneshot::channel();
-        let open = move || drop(opened.send(Self::open_here(&settings)));
-        // The caller's thread has others to serve.
-        let thread = std::thread::Builder::new().name("postgres-open".into()).spawn(open);
-        thread.map_err(PostgresOpenError::Thread)?;
-        opening.await.unwrap_or(Err(PostgresOpenError::Stopped))
+        elsewhere(move || Self::open_here(&settings)).await
+    }
+
+    /// Which migrations the database has, and which it lacks, without changing it.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or used.
+    pub async fn migrations(
+        settings: PostgresSettings,
+    ) -> Result<Vec<MigrationState>, PostgresOpenError> {
+        elsewhere(move || {
+            let runtime = runtime()?;
+            let connector = Connector::new(&settings, runtime.handle().clone());
+            let states = connector.and_then(|connector| connector.states());
+            runtime.shutdown_background();
+            states
+        })
+        .await
     }
 
     fn open_here(settings: &PostgresSettings) -> Result<Self, PostgresOpenError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("postgres")
-            .enable_all()
-            .build()
-            .map_err(PostgresOpenError::Thread)?;
+        let runtime = runtime()?;
         let connector = Connector::new(settings, runtime.handle().clone());
         let opened = connector.and_then(|connector| {
-            connector.prepare()?;
             let connector = Arc::new(connector);
+            let alone = settings.alone.then(|| Alone::claim(&connector)).transpose()?;
+            connector.prepare()?;
             let half = (settings.connections / 2).max(1);
             let writers = Threads::start(&connector, connect::Acts::Change, half);
             let readers = Threads::start(&connector, connect::Acts::Read, half);
             let thread = PostgresOpenError::Thread;
-            Ok((writers.map_err(thread)?, readers.map_err(thread)?))
+            Ok((writers.map_err(thread)?, readers.map_err(thread)?, alone))
         });
         match opened {
-            Ok((writers, readers)) => Ok(Self { writers, readers, runtime: Some(runtime) }),
+            Ok((writers, readers, alone)) => {
+                Ok(Self { writers, readers, alone, runtime: Some(runtime) })
+            }
             Err(error) => {
                 runtime.shutdown_background();
                 Err(error)
@@ -107,10 +125,31 @@ impl PostgresStore {
     }
 }
 
+/// Does what blocks on a thread of its own: the caller's has others to serve.
+async fn elsewhere<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, PostgresOpenError> + Send + 'static,
+) -> Result<T, PostgresOpenError> {
+    let (done, doing) = oneshot::channel();
+    let act = move || drop(done.send(act()));
+    let thread = std::thread::Builder::new().name("postgres-open".into()).spawn(act);
+    thread.map_err(PostgresOpenError::Thread)?;
+    doing.await.unwrap_or(Err(PostgresOpenError::Stopped))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, PostgresOpenError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("postgres")
+        .enable_all()
+        .build()
+        .map_err(PostgresOpenError::Thread)
+}
+
 impl Drop for PostgresStore {
     fn drop(&mut self) {
         self.writers.stop();
         self.readers.stop();
+        self.alone = None;
         // Waiting for it would panic on a caller's runtime.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

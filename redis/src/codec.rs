@@ -103,7 +103,7 @@ pub(crate) fn notice(bytes: &[u8]) -> Option<News> {
                 reason = "checked to be a whole number that fits"
             )]
             let count =
-                (count >= 0.0 && count < 9e15 && count.fract() == 0.0).then_some(count as u64)?;
+                ((0.0..9e15).contains(&count) && count.fract() == 0.0).then_some(count as u64)?;
             Some(News::Gap { contact, count })
         }
         _ => None,

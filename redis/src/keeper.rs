@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bb8_redis::redis::{RedisError, cmd};
 use hushwire_wire::Gen;
-use slog::{info, warn};
-use tokio::time::{sleep, timeout};
+use slog::{error, info, warn};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::link::{Inner, Link, OpenError};
 use crate::state::{Facts, Room, State};
@@ -26,13 +26,13 @@ struct Info {
     run_id: String,
     version: u32,
     is_primary: bool,
-    replicas: usize,
+    replicas: Vec<(String, u16)>,
     used: u64,
     most: u64,
 }
 
 /// Looks once; the facts, or why not.
-pub(crate) async fn look(link: &Link) -> Result<Facts, OpenError> {
+async fn look(link: &Link) -> Result<(Facts, Vec<(String, u16)>), OpenError> {
     let mut connection = link.opened().await?;
     let text: Result<String, RedisError> = cmd("INFO").query_async(&mut **connection).await;
     let text = text.map_err(|error| {
@@ -61,26 +61,44 @@ pub(crate) async fn look(link: &Link) -> Result<Facts, OpenError> {
         OpenError::Refused(error)
     })?;
     let r#gen = Gen::from_slice(&r#gen).ok_or(OpenError::Unreachable)?;
-    Ok(Facts {
+    let facts = Facts {
         r#gen: Some(r#gen),
         born_ms,
         reachable: true,
         room: room(info.used, info.most),
-        acknowledged_by: info.replicas.max(link.copies().saturating_sub(1)),
+        acknowledged_by: info.replicas.len().max(link.copies().saturating_sub(1)),
         refused: None,
-    })
+    };
+    Ok((facts, info.replicas))
+}
+
+/// The first look of all: Redis must be fit for messages.
+pub(crate) async fn first(link: &Link) -> Result<Facts, OpenError> {
+    let (facts, replicas) = look(link).await?;
+    let findings = link.check(&replicas).await?;
+    if findings.is_empty() { Ok(facts) } else { Err(OpenError::NotMemoryOnly(findings)) }
 }
 
 /// Looks for as long as the link lives.
 pub(crate) async fn keep(link: Weak<Inner>, state: Arc<State>) {
-    let mut failed = 0;
+    let (mut failed, mut checked) = (0, Instant::now());
     loop {
         let _ = timeout(EVERY, state.doubted()).await;
         let Some(link) = Link::upgrade(&link) else { return };
         match look(&link).await {
-            Ok(facts) => {
+            Ok((mut facts, replicas)) => {
                 failed = 0;
                 let before = link.state().facts();
+                facts.refused.clone_from(&before.refused);
+                if before.r#gen != facts.r#gen || checked.elapsed() >= link.check_every() {
+                    checked = Instant::now();
+                    if let Ok(findings) = link.check(&replicas).await {
+                        facts.refused = findings.first().map(ToString::to_string);
+                        for one in &findings {
+                            error!(link.log(), "messages would not be in memory only"; "why" => %one);
+                        }
+                    }
+                }
                 if before.r#gen != facts.r#gen {
                     info!(link.log(), "Redis is another one: a new generation begins");
                 }
@@ -118,11 +136,19 @@ fn parse(text: &str) -> Info {
             "role" => info.is_primary = value == "master",
             "used_memory" => info.used = value.parse().unwrap_or(0),
             "maxmemory" => info.most = value.parse().unwrap_or(0),
-            _ if name.starts_with("slave") && value.contains("state=online") => info.replicas += 1,
+            _ if name.starts_with("slave") && value.contains("state=online") => {
+                info.replicas.extend(replica(value));
+            }
             _ => {}
         }
     }
     info
+}
+
+/// `ip=…,port=…,state=online,…`
+fn replica(value: &str) -> Option<(String, u16)> {
+    let field = |name: &str| value.split(',').find_map(|field| field.strip_prefix(name));
+    Some((field("ip=")?.to_owned(), field("port=")?.parse().ok()?))
 }
 
 fn room(used: u64, most: u64) -> Room {
@@ -144,7 +170,8 @@ mod tests {
             maxmemory:100\r\nslave0:ip=1,port=2,state=online,offset=3\r\n\
             slave1:ip=1,port=3,state=wait_bgsave,offset=0\r\nconnected_slaves:2\r\n";
         let info = parse(text);
-        assert_eq!((info.version, info.is_primary, info.replicas), (7, true, 1));
+        assert_eq!((info.version, info.is_primary), (7, true));
+        assert_eq!(info.replicas, [("1".to_owned(), 2)]);
         assert_eq!((info.run_id.as_str(), room(info.used, info.most)), ("abc", Room::Reserved));
         assert_eq!(
             (room(95, 100), room(84, 100), room(5, 0)),

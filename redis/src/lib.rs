@@ -5,6 +5,7 @@
 //! device or user, and names the generation that the caller believes in.
 #![deny(missing_docs)]
 
+mod check;
 mod codec;
 mod keeper;
 mod library;
@@ -16,6 +17,7 @@ mod state;
 mod testing;
 mod tokens;
 
+pub use check::Finding;
 pub use link::{Link, OpenError};
 pub use queue::RedisQueue;
 pub use settings::Settings;

@@ -5,13 +5,14 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bb8::{ManageConnection as _, RunError};
 use bb8_redis::redis::aio::MultiplexedConnection;
 use bb8_redis::redis::io::tcp::TcpSettings;
 use bb8_redis::redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, RedisError,
-    cmd,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo as _, RedisError, cmd,
 };
 use hushwire_actors::ports::{Random, Unavailable};
 use slog::Logger;
@@ -19,6 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::check::{self, Finding};
 use crate::settings::Settings;
 use crate::state::State;
 use crate::{keeper, library};
@@ -79,6 +81,9 @@ pub enum OpenError {
     /// It is a replica.
     #[error("it is a replica, which takes no writes: name the primary")]
     Replica,
+    /// It would bring messages to a disk, or lose some.
+    #[error("messages would not be in memory only:\n{}", lines(.0))]
+    NotMemoryOnly(Vec<Finding>),
     /// It refused.
     #[error("it refused")]
     Refused(#[source] RedisError),
@@ -88,6 +93,10 @@ pub enum OpenError {
     /// A thread could not be started.
     #[error("a thread could not be started")]
     Thread(#[source] std::io::Error),
+}
+
+fn lines(findings: &[Finding]) -> String {
+    findings.iter().map(|one| format!("  {one}")).collect::<Vec<_>>().join("\n")
 }
 
 /// One connection, for one caller.
@@ -139,7 +148,7 @@ impl Link {
             let primary = &looking.inner.primary;
             let tried = timeout(looking.inner.settings.within, primary.connect()).await;
             tried.map_err(|_| OpenError::Unreachable)?.map_err(|error| looking.why(error))?;
-            keeper::look(&looking).await
+            keeper::first(&looking).await
         };
         let looked = link.run(look).await;
         let facts = looked.unwrap_or(Err(OpenError::Unreachable))?;
@@ -234,6 +243,38 @@ impl Link {
         host.split('/').next().unwrap_or_default().to_owned()
     }
 
+    /// Looks at the settings of the primary and of its replicas, `host:port` each.
+    pub(crate) async fn check(
+        &self,
+        replicas: &[(String, u16)],
+    ) -> Result<Vec<Finding>, OpenError> {
+        let mut connection = self.opened().await?;
+        let primary = format!("{} (primary)", self.at());
+        let checked = check::server(&mut connection, &primary, !replicas.is_empty()).await;
+        let mut findings = checked.map_err(|error| {
+            connection.broken();
+            self.why(error)
+        })?;
+        for (host, port) in replicas {
+            let name = format!("{host}:{port} (replica)");
+            match self.check_replica(host, *port, &name).await {
+                Some(found) => findings.extend(found),
+                None => findings.push(check::unreachable(&name)),
+            }
+        }
+        Ok(findings)
+    }
+
+    async fn check_replica(&self, host: &str, port: u16, name: &str) -> Option<Vec<Finding>> {
+        let addr = ConnectionAddr::Tcp(host.to_owned(), port);
+        let info = self.inner.primary.info.clone().set_addr(addr);
+        let client = Client::open(info).ok()?;
+        let config = self.inner.primary.config();
+        let mut connection =
+            client.get_multiplexed_async_connection_with_config(&config).await.ok()?;
+        check::server(&mut connection, name, true).await.ok()
+    }
+
     /// Waits until enough replicas have what was written on this connection. To be called after
     /// every write that is reported to anybody; a repeat that changes nothing must have written
     /// something, so that this covers the original.
@@ -278,6 +319,11 @@ impl Link {
     /// How many processes must have a message.
     pub(crate) fn copies(&self) -> usize {
         self.inner.settings.copies
+    }
+
+    /// How often the settings of Redis are looked at.
+    pub(crate) fn check_every(&self) -> Duration {
+        self.inner.settings.check_every
     }
 
     /// Random bytes.
@@ -335,16 +381,21 @@ pub(crate) struct Primary {
     settings: Arc<Settings>,
 }
 
+impl Primary {
+    fn config(&self) -> AsyncConnectionConfig {
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.settings.within))
+            .set_response_timeout(Some(self.settings.within + self.settings.copied_within))
+    }
+}
+
 impl bb8::ManageConnection for Primary {
     type Connection = Connection;
     type Error = RedisError;
 
     async fn connect(&self) -> Result<Connection, RedisError> {
         let client = Client::open(self.info.clone())?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.settings.within))
-            .set_response_timeout(Some(self.settings.within + self.settings.copied_within));
-        let mut inner = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut inner = client.get_multiplexed_async_connection_with_config(&self.config()).await?;
         library::load(&mut inner).await?;
         Ok(Connection { inner, broken: false })
     }

@@ -127,12 +127,14 @@ impl Queue for RedisQueue {
 
 impl Inner {
     async fn call(&self, calls: Vec<Call>) -> Vec<Result<Reply, Unavailable>> {
+        let refuses = self.link.state().facts().refused.is_some();
         // The senders' notices first.
         let told = self.tell_senders(&calls).await;
         let functions = calls.iter().enumerate().filter_map(|(k, call)| match call {
             Call::Device { r#gen, device, op } => {
                 let told = told.get(&k).is_none_or(Result::is_ok);
-                told.then(|| (k, self.function(*r#gen, device, op)))
+                let refused = refuses && calls::holds_messages(op);
+                (told && !refused).then(|| (k, self.function(*r#gen, device, op)))
             }
             _ => None,
         });

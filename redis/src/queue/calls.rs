@@ -148,6 +148,11 @@ impl Inner {
     }
 }
 
+/// Whether a call brings messages into the store.
+pub(super) const fn holds_messages(op: &Op) -> bool {
+    matches!(op, Op::Enqueue { .. } | Op::Force { .. } | Op::Back { .. } | Op::Detach { .. })
+}
+
 fn add(command: &mut Cmd, arguments: impl Iterator<Item = Vec<u8>>) {
     for argument in arguments {
         command.arg(argument);

@@ -435,3 +435,59 @@ async fn each_reason_not_to_start_is_told() {
     assert!(said(wrong).await.contains("user or password are wrong"));
     assert!(said("http://x".to_owned()).await.contains("not a URL"));
 }
+
+#[tokio::test]
+async fn what_would_bring_messages_to_a_disk_or_lose_them_is_refused() {
+    let good = settings(&Redis::start());
+    for (setting, value) in [
+        ("save", "3600 1"),
+        ("appendonly", "yes"),
+        ("maxmemory-policy", "allkeys-lru"),
+        ("maxmemory", "0"),
+        ("slowlog-log-slower-than", "10000"),
+        ("crash-log-enabled", "yes"),
+    ] {
+        let redis = Redis::start_with(&[(setting, value)]);
+        let refused = open(crate::Settings { url: redis.url(), ..good.clone() }).await.unwrap_err();
+        let said = refused.to_string();
+        assert!(said.contains(&format!("(primary): {setting} is ")), "{said}");
+        assert!(said.contains(&format!("redis-cli CONFIG SET {setting}")), "{said}");
+    }
+    let redis = Redis::start();
+    for (setting, value) in
+        [("save", "3600 1"), ("appendonly", "yes"), ("repl-diskless-load", "disabled")]
+    {
+        let replica = redis.replica(&[(setting, value)]);
+        let started = std::time::Instant::now();
+        // Until it is online it is no replica that has messages.
+        while open(settings(&redis)).await.is_ok() {
+            assert!(started.elapsed() < std::time::Duration::from_secs(60), "{setting}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let said = open(settings(&redis)).await.unwrap_err().to_string();
+        assert!(said.contains(&format!("(replica): {setting} is ")), "{said}");
+        drop(replica);
+        while redis.command(&["INFO", "replication"]).unwrap().contains("slave0:") {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_switched_on_later_stops_writes_until_it_is_mended() {
+    let redis = Redis::start();
+    let often = std::time::Duration::from_millis(100);
+    let link = open(crate::Settings { check_every: often, ..settings(&redis) }).await.unwrap();
+    let queue = RedisQueue::new(link, Limits::default());
+    let write = |mid: u8| Op::Force { entries: vec![entry(1, 2, u64::from(mid), mid, 100)] };
+    device_call(&queue, 2, write(1)).await.unwrap();
+    redis.command(&["CONFIG", "SET", "save", "3600 1"]).unwrap();
+    until(&queue, |facts| facts.refused.is_some()).await;
+    assert_eq!(device_call(&queue, 2, write(2)).await, Err(Unavailable));
+    let settled = vec![Settled { from: DeviceId([1; 16]), mid: Mid([1; 16]), news: None }];
+    let ack = Op::Ack { settled, notices: 0 };
+    assert_eq!(outcome(device_call(&queue, 2, ack).await), Outcome::Noticed(vec![]));
+    redis.command(&["CONFIG", "SET", "save", ""]).unwrap();
+    until(&queue, |facts| facts.refused.is_none()).await;
+    device_call(&queue, 2, write(2)).await.unwrap();
+}

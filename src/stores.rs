@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hushwire_schema::{MigrationState, PostgresSettings, PostgresStore, SqliteStore, Store};
+use hushwire_schema::{
+    Column, MigrationState, PostgresSettings, PostgresStore, SqliteStore, Store,
+};
 
 use crate::server::StartError;
 use crate::settings::{Database, Settings};
@@ -54,6 +56,19 @@ pub(crate) async fn migrations(settings: &Settings) -> Result<Vec<MigrationState
     let path = &database.path;
     SqliteStore::migrations(path)
         .map_err(|source| StartError::Database { path: path.clone(), source })
+}
+
+/// Every column of every table that the database has, without changing it.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) async fn columns(settings: &Settings) -> Result<Vec<Column>, StartError> {
+    let database = &settings.database;
+    if database.is_postgres() {
+        return Ok(PostgresStore::columns(postgres(database)?).await?);
+    }
+    let path = &database.path;
+    SqliteStore::columns(path).map_err(|source| StartError::Database { path: path.clone(), source })
 }
 
 /// Where accounts are kept, for people: without user and password.

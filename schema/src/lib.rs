@@ -10,6 +10,7 @@
 )]
 
 mod account;
+mod catalogue;
 mod change;
 #[cfg(test)]
 mod conformance;
@@ -27,6 +28,7 @@ pub use account::{
     DomainError, LoginKey, NewAccount, PrekeyRow, PutPrekeyError, ReadError, RegisterError,
     UnclaimedRow,
 };
+pub use catalogue::Column;
 pub use change::{Acquaintance, CHANGES_KEPT, CHANGES_KEPT_MS, ChangeList, ChangeRow, Told};
 pub use contact::{
     AcceptError, Asked, BLOCKED_MAX, BlockError, Blocked, CONTACTS_MAX, ContactList, ContactRow,

@@ -7,6 +7,7 @@
 //! act that has begun.
 
 mod alone;
+mod catalogue;
 mod connect;
 #[path = "../queries/mod.rs"]
 mod queries;

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod bounds;
+mod catalogue;
 #[path = "../queries/mod.rs"]
 mod queries;
 #[cfg(test)]

@@ -26,7 +26,7 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// The oldest version that is supported, as PostgreSQL numbers it.
 const OLDEST: u32 = 130_000;
 /// Nodes that start at once migrate one after the other: the number of the lock, which is ours.
-const LOCK: i64 = 0x6875_7368_7769_7265;
+pub(super) const LOCK: i64 = 0x6875_7368_7769_7265;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,8 @@
 mod bad_days;
+mod crossings;
+mod queue;
 mod races;
+mod secure;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, Weak};

@@ -10,15 +10,15 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use hushwire_actors::ports::Clock as _;
-use hushwire_schema::SqliteStore;
 use hushwire_wire::Encoding;
 
 use crate::adapters::SystemClock;
 use crate::logging::{self, causes};
 use crate::process;
-use crate::server::{Server, StopHandle, claim};
+use crate::server::{Server, StopHandle};
 use crate::settings::layers::{Layers, Loaded};
 use crate::settings::{DATABASE_FILE, Settings};
+use crate::stores;
 use crate::tls::Tls;
 
 const ABOUT: &str = "The Hushwire server: routes end-to-end encrypted messages it cannot read.";
@@ -28,12 +28,15 @@ Examples:
   hushwire serve
       Everything in this process: accounts in ./hushwire-data, messages in memory only.
   hushwire serve --data /var/lib/hushwire --listen 0.0.0.0:8080 --domain chat.example.com
+  hushwire serve --set database.url=postgres://hushwire@db.example/hushwire
+      Accounts in PostgreSQL.
   hushwire check-config --config hushwire.toml
       What would be in force, and where each value came from.";
 
 const SERVE: &str = "\
 Starts the server. Without arguments it needs nothing else: accounts go to a SQLite file under
 ./hushwire-data (made for its owner only), messages wait in memory and are never written down.
+database.url keeps accounts in PostgreSQL in the place of SQLite.
 
 SIGTERM and SIGINT drain: new work is refused, messages under way find their custody, every
 client is told when to come back, and the process ends within 30 seconds. A second signal ends
@@ -202,12 +205,13 @@ fn version(json: bool) -> String {
 }
 
 fn migrate(settings: &Settings, status: bool) -> Result<(), Failed> {
-    let path = &settings.database.path;
-    if !status {
-        let _lock = claim(path).map_err(failed)?;
-        drop(SqliteStore::open(path).map_err(failed)?);
-    }
-    for one in SqliteStore::migrations(path).map_err(failed)? {
+    let migrations = actix::System::new().block_on(async {
+        if !status {
+            stores::migrate(settings).await?;
+        }
+        stores::migrations(settings).await
+    });
+    for one in migrations.map_err(failed)? {
         print(&format!("{}  {}", if one.applied { "applied" } else { "missing" }, one.name))?;
     }
     Ok(())
@@ -239,7 +243,7 @@ struct Greeting {
 
 impl Greeting {
     fn of(settings: &Settings) -> Self {
-        let database = settings.database.path.display().to_string();
+        let database = stores::place(&settings.database);
         Self { domain: settings.server.domain.clone(), database }
     }
 

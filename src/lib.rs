@@ -15,6 +15,7 @@ mod process;
 pub mod server;
 pub mod settings;
 mod socket;
+mod stores;
 mod tls;
 
 pub use http::routes;

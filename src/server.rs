@@ -4,9 +4,8 @@
 //! [`crate::socket`]); another, not public, says how it is. Several servers may live in one
 //! process, each in its own actix System.
 
-use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use hushwire_actors::bus::Alone;
 use hushwire_actors::ports::{Clock, Ports, SignIns};
 use hushwire_actors::queue::MemoryQueue;
 use hushwire_actors::{Engine, Readiness};
-use hushwire_schema::{DomainError, OpenError, SqliteStore, Store};
+use hushwire_schema::{DomainError, OpenError, PostgresOpenError, Store};
 use slog::{Logger, error, info, o, warn};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpSocket;
@@ -31,6 +30,7 @@ use crate::http::{self, State};
 use crate::logging::causes;
 use crate::settings::{Invalid, Settings};
 use crate::socket;
+use crate::stores::{self, InUse};
 use crate::tls::{self, Tls, TlsError};
 
 /// How long a stop may take, whatever is still open.
@@ -77,6 +77,17 @@ pub enum StartError {
         path: PathBuf,
         /// Why.
         source: OpenError,
+    },
+    /// PostgreSQL cannot be used.
+    #[error("database.url: PostgreSQL cannot be used")]
+    Postgres(#[from] PostgresOpenError),
+    /// The file with the URL of PostgreSQL cannot be read.
+    #[error("{path} (database.url_file): the URL of PostgreSQL cannot be read there")]
+    UrlFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// The database was made for another domain.
     #[error(
@@ -140,7 +151,7 @@ pub struct Server {
     stopped: mpsc::Receiver<Stop>,
     log: Logger,
     /// Unlocked when the server is gone.
-    _lock: File,
+    _in_use: InUse,
 }
 
 impl std::fmt::Debug for Server {
@@ -190,7 +201,7 @@ impl Server {
         if let Some(tls) = &tls {
             tls.report(now_ms, &log);
         }
-        let (store, lock) = open(&settings)?;
+        let (store, in_use) = stores::open(&settings).await?;
         let domain = settings.server.domain.clone();
         store.settle_domain(&domain).await.map_err(|error| match error {
             DomainError::Other { stored } => {
@@ -248,7 +259,7 @@ impl Server {
             stop: StopHandle(stop),
             stopped,
             log,
-            _lock: lock,
+            _in_use: in_use,
         })
     }
 
@@ -324,40 +335,6 @@ impl Server {
         pruning.abort();
         info!(log, "stopped");
         Ok(())
-    }
-}
-
-/// The database, made if there is none, and the lock that says that it is in use.
-fn open(settings: &Settings) -> Result<(Arc<dyn Store>, File), StartError> {
-    let path = &settings.database.path;
-    let lock = claim(path)?;
-    let store = SqliteStore::open(path)
-        .map_err(|source| StartError::Database { path: path.clone(), source })?;
-    Ok((Arc::new(store), lock))
-}
-
-/// Makes the database's folder, for its owner only, and locks it: two servers over one database
-/// would each queue what the other's devices wait for.
-///
-/// # Errors
-/// If the folder cannot be made, or another process holds the lock.
-pub(crate) fn claim(database: &Path) -> Result<File, StartError> {
-    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let failed = |source| StartError::Folder { path: folder.to_owned(), source };
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(failed)?;
-    let mut name = database.as_os_str().to_owned();
-    name.push(".lock");
-    let lock =
-        File::options().create(true).truncate(false).write(true).open(name).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StartError::InUse { path: database.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 
@@ -517,21 +494,5 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
         #[cfg(target_os = "linux")]
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(TAKEN_WITHIN));
-    }
-
-    #[test]
-    fn a_database_has_one_server_at_a_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("data").join("hushwire.sqlite");
-        let lock = claim(&path).unwrap();
-        assert!(matches!(claim(&path), Err(StartError::InUse { .. })));
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            let mode = std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o700);
-        }
-        drop(lock);
-        claim(&path).unwrap();
     }
 }

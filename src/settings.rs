@@ -111,13 +111,49 @@ impl Admin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Database {
-    /// The SQLite file.
+    /// The SQLite file, unless PostgreSQL is named.
     pub path: PathBuf,
+    /// PostgreSQL, as `postgres://user:password@host:port/database`; empty for SQLite.
+    pub url: Secret,
+    /// A file that holds the URL in its place.
+    pub url_file: PathBuf,
+    /// Connections to PostgreSQL.
+    pub connections: usize,
+    /// How long connecting to PostgreSQL may take, and how long each act, in milliseconds.
+    pub within_ms: u64,
+    /// Authorities that sign the certificate of PostgreSQL, as PEM; empty for the system's.
+    pub ca_file: PathBuf,
 }
 
 impl Default for Database {
     fn default() -> Self {
-        Self { path: PathBuf::from("hushwire-data").join(DATABASE_FILE) }
+        Self {
+            path: PathBuf::from("hushwire-data").join(DATABASE_FILE),
+            url: Secret::default(),
+            url_file: PathBuf::new(),
+            connections: 8,
+            within_ms: 5_000,
+            ca_file: PathBuf::new(),
+        }
+    }
+}
+
+impl Database {
+    /// Whether accounts are kept in PostgreSQL.
+    #[must_use]
+    pub fn is_postgres(&self) -> bool {
+        !self.url.0.is_empty() || !self.url_file.as_os_str().is_empty()
+    }
+}
+
+/// A text that is never shown: a URL may hold a password.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_empty() { "Secret()" } else { "Secret(***)" })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is known about pairs of users: a bounded cache in front of the `Accounts` port.
 //!
-//! An entry is believed for 60 s and dropped on a change. A load that began before a change does
+//! An entry is believed for 60 s, longer while the port cannot answer, and dropped on a change. A load that began before a change does
 //! not bring the old facts back. That two users are no contacts is never cached.
 
 use std::collections::HashMap;
@@ -49,6 +49,13 @@ impl Pairs {
             Some((facts, at)) if at.elapsed() < self.fresh => Ok(facts.clone()),
             _ => Err(Version(shard.version)),
         }
+    }
+
+    /// The pair's facts however old, for when nobody can be asked for newer ones: a change would
+    /// have dropped them.
+    pub(crate) fn known(&self, a: UserId, b: UserId) -> Option<Arc<PairFacts>> {
+        let key = pair(a, b);
+        self.shard(&key).known.get(&key).map(|(facts, _)| facts.clone())
     }
 
     /// Keeps loaded facts, unless something changed since the load began. Tells whether they may
@@ -108,7 +115,9 @@ mod tests {
         assert_eq!(pairs.get(b, a).unwrap().n, 1, "one entry for both directions");
         tokio::time::advance(Duration::from_secs(60)).await;
         let at = pairs.get(a, b).unwrap_err();
+        assert_eq!(pairs.known(a, b).unwrap().n, 1, "old, and not known to be wrong");
         pairs.changed(b, a);
+        assert!(pairs.known(a, b).is_none());
         assert!(!pairs.put(a, b, &facts(1), at), "loaded before the change");
         assert!(pairs.get(a, b).is_err());
     }

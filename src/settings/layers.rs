@@ -146,12 +146,14 @@ impl Loaded {
     }
 }
 
-/// A value as it may be printed: the last part of a secret's key says that it is one.
+/// A value as it may be printed: the last part of a secret's key says that it is one. That none is
+/// set may be told.
 fn shown(key: &str, value: &Value) -> String {
     let name = key.rsplit('.').next().unwrap_or(key);
-    let secret = ["secret", "password", "token", "key"]
+    let secret = ["secret", "password", "token", "key", "url"]
         .iter()
-        .any(|word| name == *word || name.ends_with(&format!("_{word}")));
+        .any(|word| name == *word || name.ends_with(&format!("_{word}")))
+        && !matches!(&value.kind, ValueKind::String(text) if text.is_empty());
     // What `config` prints is no TOML: texts have no quotes, lists have them around them.
     let toml = value.clone().try_deserialize::<toml::Value>();
     toml.ok().filter(|_| !secret).map_or("\"***\"".to_owned(), |value| value.to_string())
@@ -407,6 +409,8 @@ mod tests {
         let value = Value::from("hunter2");
         assert_eq!(shown("redis.password", &value), "\"***\"");
         assert_eq!(shown("turn.shared_secret", &value), "\"***\"");
+        assert_eq!(shown("database.url", &value), "\"***\"");
+        assert_eq!(shown("database.url", &Value::from("")), "\"\"");
         assert_eq!(shown("server.domain", &value), "\"hunter2\"");
     }
 

@@ -17,6 +17,29 @@ pub struct Invalid {
 }
 
 impl Settings {
+    fn validate_database(&self) -> Result<(), Invalid> {
+        let database = &self.database;
+        let url = database.url.0.as_str();
+        let file = !database.url_file.as_os_str().is_empty();
+        let checks = [
+            (
+                url.is_empty() || !file,
+                "database.url_file",
+                "database.url or database.url_file, not both",
+            ),
+            (
+                url.is_empty()
+                    || ["postgres://", "postgresql://"].iter().any(|s| url.starts_with(s)),
+                "database.url",
+                "a URL like postgres://user:password@host:5432/database, or nothing",
+            ),
+            ((2..=1_000).contains(&database.connections), "database.connections", "2 to 1000"),
+            ((100..=60_000).contains(&database.within_ms), "database.within_ms", "100 to 60000"),
+        ];
+        let refused = checks.into_iter().find(|(holds, ..)| !holds);
+        refused.map_or(Ok(()), |(_, key, expected)| Err(Invalid { key, expected }))
+    }
+
     /// Checks what types cannot say.
     ///
     /// # Errors
@@ -46,6 +69,7 @@ impl Settings {
             "database.path",
             "the path of a file, like hushwire-data/hushwire.sqlite",
         )?;
+        self.validate_database()?;
         let tls = &self.tls;
         check(
             tls.files().is_some() || *tls == Tls::default(),

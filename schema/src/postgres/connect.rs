@@ -20,7 +20,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::PostgresOpenError;
 use super::{Conn, PostgresSettings, tls};
-use crate::migrations::{self, MigrateError};
+use crate::migrations::{self, MigrationState};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// The oldest version that is supported, as PostgreSQL numbers it.
@@ -102,11 +102,36 @@ impl Connector {
         migrated
     }
 
+    /// Which migrations the database has.
+    pub(super) fn states(&self) -> Result<Vec<MigrationState>, PostgresOpenError> {
+        let _inside = self.handle.enter();
+        let mut live = self.connect(Acts::Change)?;
+        let alarm = self.alarm(&live, Instant::now() + self.within);
+        let there = "to_regclass('__diesel_schema_migrations') IS NOT NULL";
+        let begun = select(sql::<Bool>(there)).get_result::<bool>(&mut live.conn)?;
+        let states = migrations::states(begun.then_some(&mut live.conn), MIGRATIONS);
+        alarm.abort();
+        Ok(states?)
+    }
+
     /// Opens a connection. To be called outside of any runtime, inside [`Connector::handle`].
     pub(super) fn connect(&self, acts: Acts) -> Result<Live, PostgresOpenError> {
         let opening = timeout(self.within, self.open());
         let opened = self.handle.block_on(opening);
         let mut live = opened.map_err(|_| self.timed_out())??;
+        let alarm = self.alarm(&live, Instant::now() + self.within);
+        let set = self.set(&mut live.conn, acts);
+        alarm.abort();
+        set?;
+        Ok(live)
+    }
+
+    /// Makes a new connection fit for its acts.
+    fn set(&self, conn: &mut Conn, acts: Acts) -> Result<(), PostgresOpenError> {
+        // A standby refuses what is SERIALIZABLE, with an error that has no code of its own.
+        if acts == Acts::Change && is_standby(conn)? {
+            return Err(PostgresOpenError::ReadOnly);
+        }
         // What reads must not lock; what writes must come out as in some order of all, and what was
         // answered survives a power cut, whatever the role's settings say.
         let mode = match acts {
@@ -121,14 +146,10 @@ impl Connector {
             }
         };
         let ms = self.within.as_millis();
-        let alarm = self.alarm(&live, Instant::now() + self.within);
-        let set = live.conn.batch_execute(&format!(
+        Ok(conn.batch_execute(&format!(
             "{mode}; SET statement_timeout = {ms}; SET lock_timeout = {ms}; \
              SET idle_in_transaction_session_timeout = {ms}"
-        ));
-        alarm.abort();
-        set?;
-        Ok(live)
+        ))?)
     }
 
     /// Cuts a connection off at `deadline`, unless it is aborted.
@@ -214,11 +235,13 @@ impl Connector {
 
 /// What `url` says, as far as this store speaks it.
 fn config(url: &str) -> Result<Config, PostgresOpenError> {
-    let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    let (before, _) = url.split_once('?').unwrap_or((url, ""));
-    // The rest of a password would be taken for a host, and told.
-    if is_url && before.matches('@').count() > 1 {
-        return Err(PostgresOpenError::At);
+    if let Some(rest) = url.strip_prefix("postgres").and_then(|rest| rest.split_once("://")) {
+        let authority = rest.1.split(['/', '?', '#']).next().unwrap_or_default();
+        let (all, within) = (rest.1.matches('@').count(), authority.matches('@').count());
+        // The rest of a password would be taken for a host, and told.
+        if all > 1 || all != within {
+            return Err(PostgresOpenError::Escape);
+        }
     }
     // Whatever is encrypted is verified, chain and name: these ask for no more.
     let url = url.replace("sslmode=verify-full", "sslmode=require");
@@ -230,8 +253,7 @@ fn check(conn: &mut Conn) -> Result<(), PostgresOpenError> {
     if !is_supported(&setting(conn, "server_version_num")?) {
         return Err(PostgresOpenError::TooOld { found: setting(conn, "server_version")? });
     }
-    let standby = select(sql::<Bool>("pg_is_in_recovery()")).get_result::<bool>(conn)?;
-    if standby || setting(conn, "transaction_read_only")? == "on" {
+    if setting(conn, "transaction_read_only")? == "on" {
         return Err(PostgresOpenError::ReadOnly);
     }
     let encoding = setting(conn, "server_encoding")?;
@@ -239,6 +261,11 @@ fn check(conn: &mut Conn) -> Result<(), PostgresOpenError> {
         return Err(PostgresOpenError::Encoding { found: encoding });
     }
     Ok(())
+}
+
+/// Whether it follows another server.
+fn is_standby(conn: &mut Conn) -> QueryResult<bool> {
+    select(sql::<Bool>("pg_is_in_recovery()")).get_result(conn)
 }
 
 /// Whether it is a version that is supported; one that cannot be read is none.
@@ -254,10 +281,7 @@ fn migrate(conn: &mut Conn, within: Duration) -> Result<(), PostgresOpenError> {
     lock.map_err(|_| PostgresOpenError::Migrating { within })?;
     conn.batch_execute(&format!("SET statement_timeout = {ms}"))?;
     // The lock goes with the connection.
-    migrations::run(conn, MIGRATIONS).map_err(|error| match error {
-        MigrateError::Newer(version) => PostgresOpenError::Newer(version),
-        MigrateError::Failed(error) => PostgresOpenError::Migrate(error),
-    })
+    Ok(migrations::run(conn, MIGRATIONS)?)
 }
 
 pub(super) fn setting(conn: &mut Conn, name: &str) -> QueryResult<String> {
@@ -279,8 +303,14 @@ mod tests {
 
     #[test]
     fn a_password_is_never_taken_for_a_host() {
-        let url = "postgres://user:s3@cret@127.0.0.1/db";
-        assert!(matches!(config(url), Err(PostgresOpenError::At)));
+        for url in [
+            "postgres://user:s3@cret@127.0.0.1/db",
+            "postgresql://user:s3/cret@127.0.0.1/db",
+            "postgres://user:s3?cret@127.0.0.1/db",
+            "postgres://127.0.0.1/db?user=user&password=s3@cret",
+        ] {
+            assert!(matches!(config(url), Err(PostgresOpenError::Escape)), "{url}");
+        }
         let encoded = config("postgres://user:s3%40cret@127.0.0.1/db").unwrap();
         assert_eq!(encoded.get_password(), Some(&b"s3@cret"[..]));
         let pairs = config("host=127.0.0.1 user=u password=s3@cret@x dbname=db").unwrap();

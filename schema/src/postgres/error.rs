@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::migrations::MigrateError;
+
 /// PostgreSQL could not be used at start. No message holds a password.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresOpenError {
@@ -9,8 +11,8 @@ pub enum PostgresOpenError {
     #[error("it is not a URL like postgres://user:password@host:5432/database")]
     Url(#[source] tokio_postgres::Error),
     /// Where the password ends cannot be told.
-    #[error("the URL has more than one @: write one within a password as %40")]
-    At,
+    #[error("in the URL's user and password, write @ as %40, / as %2F, ? as %3F and # as %23")]
+    Escape,
     /// The authorities' file cannot be used.
     #[error("{path}: the authorities that sign the server's certificate cannot be read")]
     Authorities {
@@ -96,12 +98,27 @@ pub enum PostgresOpenError {
          version, or put a backup back"
     )]
     Newer(String),
+    /// Another server uses the database.
+    #[error(
+        "another server uses this database, and messages wait in the memory of one: stop it first, \
+         or name another database"
+    )]
+    InUse,
     /// A thread could not be started.
     #[error("a thread of the store could not be started")]
     Thread(#[source] std::io::Error),
     /// The thread that opens it ended without a word.
     #[error("the store could not be opened")]
     Stopped,
+}
+
+impl From<MigrateError> for PostgresOpenError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Newer(version) => Self::Newer(version),
+            MigrateError::Failed(error) => Self::Migrate(error),
+        }
+    }
 }
 
 impl From<diesel::result::Error> for PostgresOpenError {

@@ -12,6 +12,7 @@
 //! for its answer. An answer [`Failure::Unreachable`](crate::Failure::Unreachable) leaves open
 //! whether the act was done: every act may be repeated.
 
+mod alone;
 mod connect;
 mod error;
 #[path = "../queries/mod.rs"]
@@ -29,9 +30,11 @@ use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use tokio::sync::oneshot;
 
+use self::alone::Alone;
 use self::connect::Connector;
 use self::threads::Threads;
 use crate::failure::{Fails, Failure};
+use crate::migrations::MigrationState;
 
 pub use self::error::PostgresOpenError;
 
@@ -41,7 +44,7 @@ type Conn = AsyncConnectionWrapper<AsyncPgConnection>;
 type Adapter = PostgresStore;
 
 /// Connections of one store, at most.
-const CONNECTIONS_MAX: u32 = 1000;
+const CONNECTIONS_MAX: usize = 1000;
 /// How long a node waits for another that migrates, and how long a migration may take.
 const MIGRATE_WITHIN: Duration = Duration::from_secs(60);
 
@@ -52,12 +55,15 @@ pub struct PostgresSettings {
     pub url: String,
     /// Connections, at least two, at most 1,000: one half for acts that change something, the other
     /// for those that read.
-    pub connections: u32,
+    pub connections: usize,
     /// How long connecting may take, and how long an act from its call to its answer.
     pub within: Duration,
     /// Authorities that sign the server's certificate, as PEM; without it those of the system.
     /// Nothing is read of either where the URL says `sslmode=disable`.
     pub ca_file: Option<PathBuf>,
+    /// Whether no other server may use the database at the same time, since messages wait in the
+    /// memory of one.
+    pub alone: bool,
 }
 
 /// Without the URL, which may hold a password.
@@ -75,6 +81,8 @@ impl std::fmt::Debug for PostgresSettings {
 pub struct PostgresStore {
     writers: Threads,
     readers: Threads,
+    /// Ends with the store.
+    alone: Option<Alone>,
     /// Runs the connections; it outlives the threads, which wait for it.
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -86,12 +94,24 @@ impl PostgresStore {
     /// # Errors
     /// If the server cannot be reached or used, or the database is of a newer version.
     pub async fn open(settings: PostgresSettings) -> Result<Self, PostgresOpenError> {
-        let (opened, opening) = oneshot::channel();
-        let open = move || drop(opened.send(Self::open_here(&settings, MIGRATE_WITHIN)));
-        // The caller's thread has others to serve.
-        let thread = std::thread::Builder::new().name("postgres-open".into()).spawn(open);
-        thread.map_err(PostgresOpenError::Thread)?;
-        opening.await.unwrap_or(Err(PostgresOpenError::Stopped))
+        elsewhere(move || Self::open_here(&settings, MIGRATE_WITHIN)).await
+    }
+
+    /// Which migrations the database has, and which it lacks, without changing it.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or used.
+    pub async fn migrations(
+        settings: PostgresSettings,
+    ) -> Result<Vec<MigrationState>, PostgresOpenError> {
+        elsewhere(move || {
+            let runtime = runtime()?;
+            let connector = Connector::new(&settings, runtime.handle().clone());
+            let states = connector.and_then(|connector| connector.states());
+            runtime.shutdown_background();
+            states
+        })
+        .await
     }
 
     /// Opens it on the calling thread, which is of no runtime.
@@ -99,24 +119,22 @@ impl PostgresStore {
         settings: &PostgresSettings,
         migrate_within: Duration,
     ) -> Result<Self, PostgresOpenError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("postgres")
-            .enable_all()
-            .build()
-            .map_err(PostgresOpenError::Thread)?;
+        let runtime = runtime()?;
         let connector = Connector::new(settings, runtime.handle().clone());
         let opened = connector.and_then(|connector| {
-            connector.prepare(migrate_within)?;
             let connector = Arc::new(connector);
+            let alone = settings.alone.then(|| Alone::claim(&connector)).transpose()?;
+            connector.prepare(migrate_within)?;
             let count = settings.connections.clamp(2, CONNECTIONS_MAX);
             let writers = Threads::start(&connector, connect::Acts::Change, count.div_ceil(2));
             let readers = Threads::start(&connector, connect::Acts::Read, count / 2);
             let thread = PostgresOpenError::Thread;
-            Ok((writers.map_err(thread)?, readers.map_err(thread)?))
+            Ok((writers.map_err(thread)?, readers.map_err(thread)?, alone))
         });
         match opened {
-            Ok((writers, readers)) => Ok(Self { writers, readers, runtime: Some(runtime) }),
+            Ok((writers, readers, alone)) => {
+                Ok(Self { writers, readers, alone, runtime: Some(runtime) })
+            }
             Err(error) => {
                 runtime.shutdown_background();
                 Err(error)
@@ -125,10 +143,31 @@ impl PostgresStore {
     }
 }
 
+/// Does what blocks on a thread of its own: the caller's has others to serve.
+async fn elsewhere<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, PostgresOpenError> + Send + 'static,
+) -> Result<T, PostgresOpenError> {
+    let (done, doing) = oneshot::channel();
+    let act = move || drop(done.send(act()));
+    let thread = std::thread::Builder::new().name("postgres-open".into()).spawn(act);
+    thread.map_err(PostgresOpenError::Thread)?;
+    doing.await.unwrap_or(Err(PostgresOpenError::Stopped))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, PostgresOpenError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("postgres")
+        .enable_all()
+        .build()
+        .map_err(PostgresOpenError::Thread)
+}
+
 impl Drop for PostgresStore {
     fn drop(&mut self) {
         self.writers.stop();
         self.readers.stop();
+        self.alone = None;
         // Waiting for it would panic on a caller's runtime.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

@@ -1,5 +1,6 @@
 mod bad_days;
 mod crossings;
+mod manual;
 mod queue;
 mod races;
 mod secure;
@@ -26,7 +27,7 @@ fn server() -> Arc<Postgres> {
 
 fn settings(url: String) -> PostgresSettings {
     let within = Duration::from_secs(20);
-    PostgresSettings { url, connections: 2, within, ca_file: None }
+    PostgresSettings { url, connections: 2, within, ca_file: None, alone: false }
 }
 
 /// Opens a store as [`PostgresStore::open`] does, for who cannot wait.
@@ -59,7 +60,26 @@ async fn nodes_that_start_at_once_migrate_once_and_share_what_is_stored() {
     stores[0].settle_domain("one.example").await.unwrap();
     let other = stores[3].settle_domain("two.example").await.unwrap_err();
     assert!(matches!(other, DomainError::Other { stored } if stored == "one.example"));
+    let states = PostgresStore::migrations(settings(url.clone())).await.unwrap();
+    assert!(!states.is_empty() && states.iter().all(|one| one.applied));
+    let none = PostgresStore::migrations(settings(server.fresh("none"))).await.unwrap();
+    assert!(!none.is_empty() && none.iter().all(|one| !one.applied));
     server.sql("nodes", "INSERT INTO __diesel_schema_migrations VALUES ('9999')").unwrap();
     let newer = PostgresStore::open(settings(url)).await;
     assert!(matches!(newer, Err(PostgresOpenError::Newer(_))), "{newer:?}");
+}
+
+#[tokio::test]
+async fn whoever_keeps_messages_in_its_memory_is_alone() {
+    let server = server();
+    let settings = PostgresSettings { alone: true, ..settings(server.fresh("alone")) };
+    let first = PostgresStore::open(settings.clone()).await.unwrap();
+    let second = PostgresStore::open(settings.clone()).await;
+    assert!(matches!(second, Err(PostgresOpenError::InUse)), "{second:?}");
+    drop(first);
+    let started = std::time::Instant::now();
+    // The server notices the end of a connection a little later.
+    while PostgresStore::open(settings.clone()).await.is_err() {
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
 }

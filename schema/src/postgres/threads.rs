@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use super::Conn;
 use super::connect::{Acts, Connector, Live};
+use super::error::PostgresOpenError;
 use crate::failure::{Fails, Failure};
 
 /// Acts that wait for a thread, at most.
@@ -72,7 +73,7 @@ impl Threads {
     pub(super) fn start(
         connector: &Arc<Connector>,
         acts: Acts,
-        count: u32,
+        count: usize,
     ) -> std::io::Result<Self> {
         let (jobs, waiting) = sync_channel::<Box<dyn Job>>(WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
@@ -126,7 +127,8 @@ impl Threads {
 fn serve(connector: &Connector, acts: Acts, waiting: &Mutex<Receiver<Box<dyn Job>>>) {
     let _inside = connector.handle().enter();
     let mut live: Option<Live> = None;
-    let mut rest_until: Option<Instant> = None;
+    // Why the latest connection could not be opened, and until when no other is tried.
+    let mut rest: Option<(Failure, Instant)> = None;
     loop {
         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(mut job) = next else { return };
@@ -137,12 +139,14 @@ fn serve(connector: &Connector, acts: Acts, waiting: &Mutex<Receiver<Box<dyn Job
         if live.as_ref().is_some_and(Live::has_ended) {
             live = None;
         }
-        if live.is_none() && rest_until.is_none_or(|until| until <= Instant::now()) {
-            live = connector.connect(acts).ok();
-            rest_until = live.is_none().then(|| Instant::now() + REST);
+        if live.is_none() && rest.as_ref().is_none_or(|(_, until)| *until <= Instant::now()) {
+            match connector.connect(acts) {
+                Ok(opened) => (live, rest) = (Some(opened), None),
+                Err(error) => rest = Some((failure(&error), Instant::now() + REST)),
+            }
         }
         let Some(mut current) = live.take() else {
-            job.refuse(Failure::Unreachable);
+            job.refuse(rest.as_ref().map_or(Failure::Unreachable, |(why, _)| why.clone()));
             continue;
         };
         // An act that panics costs its connection, and its caller hears `Stopped`.
@@ -153,6 +157,14 @@ fn serve(connector: &Connector, acts: Acts, waiting: &Mutex<Receiver<Box<dyn Job
         if let Ok((current, true)) = done {
             live = Some(current);
         }
+    }
+}
+
+/// What an act is told whose connection could not be opened.
+const fn failure(error: &PostgresOpenError) -> Failure {
+    match error {
+        PostgresOpenError::ReadOnly => Failure::ReadOnly,
+        _ => Failure::Unreachable,
     }
 }
 

@@ -199,7 +199,12 @@ pub(crate) async fn load(
             Ok(facts) => return Ok(Some(facts)),
             Err(at) => at,
         };
-        let Some(facts) = node.ports.accounts.pair(a, b).await? else { return Ok(None) };
+        let facts = match node.ports.accounts.pair(a, b).await {
+            Ok(Some(facts)) => facts,
+            Ok(None) => return Ok(None),
+            // Nothing has changed them here since they were loaded.
+            Err(Unavailable) => return node.pairs.known(a, b).map(Some).ok_or(Unavailable),
+        };
         let facts = Arc::new(facts);
         if node.pairs.put(a, b, &facts, at) {
             return Ok(Some(facts));

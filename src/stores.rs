@@ -1,0 +1,158 @@
+//! Where accounts are kept, as the settings choose: in a SQLite file of this server's own, or in
+//! PostgreSQL.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hushwire_schema::{MigrationState, PostgresSettings, PostgresStore, SqliteStore, Store};
+
+use crate::server::StartError;
+use crate::settings::{Database, Settings};
+
+/// Says that a database is in use, for as long as it lives. PostgreSQL's says its store.
+#[derive(Debug)]
+pub(crate) struct InUse(
+    #[expect(dead_code, reason = "it is locked until it is closed")] Option<File>,
+);
+
+/// The database, made if there is none, and what says that it is in use.
+///
+/// # Errors
+/// If it cannot be used, or another server uses it.
+pub(crate) async fn open(settings: &Settings) -> Result<(Arc<dyn Store>, InUse), StartError> {
+    let database = &settings.database;
+    if database.is_postgres() {
+        let store = PostgresStore::open(postgres(database)?).await?;
+        return Ok((Arc::new(store), InUse(None)));
+    }
+    let path = &database.path;
+    let lock = claim(path)?;
+    let store = SqliteStore::open(path)
+        .map_err(|source| StartError::Database { path: path.clone(), source })?;
+    Ok((Arc::new(store), InUse(Some(lock))))
+}
+
+/// Brings the database to this version's schema.
+///
+/// # Errors
+/// If it cannot be used, or another server uses it.
+pub(crate) async fn migrate(settings: &Settings) -> Result<(), StartError> {
+    open(settings).await.map(drop)
+}
+
+/// Which migrations the database has, and which it lacks, without changing it.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) async fn migrations(settings: &Settings) -> Result<Vec<MigrationState>, StartError> {
+    let database = &settings.database;
+    if database.is_postgres() {
+        return Ok(PostgresStore::migrations(postgres(database)?).await?);
+    }
+    let path = &database.path;
+    SqliteStore::migrations(path)
+        .map_err(|source| StartError::Database { path: path.clone(), source })
+}
+
+/// Where accounts are kept, for people: without user and password.
+pub(crate) fn place(database: &Database) -> String {
+    if !database.is_postgres() {
+        return database.path.display().to_string();
+    }
+    let url = postgres(database).map(|settings| settings.url).unwrap_or_default();
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let (before, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    // What is no such URL may hold a password anywhere.
+    if parameters.contains('@') || before.matches('@').count() > 1 {
+        return "PostgreSQL".to_owned();
+    }
+    let host = before.rsplit_once('@').map_or(before, |(_, host)| host);
+    format!("PostgreSQL at {host}")
+}
+
+fn postgres(database: &Database) -> Result<PostgresSettings, StartError> {
+    let file = &database.url_file;
+    let url = if file.as_os_str().is_empty() {
+        database.url.0.clone()
+    } else {
+        let failed = |source| StartError::UrlFile { path: file.clone(), source };
+        std::fs::read_to_string(file).map_err(failed)?.trim().to_owned()
+    };
+    let ca_file = &database.ca_file;
+    Ok(PostgresSettings {
+        url,
+        connections: database.connections,
+        within: Duration::from_millis(database.within_ms),
+        ca_file: Some(ca_file.clone()).filter(|path| !path.as_os_str().is_empty()),
+        // Messages wait in this process' memory.
+        alone: true,
+    })
+}
+
+/// Makes the database's folder, for its owner only, and locks it: two servers over one database
+/// would each queue what the other's devices wait for.
+///
+/// # Errors
+/// If the folder cannot be made, or another process holds the lock.
+fn claim(database: &Path) -> Result<File, StartError> {
+    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let failed = |source| StartError::Folder { path: folder.to_owned(), source };
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(failed)?;
+    let mut name = database.as_os_str().to_owned();
+    name.push(".lock");
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(name).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse { path: database.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_has_one_server_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data").join("hushwire.sqlite");
+        let lock = claim(&path).unwrap();
+        assert!(matches!(claim(&path), Err(StartError::InUse { .. })));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
+        }
+        drop(lock);
+        claim(&path).unwrap();
+    }
+
+    #[test]
+    fn the_place_is_told_without_user_and_password() {
+        let of = |url: &str| {
+            let url = crate::settings::Secret(url.to_owned());
+            let database = Database { url, ..Database::default() };
+            assert!(!format!("{database:?}").contains("s3cret"));
+            place(&database)
+        };
+        let url = "postgres://me:s3cret@db.example:5433/chat?sslmode=require";
+        assert_eq!(of(url), "PostgreSQL at db.example:5433/chat");
+        for url in [
+            "postgres://me:x@s3cret@db.example/chat",
+            "postgres://me:s3cret?x@db.example/chat",
+            "postgres://db.example/chat?password=x@s3cret",
+        ] {
+            assert_eq!(of(url), "PostgreSQL");
+        }
+        assert!(place(&Database::default()).ends_with("hushwire.sqlite"));
+    }
+}

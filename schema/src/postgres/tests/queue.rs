@@ -1,7 +1,7 @@
 //! The queue and its threads: what they hold, how long anybody waits, and what becomes of an act.
 
 use std::sync::atomic::AtomicU32;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::result::{DatabaseErrorKind, Error};
@@ -76,8 +76,8 @@ async fn an_act_that_others_always_come_between_is_begun_a_bounded_number_of_tim
 async fn an_act_whose_caller_went_away_is_done_to_its_end() {
     let server = server();
     let store = store(&server, "dropped").await;
-    let (started, is_started) = channel();
-    let (release, released) = channel::<()>();
+    let (started, is_started) = sync_channel(1);
+    let (release, released) = sync_channel::<()>(1);
     let released = Mutex::new(released);
     let mut act = Box::pin(store.writers.run(move |conn| {
         conn.batch_execute("INSERT INTO meta VALUES ('half', 'way')")?;

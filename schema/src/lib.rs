@@ -1,8 +1,9 @@
 //! What is durable: accounts, contacts, epochs. Tables, migrations and queries.
 //!
 //! [`Store`] is the one way in, with typed acts and typed refusals; [`SqliteStore`] implements it
-//! for the embedded default, [`PostgresStore`] for several nodes, both by the same queries. What is handed in was verified by the caller: this crate compares
-//! and sets, and never opens or judges a signature. No message, sealed or not, has a table here.
+//! for the embedded default, [`PostgresStore`] for several nodes, both by the same queries. What is
+//! handed in was verified by the caller: this crate compares and sets, and never opens or judges a
+//! signature. No message, sealed or not, has a table here.
 #![deny(missing_docs)]
 #![expect(
     clippy::duplicate_mod,

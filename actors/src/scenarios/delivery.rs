@@ -238,6 +238,20 @@ async fn sends_wait_for_their_pair_and_for_one_another() {
 }
 
 #[actix::test]
+async fn known_pairs_talk_on_while_accounts_cannot_be_asked() {
+    let world = World::new([1, 1, 1, 0], Limits { pair_fresh_ms: 1_000, ..unpaced() });
+    let mut alice = world.json(1, 0).await;
+    alice.send(text(0, 2, 1, 1)).await.unwrap();
+    *world.people.down.lock().unwrap() = true;
+    tokio::time::advance(Duration::from_secs(5)).await;
+    alice.send(text(0, 2, 2, 1)).await.unwrap();
+    let unavailable = Err(Reject::Unavailable { retry_after_ms: 1_000 });
+    assert_eq!(alice.send(text(0, 3, 1, 1)).await, unavailable, "a pair that was never known");
+    world.engine.changed(crate::Change { pairs: vec![(user(1), user(2))], events: vec![] });
+    assert_eq!(alice.send(text(0, 2, 3, 1)).await, unavailable, "and one that changed");
+}
+
+#[actix::test]
 async fn a_repeat_is_free_and_gets_the_same_answer() {
     let world = World::new([1, 1, 1, 0], Limits::default());
     let mut alice = world.json(1, 0).await;

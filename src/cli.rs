@@ -1,4 +1,4 @@
-//! The command line: `serve`, `migrate`, `check-config`, `version`.
+//! The command line: `serve`, `migrate`, `check-config`, `audit`, `version`.
 //!
 //! What a command prints for people and programs goes to standard output, the log to standard
 //! error. Wrong use ends with 2, everything else that fails with 1.
@@ -13,6 +13,7 @@ use hushwire_actors::ports::Clock as _;
 use hushwire_wire::Encoding;
 
 use crate::adapters::SystemClock;
+use crate::audit::{Report, Sought};
 use crate::logging::{self, causes};
 use crate::process;
 use crate::server::{Server, StopHandle};
@@ -41,6 +42,17 @@ database.url keeps accounts in PostgreSQL in the place of SQLite.
 SIGTERM and SIGINT drain: new work is refused, messages under way find their custody, every
 client is told when to come back, and the process ends within 30 seconds. A second signal ends
 it at once. SIGHUP reads the certificate of TLS and its key again.";
+
+const AUDIT: &str = "\
+Looks from outside at a deployment that runs, with the settings that it runs with, and prints a line
+for each thing that it looked at:
+  database  every column, and what it holds; one that this version did not make fails
+  process   no core dump, and no memory for other processes of the same user
+  files     what the process has open: only the database and the log may be written
+  log       nothing in the file that --log names looks like a token, an id or a ciphertext
+
+Run it as root, since the kernel shows a process that hides its memory to nobody else. It changes
+nothing, and ends with 1 if one line fails.";
 
 const SETTINGS: &str = "\
 Settings come in layers, the later wins:
@@ -75,6 +87,21 @@ enum Command {
     /// Prints every setting, its value and where it came from; fails if one is not allowed.
     #[command(after_help = SETTINGS)]
     CheckConfig(Chosen),
+    /// Proves of a running deployment that messages stay in memory; fails if anything does not.
+    #[command(long_about = AUDIT, after_help = SETTINGS)]
+    Audit {
+        #[command(flatten)]
+        chosen: Chosen,
+        /// The file that the server's log goes to, to be searched.
+        #[arg(long, value_name = "PATH")]
+        log: Option<PathBuf>,
+        /// The server's process [default: whoever listens at admin.listen].
+        #[arg(long, value_name = "PID")]
+        pid: Option<u32>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Prints the version.
     Version {
         /// As JSON.
@@ -172,6 +199,9 @@ fn run(command: Command, environment: Vec<(String, String)>) -> Result<(), Faile
         Command::Serve(chosen) => serve(chosen.load(environment)?.settings),
         Command::Migrate { chosen, status } => migrate(&chosen.load(environment)?.settings, status),
         Command::CheckConfig(chosen) => check_config(&chosen.load(environment)?),
+        Command::Audit { chosen, log, pid, json } => {
+            audit(&chosen.load(environment)?.settings, &Sought { pid, log }, json)
+        }
         Command::Version { json } => print(&version(json)),
     }
 }
@@ -215,6 +245,15 @@ fn migrate(settings: &Settings, status: bool) -> Result<(), Failed> {
         print(&format!("{}  {}", if one.applied { "applied" } else { "missing" }, one.name))?;
     }
     Ok(())
+}
+
+fn audit(settings: &Settings, sought: &Sought, json: bool) -> Result<(), Failed> {
+    let report = actix::System::new().block_on(Report::of(settings, sought));
+    print(&if json { report.json() } else { report.text() })?;
+    if report.passed() {
+        return Ok(());
+    }
+    Err(Failed(format!("the audit failed: {} of its lines", report.failures())))
 }
 
 fn serve(settings: Settings) -> Result<(), Failed> {

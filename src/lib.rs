@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 pub mod adapters;
+mod audit;
 pub mod cli;
 mod http;
 pub mod logging;

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hushwire_schema::{MigrationState, PostgresSettings, PostgresStore, SqliteStore, Store};
+use hushwire_schema::{
+    Column, MigrationState, PostgresSettings, PostgresStore, SqliteStore, Store,
+};
 
 use crate::server::StartError;
 use crate::settings::{Database, Settings};
@@ -56,6 +58,19 @@ pub(crate) async fn migrations(settings: &Settings) -> Result<Vec<MigrationState
         .map_err(|source| StartError::Database { path: path.clone(), source })
 }
 
+/// Every column of every table that the database has, without changing it.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) async fn columns(settings: &Settings) -> Result<Vec<Column>, StartError> {
+    let database = &settings.database;
+    if database.is_postgres() {
+        return Ok(PostgresStore::columns(postgres(database)?).await?);
+    }
+    let path = &database.path;
+    SqliteStore::columns(path).map_err(|source| StartError::Database { path: path.clone(), source })
+}
+
 /// Where accounts are kept, for people: without user and password.
 pub(crate) fn place(database: &Database) -> String {
     if !database.is_postgres() {
@@ -63,8 +78,13 @@ pub(crate) fn place(database: &Database) -> String {
     }
     let url = postgres(database).map(|settings| settings.url).unwrap_or_default();
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    format!("PostgreSQL at {}", host.split('?').next().unwrap_or_default())
+    let (before, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    // What is no such URL may hold a password anywhere.
+    if parameters.contains('@') || before.matches('@').count() > 1 {
+        return "PostgreSQL".to_owned();
+    }
+    let host = before.rsplit_once('@').map_or(before, |(_, host)| host);
+    format!("PostgreSQL at {host}")
 }
 
 fn postgres(database: &Database) -> Result<PostgresSettings, StartError> {
@@ -133,11 +153,21 @@ mod tests {
 
     #[test]
     fn the_place_is_told_without_user_and_password() {
+        let of = |url: &str| {
+            let url = crate::settings::Secret(url.to_owned());
+            let database = Database { url, ..Database::default() };
+            assert!(!format!("{database:?}").contains("s3cret"));
+            place(&database)
+        };
         let url = "postgres://me:s3cret@db.example:5433/chat?sslmode=require";
-        let database =
-            Database { url: crate::settings::Secret(url.to_owned()), ..Database::default() };
-        assert_eq!(place(&database), "PostgreSQL at db.example:5433/chat");
-        assert!(!format!("{database:?}").contains("s3cret"));
+        assert_eq!(of(url), "PostgreSQL at db.example:5433/chat");
+        for url in [
+            "postgres://me:x@s3cret@db.example/chat",
+            "postgres://me:s3cret?x@db.example/chat",
+            "postgres://db.example/chat?password=x@s3cret",
+        ] {
+            assert_eq!(of(url), "PostgreSQL");
+        }
         assert!(place(&Database::default()).ends_with("hushwire.sqlite"));
     }
 }

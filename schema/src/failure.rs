@@ -16,8 +16,13 @@ pub enum Failure {
     #[error("the database refused")]
     Database(#[source] Arc<diesel::result::Error>),
     /// The database cannot be reached, or did not answer in time.
-    #[error("the database cannot be reached")]
+    #[error("the database cannot be reached, or did not answer in time")]
     Unreachable,
+    /// The database takes no writes at the moment: a standby, or set so.
+    #[error(
+        "the database takes no writes: it is a standby, or default_transaction_read_only is on"
+    )]
+    ReadOnly,
     /// A column holds what cannot be there.
     #[error("the column {0} holds what it cannot hold")]
     Corrupt(&'static str),

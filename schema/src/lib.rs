@@ -1,8 +1,9 @@
 //! What is durable: accounts, contacts, epochs. Tables, migrations and queries.
 //!
 //! [`Store`] is the one way in, with typed acts and typed refusals; [`SqliteStore`] implements it
-//! for the embedded default, [`PostgresStore`] for several nodes, both by the same queries. What is handed in was verified by the caller: this crate compares
-//! and sets, and never opens or judges a signature. No message, sealed or not, has a table here.
+//! for the embedded default, [`PostgresStore`] for several nodes, both by the same queries. What is
+//! handed in was verified by the caller: this crate compares and sets, and never opens or judges a
+//! signature. No message, sealed or not, has a table here.
 #![deny(missing_docs)]
 #![expect(
     clippy::duplicate_mod,
@@ -10,6 +11,7 @@
 )]
 
 mod account;
+mod catalogue;
 mod change;
 #[cfg(test)]
 mod conformance;
@@ -27,6 +29,7 @@ pub use account::{
     DomainError, LoginKey, NewAccount, PrekeyRow, PutPrekeyError, ReadError, RegisterError,
     UnclaimedRow,
 };
+pub use catalogue::Column;
 pub use change::{Acquaintance, CHANGES_KEPT, CHANGES_KEPT_MS, ChangeList, ChangeRow, Told};
 pub use contact::{
     AcceptError, Asked, BLOCKED_MAX, BlockError, Blocked, CONTACTS_MAX, ContactList, ContactRow,

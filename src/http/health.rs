@@ -31,7 +31,11 @@ pub(super) async fn readyz(state: web::Data<State>) -> Result<HttpResponse, Refu
         }
         Readiness::Failing { what } => return not_ready(format!("Failing: {what}.")),
     }
-    state.store.ping().await.map_err(Refusal::unavailable)?;
+    if let Err(failure) = state.store.ping().await {
+        // Its causes may name hosts and roles: they are for the log.
+        let refusal = Refusal::unavailable(failure.clone());
+        return Err(refusal.told(format!("The database: {failure}.")));
+    }
     let counts = state.engine.counts();
     Ok(HttpResponse::Ok().json(Ready {
         status: "ready",

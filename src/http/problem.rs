@@ -137,6 +137,12 @@ impl Refusal {
             .because(cause)
     }
 
+    /// Says first what is wrong, to whoever may know it.
+    pub(crate) fn told(mut self, what: String) -> Self {
+        self.problem.detail = format!("{what} {}", self.problem.detail);
+        self
+    }
+
     /// The cause is for the log; an id that both get lets an operator find it.
     fn because(
         mut self,

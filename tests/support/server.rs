@@ -118,12 +118,35 @@ impl Server {
         Http::new(&self.admin)
     }
 
+    /// Host and port of the admin interface.
+    pub fn admin_address(&self) -> &str {
+        self.admin.split_once("://").unwrap().1
+    }
+
     /// All that it has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    fn log_path(&self) -> std::path::PathBuf {
+    /// Runs another command with its settings, which flags change; its exit code and all that it
+    /// prints.
+    pub fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hushwire"));
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.envs(self.environment());
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    fn environment(&self) -> impl Iterator<Item = (String, &str)> {
+        self.settings.iter().map(|(key, value)| {
+            (format!("HUSHWIRE__{}", key.replace('.', "__").to_uppercase()), value.as_str())
+        })
+    }
+
+    /// The file with all that it has logged.
+    pub fn log_path(&self) -> std::path::PathBuf {
         self.folder.path().join("server.log")
     }
 
@@ -134,10 +157,7 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hushwire"));
         command.arg("serve").current_dir(self.folder.path()).stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log);
-        for (key, value) in &self.settings {
-            let name = format!("HUSHWIRE__{}", key.replace('.', "__").to_uppercase());
-            command.env(name, value);
-        }
+        command.envs(self.environment());
         self.process = Some(command.spawn().unwrap());
         let until = Instant::now() + START;
         loop {

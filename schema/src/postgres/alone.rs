@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::dsl::{select, sql};
 use diesel::prelude::*;
@@ -33,7 +33,10 @@ impl Alone {
     pub(super) fn claim(connector: &Arc<Connector>) -> Result<Self, PostgresOpenError> {
         let _inside = connector.handle().enter();
         let mut live = connector.connect(Acts::Change)?;
-        if !lock(&mut live.conn)? {
+        let alarm = connector.alarm(&live, Instant::now() + connector.within());
+        let claimed = lock(&mut live.conn);
+        alarm.abort();
+        if !claimed? {
             return Err(PostgresOpenError::InUse);
         }
         let (end, ending) = sync_channel(1);
@@ -59,7 +62,7 @@ fn hold(connector: &Connector, live: Live, ending: &Receiver<()>) {
     let mut held = Some(live);
     while ending.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
         if let Some(live) = &mut held {
-            let alarm = connector.alarm(live);
+            let alarm = connector.alarm(live, Instant::now() + connector.within());
             let there = select(sql::<Bool>("true")).get_result::<bool>(&mut live.conn);
             alarm.abort();
             if there.is_ok() {
@@ -67,8 +70,11 @@ fn hold(connector: &Connector, live: Live, ending: &Receiver<()>) {
             }
         }
         held = connector.connect(Acts::Change).ok().and_then(|mut live| {
+            let alarm = connector.alarm(&live, Instant::now() + connector.within());
             // Another server has it: it is looked for again.
-            lock(&mut live.conn).unwrap_or(false).then_some(live)
+            let claimed = lock(&mut live.conn).unwrap_or(false);
+            alarm.abort();
+            claimed.then_some(live)
         });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection as _;
 use diesel::dsl::{select, sql};
@@ -10,135 +10,23 @@ use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 use diesel_async::AsyncPgConnection;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Conn, PostgresSettings};
-use crate::migrations::{self, MigrateError, MigrationState};
+use super::error::PostgresOpenError;
+use super::{Conn, PostgresSettings, tls};
+use crate::migrations::{self, MigrationState};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// The oldest version that is supported, as PostgreSQL numbers it.
 const OLDEST: u32 = 130_000;
 /// Nodes that start at once migrate one after the other: the number of the lock, which is ours.
-const LOCK: i64 = 0x6875_7368_7769_7265;
-/// How long a node waits for another that migrates, and how long a migration may take.
-const MIGRATE_WITHIN: Duration = Duration::from_secs(60);
-
-/// PostgreSQL could not be used at start. No message holds a password.
-#[derive(Debug, thiserror::Error)]
-pub enum PostgresOpenError {
-    /// The URL is none.
-    #[error("it is not a URL like postgres://user:password@host:5432/database")]
-    Url(#[source] tokio_postgres::Error),
-    /// The authorities' file cannot be used.
-    #[error("{path}: the authorities that sign the server's certificate cannot be read")]
-    Authorities {
-        /// Which file.
-        path: String,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Nobody answers.
-    #[error("nobody answers at {at}: start PostgreSQL there, or correct host and port")]
-    Unreachable {
-        /// Where.
-        at: String,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// No answer in time.
-    #[error("no answer from {at} within {within:?}: it hangs, or something between drops packets")]
-    TimedOut {
-        /// Where.
-        at: String,
-        /// How long was waited.
-        within: Duration,
-    },
-    /// TLS failed.
-    #[error(
-        "TLS with {at} failed: name the authority of its certificate in database.ca_file, or, on a \
-         network that nobody else reads, say sslmode=disable in the URL"
-    )]
-    Tls {
-        /// Where.
-        at: String,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Wrong password, or no such role.
-    #[error("the role \"{role}\" may not sign in: correct user and password in the URL")]
-    Password {
-        /// Which role.
-        role: String,
-    },
-    /// There is no such database.
-    #[error("there is no database \"{name}\": make it with CREATE DATABASE \"{name}\"")]
-    NoDatabase {
-        /// Which.
-        name: String,
-    },
-    /// The server is too old.
-    #[error("it is PostgreSQL {found}: at least 13 is needed")]
-    TooOld {
-        /// Its version.
-        found: String,
-    },
-    /// Nothing can be written.
-    #[error(
-        "it takes no writes, as a standby or by default_transaction_read_only: name the primary"
-    )]
-    ReadOnly,
-    /// The database has another encoding.
-    #[error("its encoding is {found}: make the database with ENCODING 'UTF8'")]
-    Encoding {
-        /// Which.
-        found: String,
-    },
-    /// The server refused.
-    #[error("the server refused")]
-    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A migration failed; the database is as before it.
-    #[error("the database could not be migrated: the role must own it, or be allowed to CREATE")]
-    Migrate(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The database was made by a newer version of this program.
-    #[error("the database was made by a newer version: it knows the migration {0}")]
-    Newer(String),
-    /// Another server uses the database.
-    #[error(
-        "another server uses this database, and messages wait in the memory of one: stop it first, \
-         or name another database"
-    )]
-    InUse,
-    /// A thread could not be started.
-    #[error("a thread of the store could not be started")]
-    Thread(#[source] std::io::Error),
-    /// The thread that opens it ended without a word.
-    #[error("the store could not be opened")]
-    Stopped,
-}
-
-impl From<MigrateError> for PostgresOpenError {
-    fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::Newer(version) => Self::Newer(version),
-            MigrateError::Failed(error) => Self::Migrate(error),
-        }
-    }
-}
-
-impl From<diesel::result::Error> for PostgresOpenError {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::Refused(Box::new(error))
-    }
-}
+pub(super) const LOCK: i64 = 0x6875_7368_7769_7265;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,47 +74,44 @@ impl Connector {
         settings: &PostgresSettings,
         handle: Handle,
     ) -> Result<Self, PostgresOpenError> {
-        let mut config: Config = settings.url.parse().map_err(PostgresOpenError::Url)?;
+        let mut config = config(&settings.url)?;
         if config.get_application_name().is_none() {
             config.application_name("hushwire");
         }
         config.connect_timeout(settings.within).tcp_user_timeout(settings.within);
-        let tls = TlsMaker(MakeRustlsConnect::new(tls(settings)?));
+        let is_used = config.get_ssl_mode() != SslMode::Disable;
+        let tls = TlsMaker(MakeRustlsConnect::new(tls::client(settings, is_used)?));
         Ok(Self { config, tls, handle, within: settings.within })
     }
 
     /// Looks whether the server can be used, and migrates the database.
-    pub(super) fn prepare(&self) -> Result<(), PostgresOpenError> {
+    pub(super) fn prepare(&self, migrate_within: Duration) -> Result<(), PostgresOpenError> {
         let _inside = self.handle.enter();
         let mut live = self.connect(Acts::Change)?;
-        let conn = &mut live.conn;
-        let version = setting(conn, "server_version_num")?;
-        if version.parse::<u32>().is_ok_and(|version| version < OLDEST) {
-            return Err(PostgresOpenError::TooOld { found: setting(conn, "server_version")? });
+        let alarm = self.alarm(&live, Instant::now() + self.within);
+        let checked = check(&mut live.conn);
+        alarm.abort();
+        if live.has_ended() {
+            return Err(self.timed_out());
         }
-        let standby = select(sql::<Bool>("pg_is_in_recovery()")).get_result::<bool>(conn)?;
-        if standby || setting(conn, "transaction_read_only")? == "on" {
-            return Err(PostgresOpenError::ReadOnly);
-        }
-        let encoding = setting(conn, "server_encoding")?;
-        if encoding != "UTF8" {
-            return Err(PostgresOpenError::Encoding { found: encoding });
-        }
-        let ms = MIGRATE_WITHIN.as_millis();
-        conn.batch_execute(&format!(
-            "SET statement_timeout = {ms}; SET lock_timeout = {ms}; SELECT pg_advisory_lock({LOCK})"
-        ))?;
-        // The lock goes with the connection.
-        Ok(migrations::run(conn, MIGRATIONS)?)
+        checked?;
+        // A migration that hangs is cut off, too: the lock's wait and the work, and some.
+        let alarm = self.alarm(&live, Instant::now() + migrate_within * 2 + self.within);
+        let migrated = migrate(&mut live.conn, migrate_within);
+        alarm.abort();
+        migrated
     }
 
     /// Which migrations the database has.
     pub(super) fn states(&self) -> Result<Vec<MigrationState>, PostgresOpenError> {
         let _inside = self.handle.enter();
         let mut live = self.connect(Acts::Change)?;
+        let alarm = self.alarm(&live, Instant::now() + self.within);
         let there = "to_regclass('__diesel_schema_migrations') IS NOT NULL";
         let begun = select(sql::<Bool>(there)).get_result::<bool>(&mut live.conn)?;
-        Ok(migrations::states(begun.then_some(&mut live.conn), MIGRATIONS)?)
+        let states = migrations::states(begun.then_some(&mut live.conn), MIGRATIONS);
+        alarm.abort();
+        Ok(states?)
     }
 
     /// Opens a connection. To be called outside of any runtime, inside [`Connector::handle`].
@@ -234,32 +119,52 @@ impl Connector {
         let opening = timeout(self.within, self.open());
         let opened = self.handle.block_on(opening);
         let mut live = opened.map_err(|_| self.timed_out())??;
-        // What reads must not lock; what writes must come out as in some order of all.
+        let alarm = self.alarm(&live, Instant::now() + self.within);
+        let set = self.set(&mut live.conn, acts);
+        alarm.abort();
+        set?;
+        Ok(live)
+    }
+
+    /// Makes a new connection fit for its acts.
+    fn set(&self, conn: &mut Conn, acts: Acts) -> Result<(), PostgresOpenError> {
+        // A standby refuses what is SERIALIZABLE, with an error that has no code of its own.
+        if acts == Acts::Change && is_standby(conn)? {
+            return Err(PostgresOpenError::ReadOnly);
+        }
+        // What reads must not lock; what writes must come out as in some order of all, and what was
+        // answered survives a power cut, whatever the role's settings say.
         let mode = match acts {
-            Acts::Change => "SET default_transaction_isolation = 'serializable'",
+            Acts::Change => {
+                "SET default_transaction_isolation = 'serializable'; SELECT \
+                 set_config('synchronous_commit', 'on', false) WHERE \
+                 current_setting('synchronous_commit') = 'off'"
+            }
             Acts::Read => {
                 "SET default_transaction_isolation = 'repeatable read'; \
                  SET default_transaction_read_only = on"
             }
         };
         let ms = self.within.as_millis();
-        let alarm = self.alarm(&live);
-        let set = live.conn.batch_execute(&format!(
+        Ok(conn.batch_execute(&format!(
             "{mode}; SET statement_timeout = {ms}; SET lock_timeout = {ms}; \
              SET idle_in_transaction_session_timeout = {ms}"
-        ));
-        alarm.abort();
-        set?;
-        Ok(live)
+        ))?)
     }
 
-    /// Cuts a connection off when [`PostgresSettings::within`] has passed, unless it is aborted.
-    pub(super) fn alarm(&self, live: &Live) -> tokio::task::JoinHandle<()> {
-        let (within, cut) = (self.within, live.cut.clone());
+    /// Cuts a connection off at `deadline`, unless it is aborted.
+    pub(super) fn alarm(&self, live: &Live, deadline: Instant) -> tokio::task::JoinHandle<()> {
+        let (cut, ended) = (Arc::clone(&live.cut), Arc::clone(&live.ended));
         self.handle.spawn(async move {
-            tokio::time::sleep(within).await;
+            tokio::time::sleep_until(deadline.into()).await;
+            ended.store(true, Ordering::Release);
             cut.notify_one();
         })
+    }
+
+    /// How long an act may take.
+    pub(super) const fn within(&self) -> Duration {
+        self.within
     }
 
     /// The runtime of the connections.
@@ -328,32 +233,95 @@ impl Connector {
     }
 }
 
-fn setting(conn: &mut Conn, name: &str) -> QueryResult<String> {
+/// What `url` says, as far as this store speaks it.
+fn config(url: &str) -> Result<Config, PostgresOpenError> {
+    if let Some(rest) = url.strip_prefix("postgres").and_then(|rest| rest.split_once("://")) {
+        let authority = rest.1.split(['/', '?', '#']).next().unwrap_or_default();
+        let (all, within) = (rest.1.matches('@').count(), authority.matches('@').count());
+        // The rest of a password would be taken for a host, and told.
+        if all > 1 || all != within {
+            return Err(PostgresOpenError::Escape);
+        }
+    }
+    // Whatever is encrypted is verified, chain and name: these ask for no more.
+    let url = url.replace("sslmode=verify-full", "sslmode=require");
+    url.replace("sslmode=verify-ca", "sslmode=require").parse().map_err(PostgresOpenError::Url)
+}
+
+/// Whether the server can be used.
+fn check(conn: &mut Conn) -> Result<(), PostgresOpenError> {
+    if !is_supported(&setting(conn, "server_version_num")?) {
+        return Err(PostgresOpenError::TooOld { found: setting(conn, "server_version")? });
+    }
+    if setting(conn, "transaction_read_only")? == "on" {
+        return Err(PostgresOpenError::ReadOnly);
+    }
+    let encoding = setting(conn, "server_encoding")?;
+    if encoding != "UTF8" {
+        return Err(PostgresOpenError::Encoding { found: encoding });
+    }
+    Ok(())
+}
+
+/// Whether it follows another server.
+fn is_standby(conn: &mut Conn) -> QueryResult<bool> {
+    select(sql::<Bool>("pg_is_in_recovery()")).get_result(conn)
+}
+
+/// Whether it is a version that is supported; one that cannot be read is none.
+fn is_supported(version_num: &str) -> bool {
+    version_num.parse::<u32>().is_ok_and(|version| version >= OLDEST)
+}
+
+/// Brings the database to this version's tables, after whoever does so now.
+fn migrate(conn: &mut Conn, within: Duration) -> Result<(), PostgresOpenError> {
+    let ms = within.as_millis();
+    conn.batch_execute(&format!("SET statement_timeout = 0; SET lock_timeout = {ms}"))?;
+    let lock = conn.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})"));
+    lock.map_err(|_| PostgresOpenError::Migrating { within })?;
+    conn.batch_execute(&format!("SET statement_timeout = {ms}"))?;
+    // The lock goes with the connection.
+    Ok(migrations::run(conn, MIGRATIONS)?)
+}
+
+pub(super) fn setting(conn: &mut Conn, name: &str) -> QueryResult<String> {
     select(sql::<Text>(&format!("current_setting('{name}')"))).get_result(conn)
 }
 
-fn tls(settings: &PostgresSettings) -> Result<ClientConfig, PostgresOpenError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| PostgresOpenError::Refused(Box::new(error)))?;
-    let Some(path) = &settings.ca_file else {
-        let builder = builder
-            .with_platform_verifier()
-            .map_err(|error| PostgresOpenError::Refused(Box::new(error)))?;
-        return Ok(builder.with_no_client_auth());
-    };
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
-        PostgresOpenError::Authorities { path: path.display().to_string(), source }
-    };
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|e| failed(Box::new(e)))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|e| failed(Box::new(e)))?;
-        roots.add(certificate).map_err(|e| failed(Box::new(e)))?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_before_13_and_unreadable_ones_are_refused() {
+        for (version, supported) in
+            [("120022", false), ("90624", false), ("130000", true), ("170002", true), ("x", false)]
+        {
+            assert_eq!(is_supported(version), supported, "{version}");
+        }
     }
-    if roots.is_empty() {
-        return Err(failed("it holds no certificate".into()));
+
+    #[test]
+    fn a_password_is_never_taken_for_a_host() {
+        for url in [
+            "postgres://user:s3@cret@127.0.0.1/db",
+            "postgresql://user:s3/cret@127.0.0.1/db",
+            "postgres://user:s3?cret@127.0.0.1/db",
+            "postgres://127.0.0.1/db?user=user&password=s3@cret",
+        ] {
+            assert!(matches!(config(url), Err(PostgresOpenError::Escape)), "{url}");
+        }
+        let encoded = config("postgres://user:s3%40cret@127.0.0.1/db").unwrap();
+        assert_eq!(encoded.get_password(), Some(&b"s3@cret"[..]));
+        let pairs = config("host=127.0.0.1 user=u password=s3@cret@x dbname=db").unwrap();
+        assert_eq!(pairs.get_dbname(), Some("db"));
     }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+
+    #[test]
+    fn what_asks_for_verification_gets_it() {
+        for mode in ["require", "verify-ca", "verify-full"] {
+            let config = config(&format!("postgres://u@h/d?sslmode={mode}")).unwrap();
+            assert_eq!(config.get_ssl_mode(), SslMode::Require);
+        }
+    }
 }

@@ -1,18 +1,27 @@
 //! The store of several nodes: PostgreSQL, spoken in Rust, without libpq.
 //!
 //! Each connection belongs to a thread, which does one act at a time in one transaction: those that
-//! change something SERIALIZABLE, those that read on one snapshot. Acts of other nodes come between;
-//! an act that PostgreSQL ends for it is done again, so that its outcome is one that some order of
-//! all acts has. No caller is blocked, and none waits longer than [`PostgresSettings::within`] for an
-//! act that has begun.
+//! change something SERIALIZABLE, those that read on one snapshot (REPEATABLE READ, read only). Acts
+//! of other nodes come between; an act that PostgreSQL ends for it is done again, a bounded number
+//! of times, so that its outcome is one that some order of all acts has. SQLite's one writer gives
+//! the same, which is why the same queries serve both; row locks would need an order of their own
+//! for each act.
+//!
+//! What drives the sockets is one runtime of the store's own, so that acts may come from any
+//! runtime. No caller's thread is blocked, and none waits longer than [`PostgresSettings::within`]
+//! for its answer. An answer [`Failure::Unreachable`](crate::Failure::Unreachable) leaves open
+//! whether the act was done: every act may be repeated.
 
 mod alone;
+mod catalogue;
 mod connect;
+mod error;
 #[path = "../queries/mod.rs"]
 mod queries;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod tls;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,27 +34,33 @@ use tokio::sync::oneshot;
 use self::alone::Alone;
 use self::connect::Connector;
 use self::threads::Threads;
-use crate::failure::Fails;
+use crate::failure::{Fails, Failure};
 use crate::migrations::MigrationState;
 
-pub use self::connect::PostgresOpenError;
+pub use self::error::PostgresOpenError;
 
 /// What the queries run on.
 type Conn = AsyncConnectionWrapper<AsyncPgConnection>;
 /// Whose acts they are.
 type Adapter = PostgresStore;
 
+/// Connections of one store, at most.
+const CONNECTIONS_MAX: usize = 1000;
+/// How long a node waits for another that migrates, and how long a migration may take.
+const MIGRATE_WITHIN: Duration = Duration::from_secs(60);
+
 /// How PostgreSQL is reached.
 #[derive(Clone)]
 pub struct PostgresSettings {
     /// `postgres://user:password@host:port/database?sslmode=…`, as `psql` takes it.
     pub url: String,
-    /// Connections, at least two: one half for acts that change something, the other for those that
-    /// read.
+    /// Connections, at least two, at most 1,000: one half for acts that change something, the other
+    /// for those that read.
     pub connections: usize,
-    /// How long connecting may take, and how long an act.
+    /// How long connecting may take, and how long an act from its call to its answer.
     pub within: Duration,
     /// Authorities that sign the server's certificate, as PEM; without it those of the system.
+    /// Nothing is read of either where the URL says `sslmode=disable`.
     pub ca_file: Option<PathBuf>,
     /// Whether no other server may use the database at the same time, since messages wait in the
     /// memory of one.
@@ -80,7 +95,7 @@ impl PostgresStore {
     /// # Errors
     /// If the server cannot be reached or used, or the database is of a newer version.
     pub async fn open(settings: PostgresSettings) -> Result<Self, PostgresOpenError> {
-        elsewhere(move || Self::open_here(&settings)).await
+        elsewhere(move || Self::open_here(&settings, MIGRATE_WITHIN)).await
     }
 
     /// Which migrations the database has, and which it lacks, without changing it.
@@ -100,16 +115,20 @@ impl PostgresStore {
         .await
     }
 
-    fn open_here(settings: &PostgresSettings) -> Result<Self, PostgresOpenError> {
+    /// Opens it on the calling thread, which is of no runtime.
+    fn open_here(
+        settings: &PostgresSettings,
+        migrate_within: Duration,
+    ) -> Result<Self, PostgresOpenError> {
         let runtime = runtime()?;
         let connector = Connector::new(settings, runtime.handle().clone());
         let opened = connector.and_then(|connector| {
             let connector = Arc::new(connector);
             let alone = settings.alone.then(|| Alone::claim(&connector)).transpose()?;
-            connector.prepare()?;
-            let half = (settings.connections / 2).max(1);
-            let writers = Threads::start(&connector, connect::Acts::Change, half);
-            let readers = Threads::start(&connector, connect::Acts::Read, half);
+            connector.prepare(migrate_within)?;
+            let count = settings.connections.clamp(2, CONNECTIONS_MAX);
+            let writers = Threads::start(&connector, connect::Acts::Change, count.div_ceil(2));
+            let readers = Threads::start(&connector, connect::Acts::Read, count / 2);
             let thread = PostgresOpenError::Thread;
             Ok((writers.map_err(thread)?, readers.map_err(thread)?, alone))
         });
@@ -181,6 +200,14 @@ impl Adapter {
     {
         self.readers.run(act).await
     }
+}
+
+/// Whether it takes writes: a standby and a database that was set so do not.
+fn takes_writes(conn: &mut Conn) -> Result<(), Failure> {
+    if connect::setting(conn, "transaction_read_only")? == "on" {
+        return Err(Failure::ReadOnly);
+    }
+    Ok(())
 }
 
 /// Raw SQL in this database's dialect: `?1` is written `$1`.

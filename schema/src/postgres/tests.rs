@@ -1,5 +1,9 @@
 mod bad_days;
+mod crossings;
+mod manual;
+mod queue;
 mod races;
+mod secure;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, Weak};
@@ -28,7 +32,7 @@ fn settings(url: String) -> PostgresSettings {
 
 /// Opens a store as [`PostgresStore::open`] does, for who cannot wait.
 fn open(settings: PostgresSettings) -> Result<PostgresStore, PostgresOpenError> {
-    std::thread::spawn(move || PostgresStore::open_here(&settings)).join().unwrap()
+    std::thread::spawn(move || PostgresStore::open_here(&settings, MIGRATE_WITHIN)).join().unwrap()
 }
 
 #[tokio::test]

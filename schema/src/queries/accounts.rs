@@ -4,11 +4,10 @@ use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 use hushwire_wire::{DeviceId, UserId};
 
-use super::Conn;
 use super::tables::{
     devices, epoch_prekeys, meta, pairs, prekeys as prekeys_table, requests, users,
 };
-use super::{column, entries};
+use super::{Conn, column, entries, takes_writes};
 use crate::account::{
     DomainError, LoginKey, NewAccount, PrekeyRow, PutPrekeyError, ReadError, RegisterError,
 };
@@ -157,7 +156,7 @@ pub(crate) fn put_prekey(
 pub(crate) fn ping(conn: &mut Conn) -> Result<(), Failure> {
     let _domain: Option<String> =
         meta::table.find(DOMAIN).select(meta::value).first(conn).optional()?;
-    Ok(())
+    takes_writes(conn)
 }
 
 /// Oneself, accepted contacts, and somebody who waits for the reader's answer.

@@ -18,7 +18,7 @@ mod tables;
 use async_trait::async_trait;
 use hushwire_wire::{DeviceId, EpochId, RequestId, UserId};
 
-use super::{Adapter, Conn, sql};
+use super::{Adapter, Conn, sql, takes_writes};
 use crate::account::{
     DomainError, LoginKey, NewAccount, PrekeyRow, PutPrekeyError, ReadError, RegisterError,
     UnclaimedRow,

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod bounds;
+mod catalogue;
 #[path = "../queries/mod.rs"]
 mod queries;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use diesel::{Connection as _, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use self::threads::{Connect, Threads};
-use crate::failure::Fails;
+use crate::failure::{Fails, Failure};
 use crate::migrations::{self, MigrateError, MigrationState};
 
 /// What the queries run on.
@@ -165,6 +166,12 @@ impl Adapter {
     {
         self.readers.run(act).await
     }
+}
+
+/// What was opened takes writes: there is no standby of a file.
+#[expect(clippy::unnecessary_wraps, reason = "other databases may refuse")]
+const fn takes_writes(_: &mut Conn) -> Result<(), Failure> {
+    Ok(())
 }
 
 /// Raw SQL in this database's dialect: parameters are `?1`, `?2`.

@@ -19,7 +19,7 @@ async fn refusal(url: &str) -> String {
 }
 
 /// Waits until the store answers again.
-async fn recovers(store: &PostgresStore) {
+pub(super) async fn recovers(store: &PostgresStore) {
     let started = Instant::now();
     while store.ping().await.is_err() || store.prune(0).await.is_err() {
         assert!(started.elapsed() < PATIENCE, "it does not come back");
@@ -36,6 +36,10 @@ async fn each_reason_not_to_start_is_told() {
     let at = |rest: &str| format!("postgres://{rest}");
     let nobody = refusal(&at("hushwire@127.0.0.1:1/postgres")).await;
     assert!(nobody.contains("nobody answers at 127.0.0.1:1"), "{nobody}");
+    let unknown = refusal(&at("hushwire@no-such-host.invalid/postgres")).await;
+    assert!(unknown.contains("no-such-host.invalid:5432"), "{unknown}");
+    let twice = refusal(&at("hushwire:s3cret@s3cret@127.0.0.1:1/postgres")).await;
+    assert!(twice.contains("%40"), "{twice}");
     let wrong = refusal(&at(&format!("locked:s3cret@127.0.0.1:{port}/postgres"))).await;
     assert!(wrong.contains("\"locked\" may not sign in"), "{wrong}");
     let missing = refusal(&at(&format!("hushwire@127.0.0.1:{port}/nowhere"))).await;
@@ -117,7 +121,8 @@ async fn one_that_takes_no_writes_answers_reads() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         store.delete_account(user(2), 1).await.ok();
     }
-    assert!(matches!(store.prune(0).await, Err(Failure::Unreachable)));
+    assert!(matches!(store.prune(0).await, Err(Failure::ReadOnly)));
+    assert!(matches!(store.ping().await, Err(Failure::ReadOnly)), "it is not ready");
     assert!(store.login_key(user(1), device(1)).await.unwrap().is_some());
     let off = "SET default_transaction_read_only = off; ALTER SYSTEM RESET ALL";
     let off = off.split("; ").map(|statement| format!("-c{statement}"));
@@ -125,6 +130,36 @@ async fn one_that_takes_no_writes_answers_reads() {
     assert!(psql.args(["-Xq"]).args(off).arg(server.url()).status().unwrap().success());
     server.sql("postgres", "SELECT pg_reload_conf()").unwrap();
     recovers(&store).await;
+}
+
+#[tokio::test]
+async fn a_standby_answers_reads_until_it_is_promoted() {
+    let mut server = Postgres::start();
+    let store = PostgresStore::open(settings(server.url())).await.unwrap();
+    store.register(account(1)).await.unwrap();
+    server.stop();
+    std::fs::write(server.folder().join("data/standby.signal"), "").unwrap();
+    server.restart();
+    let started = Instant::now();
+    while store.login_key(user(1), device(1)).await.is_err() {
+        assert!(started.elapsed() < PATIENCE, "it answers no reads");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let started = Instant::now();
+    loop {
+        let refused = store.prune(0).await;
+        if matches!(refused, Err(Failure::ReadOnly)) {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "{refused:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(matches!(store.ping().await, Err(Failure::ReadOnly)));
+    let refused = PostgresStore::open(settings(server.url())).await.unwrap_err();
+    assert!(matches!(refused, PostgresOpenError::ReadOnly), "{refused:?}");
+    server.sql("postgres", "SELECT pg_promote()").unwrap();
+    recovers(&store).await;
+    store.register(account(2)).await.unwrap();
 }
 
 #[tokio::test]

@@ -12,10 +12,10 @@ use crate::entry::{AppendError, EntryAct, NewEntry};
 use crate::epoch::PostEpochError;
 
 /// Rounds of each race.
-const ROUNDS: u8 = 12;
+pub(super) const ROUNDS: u8 = 12;
 
 /// Two nodes over one database.
-async fn nodes(server: &Postgres, name: &str) -> [Arc<PostgresStore>; 2] {
+pub(super) async fn nodes(server: &Postgres, name: &str) -> [Arc<PostgresStore>; 2] {
     let url = server.fresh(name);
     let node = || PostgresStore::open(PostgresSettings { connections: 4, ..settings(url.clone()) });
     [Arc::new(node().await.unwrap()), Arc::new(node().await.unwrap())]

@@ -120,8 +120,15 @@ impl Queue for RedisQueue {
         self.inner.link.state().facts().room == Room::Full
     }
 
-    fn is_reachable(&self) -> bool {
-        self.inner.link.state().facts().reachable
+    fn refuses(&self) -> Option<&'static str> {
+        let facts = self.inner.link.state().facts();
+        if !facts.reachable {
+            Some("Redis cannot be reached")
+        } else if facts.refused.is_some() {
+            Some("Redis would not keep messages in memory only: its settings are in the log")
+        } else {
+            None
+        }
     }
 }
 

@@ -405,7 +405,7 @@ async fn a_redis_that_comes_back_empty_begins_a_generation_for_all() {
     assert_eq!(other.generation(), old);
     redis.kill();
     until(&one, |facts| !facts.reachable).await;
-    assert!(!one.is_reachable());
+    assert_eq!(one.refuses(), Some("Redis cannot be reached"));
     assert_eq!(device_call(&one, 2, Op::Revoke).await, Err(Unavailable));
     redis.restart();
     until(&one, |facts| facts.reachable && facts.r#gen != Some(old)).await;

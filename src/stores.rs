@@ -9,7 +9,7 @@ use std::time::Duration;
 use hushwire_actors::Limits;
 use hushwire_actors::ports::Clock;
 use hushwire_actors::queue::{MemoryQueue, Queue};
-use hushwire_redis::{Link, RedisQueue};
+use hushwire_redis::{Finding, Link, RedisQueue};
 use hushwire_schema::{
     Column, MigrationState, PostgresSettings, PostgresStore, SqliteStore, Store,
 };
@@ -18,7 +18,7 @@ use slog::Logger;
 
 use crate::adapters::SystemRandom;
 use crate::server::StartError;
-use crate::settings::{Database, Secret, Settings};
+use crate::settings::{Database, Redis, Secret, Settings};
 
 /// Says that a database is in use, for as long as it lives. PostgreSQL's says its store.
 #[derive(Debug)]
@@ -104,12 +104,25 @@ pub(crate) async fn queue(
     clock: Arc<dyn Clock>,
     log: Logger,
 ) -> Result<Arc<dyn Queue>, StartError> {
-    let redis = &settings.redis;
-    if !redis.is_used() {
+    if !settings.redis.is_used() {
         return Ok(Arc::new(MemoryQueue::new(limits.clone(), &SystemRandom, clock)));
     }
+    let link = Link::open(redis(&settings.redis)?, Arc::new(SystemRandom), log).await?;
+    Ok(Arc::new(RedisQueue::new(link, limits.clone())))
+}
+
+/// What Redis and its replicas say of their settings.
+///
+/// # Errors
+/// If Redis cannot be reached or does not tell.
+pub(crate) async fn audit_redis(settings: &Redis) -> Result<Vec<Finding>, StartError> {
+    let log = Logger::root(slog::Discard, slog::o!());
+    Ok(Link::audit(redis(settings)?, Arc::new(SystemRandom), log).await?)
+}
+
+fn redis(redis: &Redis) -> Result<hushwire_redis::Settings, StartError> {
     let failed = |path: PathBuf, source| StartError::RedisUrlFile { path, source };
-    let settings = hushwire_redis::Settings {
+    Ok(hushwire_redis::Settings {
         url: url(&redis.url, &redis.url_file, failed)?,
         copies: redis.copies,
         connections: redis.connections,
@@ -117,9 +130,7 @@ pub(crate) async fn queue(
         copied_within: Duration::from_millis(redis.copied_within_ms),
         check_every: Duration::from_millis(redis.check_every_ms),
         prefix: redis.prefix.clone(),
-    };
-    let link = Link::open(settings, Arc::new(SystemRandom), log).await?;
-    Ok(Arc::new(RedisQueue::new(link, limits.clone())))
+    })
 }
 
 /// A URL, or what its file holds.

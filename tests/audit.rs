@@ -7,7 +7,7 @@ mod support;
 
 use std::io::Write as _;
 
-use hushwire_testbed::Postgres;
+use hushwire_testbed::{Postgres, Redis};
 use support::Server;
 
 fn audit(server: &Server, more: &[&str]) -> (Option<i32>, String) {
@@ -78,4 +78,22 @@ fn a_column_that_somebody_added_to_postgresql_fails() {
     let (code, said) = audit(&server, &["--pid", &pid]);
     assert_eq!(code, Some(1));
     assert!(said.contains("nobody answers at"), "{said}");
+}
+
+#[test]
+fn redis_and_its_replicas_are_looked_at() {
+    let redis = Redis::start();
+    let _replica = redis.replica(&[]);
+    while !redis.command(&["INFO", "replication"]).unwrap().contains("state=online") {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let server = Server::start_with(&[("redis.url", &redis.url())]);
+    let pid = server.pid().to_string();
+    let (code, said) = audit(&server, &["--pid", &pid]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("(primary): save") && said.contains("(replica): appendonly"), "{said}");
+    redis.command(&["CONFIG", "SET", "save", "3600 1"]).unwrap();
+    let (code, said) = audit(&server, &["--pid", &pid]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("Now: redis-cli CONFIG SET save"), "{said}");
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use bb8_redis::redis::aio::MultiplexedConnection;
 use bb8_redis::redis::{RedisError, cmd};
 
-/// A setting that must be another.
+/// A setting that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Which server: `host:port` and its role.
@@ -19,6 +19,8 @@ pub struct Finding {
     pub setting: &'static str,
     /// What it is.
     pub found: String,
+    /// Whether it is as it must be.
+    pub holds: bool,
     /// What it must be.
     pub wanted: &'static str,
     /// Why.
@@ -29,7 +31,7 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { server, setting, found, wanted, why, mend } = self;
+        let Self { server, setting, found, wanted, why, mend, .. } = self;
         write!(
             f,
             "{server}: {setting} is \"{found}\", must be {wanted}, since {why}. Now: {mend}; and the \
@@ -128,19 +130,19 @@ pub(crate) async fn server(
     let names: Vec<_> = RULES.iter().map(|rule| rule.setting).collect();
     let settings: HashMap<String, String> =
         cmd("CONFIG").arg("GET").arg(names).query_async(connection).await?;
-    let broken = RULES.iter().filter(|rule| rule.always || replicates).filter_map(|rule| {
+    let looked = RULES.iter().filter(|rule| rule.always || replicates).map(|rule| {
         let found = settings.get(rule.setting).map_or("", String::as_str);
-        let finding = || Finding {
+        Finding {
             server: name.to_owned(),
             setting: rule.setting,
             found: found.to_owned(),
+            holds: (rule.holds)(found),
             wanted: rule.wanted,
             why: rule.why,
             mend: format!("redis-cli {}", rule.mend),
-        };
-        (!(rule.holds)(found)).then(finding)
+        }
     });
-    Ok(broken.collect())
+    Ok(looked.collect())
 }
 
 /// A replica that cannot be looked at.
@@ -149,6 +151,7 @@ pub(crate) fn unreachable(name: &str) -> Finding {
         server: name.to_owned(),
         setting: "replica",
         found: "no answer".to_owned(),
+        holds: false,
         wanted: "reachable with the primary's user and password",
         why: "nobody knows whether it brings messages to a disk",
         mend: format!("redis-cli -h HOST -p PORT PING, for {name}"),

@@ -12,7 +12,8 @@ use hushwire_wire::Gen;
 use slog::{error, info, warn};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::link::{Inner, Link, OpenError};
+use crate::check::Finding;
+use crate::link::{Inner, Link, Loan, OpenError};
 use crate::state::{Facts, Room, State};
 
 /// How often it is looked.
@@ -34,19 +35,7 @@ struct Info {
 /// Looks once; the facts, or why not.
 async fn look(link: &Link) -> Result<(Facts, Vec<(String, u16)>), OpenError> {
     let mut connection = link.opened().await?;
-    let text: Result<String, RedisError> = cmd("INFO").query_async(&mut **connection).await;
-    let text = text.map_err(|error| {
-        link.failed(&mut connection, &error);
-        OpenError::Refused(error)
-    })?;
-    let info = parse(&text);
-    if info.version < 7 {
-        return Err(OpenError::TooOld { found: info.version });
-    }
-    if !info.is_primary {
-        connection.broken();
-        return Err(OpenError::Replica);
-    }
+    let info = info(link, &mut connection).await?;
     let generation = cmd("FCALL")
         .arg("hushwire1_generation")
         .arg(1)
@@ -72,10 +61,37 @@ async fn look(link: &Link) -> Result<(Facts, Vec<(String, u16)>), OpenError> {
     Ok((facts, info.replicas))
 }
 
+/// Every setting that matters, of the primary and its replicas; changes nothing.
+pub(crate) async fn audit(link: &Link) -> Result<Vec<Finding>, OpenError> {
+    let replicas = {
+        let mut connection = link.opened().await?;
+        info(link, &mut connection).await?.replicas
+    };
+    link.check(&replicas).await
+}
+
+async fn info(link: &Link, connection: &mut Loan<'_>) -> Result<Info, OpenError> {
+    let text: Result<String, RedisError> = cmd("INFO").query_async(&mut ***connection).await;
+    let text = text.map_err(|error| {
+        link.failed(connection, &error);
+        OpenError::Refused(error)
+    })?;
+    let info = parse(&text);
+    if info.version < 7 {
+        return Err(OpenError::TooOld { found: info.version });
+    }
+    if !info.is_primary {
+        connection.broken();
+        return Err(OpenError::Replica);
+    }
+    Ok(info)
+}
+
 /// The first look of all: Redis must be fit for messages.
 pub(crate) async fn first(link: &Link) -> Result<Facts, OpenError> {
     let (facts, replicas) = look(link).await?;
-    let findings = link.check(&replicas).await?;
+    let mut findings = link.check(&replicas).await?;
+    findings.retain(|one| !one.holds);
     if findings.is_empty() { Ok(facts) } else { Err(OpenError::NotMemoryOnly(findings)) }
 }
 
@@ -92,7 +108,8 @@ pub(crate) async fn keep(link: Weak<Inner>, state: Arc<State>) {
                 facts.refused.clone_from(&before.refused);
                 if before.r#gen != facts.r#gen || checked.elapsed() >= link.check_every() {
                     checked = Instant::now();
-                    if let Ok(findings) = link.check(&replicas).await {
+                    if let Ok(mut findings) = link.check(&replicas).await {
+                        findings.retain(|one| !one.holds);
                         facts.refused = findings.first().map(ToString::to_string);
                         for one in &findings {
                             error!(link.log(), "messages would not be in memory only"; "why" => %one);

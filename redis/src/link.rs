@@ -159,6 +159,22 @@ impl Link {
         Ok(link)
     }
 
+    /// Every setting of Redis and its replicas that decides whether messages are in memory only;
+    /// nothing is changed.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached or does not tell.
+    pub async fn audit(
+        settings: Settings,
+        random: Arc<dyn Random>,
+        log: Logger,
+    ) -> Result<Vec<Finding>, OpenError> {
+        let link = Self::start(settings, random, log)?;
+        let looking = link.clone();
+        let audited = link.run(async move { keeper::audit(&looking).await }).await;
+        audited.unwrap_or(Err(OpenError::Unreachable))
+    }
+
     /// The link alone: nothing is asked yet.
     pub(crate) fn start(
         settings: Settings,

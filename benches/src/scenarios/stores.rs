@@ -58,7 +58,7 @@ const ROWS: [(&str, &str); 10] = [
 struct Ground {
     postgres: Postgres,
     redis: Redis,
-    replica: Option<Redis>,
+    _replica: Option<Redis>,
     copies: u32,
 }
 
@@ -72,7 +72,8 @@ pub(crate) async fn run(plan: Plan) -> Result<(), String> {
 async fn measure(plan: &Plan, folder: &Path) -> Result<(), String> {
     let redis = Redis::start_with(&[("maxmemory", "1gb")]);
     let replica = (plan.copies > 1).then(|| redis.replica(&[]));
-    let ground = Ground { postgres: Postgres::start(), redis, replica, copies: plan.copies };
+    let ground =
+        Ground { postgres: Postgres::start(), redis, _replica: replica, copies: plan.copies };
     let server = start_with(&plan.server, folder, &ground.settings()).await?;
     let api = Api::new(server.address)?;
     let card = api.card().await?;

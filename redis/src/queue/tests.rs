@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bb8_redis::redis::cmd;
 use hushwire_actors::envelope::{Entry, Envelope};
 use hushwire_actors::ledger::{Ledger, Room as LedgerRoom};
 use hushwire_actors::queue::{Op, Outcome, Reply, Settled, Taken};
@@ -559,7 +560,7 @@ async fn the_settings_and_the_user_that_are_shipped_are_enough_and_no_more() {
         "GET elsewhere",
     ] {
         let mut words = command.split(' ');
-        let mut wanted = bb8_redis::redis::cmd(words.next().unwrap());
+        let mut wanted = cmd(words.next().unwrap());
         for word in words {
             wanted.arg(word);
         }

@@ -31,6 +31,8 @@ Examples:
   hushwire serve --data /var/lib/hushwire --listen 0.0.0.0:8080 --domain chat.example.com
   hushwire serve --set database.url=postgres://hushwire@db.example/hushwire
       Accounts in PostgreSQL.
+  hushwire serve --set redis.url=redis://127.0.0.1:6379
+      Messages wait in Redis, and outlive the server.
   hushwire check-config --config hushwire.toml
       What would be in force, and where each value came from.";
 
@@ -278,16 +280,19 @@ fn serve(settings: Settings) -> Result<(), Failed> {
 struct Greeting {
     domain: String,
     database: String,
+    messages: &'static str,
 }
 
 impl Greeting {
     fn of(settings: &Settings) -> Self {
         let database = stores::place(&settings.database);
-        Self { domain: settings.server.domain.clone(), database }
+        let messages =
+            if settings.redis.is_used() { "in the memory of Redis only" } else { "in memory only" };
+        Self { domain: settings.server.domain.clone(), database, messages }
     }
 
     fn text(&self, server: &Server) -> String {
-        let Self { domain, database } = self;
+        let Self { domain, database, messages } = self;
         let scheme = if server.tls().is_some() { "https" } else { "http" };
         let address = format!("{scheme}://{}", server.address());
         // Accounts are signed for the domain, so it is the address to register at.
@@ -306,7 +311,7 @@ impl Greeting {
              \x20 listens on   {address}\n\
              \x20 admin        {admin}\n\
              \x20 accounts     {database}\n\
-             \x20 messages     in memory only, until they are delivered\n\
+             \x20 messages     {messages}, until they are delivered\n\
              \n\
              {next}\n\
              \n\

@@ -16,8 +16,8 @@ use actix_web::dev::AppConfig;
 use actix_web::web;
 use hushwire_actors::bus::Alone;
 use hushwire_actors::ports::{Clock, Ports, SignIns};
-use hushwire_actors::queue::MemoryQueue;
 use hushwire_actors::{Engine, Readiness};
+use hushwire_redis::OpenError as RedisOpenError;
 use hushwire_schema::{DomainError, OpenError, PostgresOpenError, Store};
 use slog::{Logger, error, info, o, warn};
 use socket2::{SockRef, TcpKeepalive};
@@ -84,6 +84,17 @@ pub enum StartError {
     /// The file with the URL of PostgreSQL cannot be read.
     #[error("{path} (database.url_file): the URL of PostgreSQL cannot be read there")]
     UrlFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Redis cannot be used.
+    #[error("redis.url: Redis cannot be used")]
+    Redis(#[from] RedisOpenError),
+    /// The file with the URL of Redis cannot be read.
+    #[error("{path} (redis.url_file): the URL of Redis cannot be read there")]
+    RedisUrlFile {
         /// Which file.
         path: PathBuf,
         /// Why.
@@ -215,7 +226,8 @@ impl Server {
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let limits = settings.engine_limits();
-        let queue = MemoryQueue::new(limits.clone(), &SystemRandom, Arc::clone(&clock));
+        let redis_log = log.new(o!("part" => "redis"));
+        let queue = stores::queue(&settings, &limits, Arc::clone(&clock), redis_log).await?;
         let accounts_log = log.new(o!("part" => "accounts"));
         let (rate, most) = (settings.limits.sign_ins_per_minute, settings.limits.addresses);
         let sign_ins: Arc<dyn SignIns> = Arc::new(Tries::new(rate, most, Arc::clone(&clock)));
@@ -232,7 +244,7 @@ impl Server {
             sign_ins: Arc::clone(&sign_ins),
         };
         let engine_log = log.new(o!("part" => "engine"));
-        let engine = Engine::start(ports, Arc::new(queue), limits, domain, engine_log);
+        let engine = Engine::start(ports, queue, limits, domain, engine_log);
         let http_log = log.new(o!("part" => "http"));
         let state = web::Data::new(State::new(
             Arc::clone(&store),
@@ -443,7 +455,7 @@ fn outlasted(
     now: Instant,
 ) -> Option<&'static str> {
     match readiness {
-        Readiness::Ready | Readiness::Draining => {
+        Readiness::Ready | Readiness::Draining | Readiness::Degraded { .. } => {
             *failing_since = None;
             None
         }

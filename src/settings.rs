@@ -27,6 +27,8 @@ pub struct Settings {
     pub admin: Admin,
     /// Where accounts are kept.
     pub database: Database,
+    /// Where messages wait.
+    pub redis: Redis,
     /// Ordinary HTTP requests.
     pub http: Http,
     /// WebSocket connections.
@@ -142,6 +144,51 @@ impl Database {
     /// Whether accounts are kept in PostgreSQL.
     #[must_use]
     pub fn is_postgres(&self) -> bool {
+        !self.url.0.is_empty() || !self.url_file.as_os_str().is_empty()
+    }
+}
+
+/// Where messages wait, if not in this process' memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Redis {
+    /// Redis, as `redis://user:password@host:port`; empty for this process' memory.
+    pub url: Secret,
+    /// A file that holds the URL in its place.
+    pub url_file: PathBuf,
+    /// How many Redis processes have a message before its sender is told `accepted`.
+    pub copies: usize,
+    /// Connections to Redis.
+    pub connections: u32,
+    /// How long connecting to Redis may take, and how long each command, in milliseconds.
+    pub within_ms: u64,
+    /// How long replicas may take to have a message, in milliseconds.
+    pub copied_within_ms: u64,
+    /// How often it is looked whether Redis keeps messages in memory only, in milliseconds.
+    pub check_every_ms: u64,
+    /// What all keys begin with.
+    pub prefix: String,
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self {
+            url: Secret::default(),
+            url_file: PathBuf::new(),
+            copies: 1,
+            connections: 8,
+            within_ms: 2_000,
+            copied_within_ms: 1_000,
+            check_every_ms: 30_000,
+            prefix: "hushwire".to_owned(),
+        }
+    }
+}
+
+impl Redis {
+    /// Whether messages wait in Redis.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
         !self.url.0.is_empty() || !self.url_file.as_os_str().is_empty()
     }
 }

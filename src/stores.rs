@@ -1,17 +1,24 @@
-//! Where accounts are kept, as the settings choose: in a SQLite file of this server's own, or in
-//! PostgreSQL.
+//! Where accounts are kept and where messages wait, as the settings choose: in a SQLite file of this
+//! server's own or in PostgreSQL; in this process' memory or in Redis.
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hushwire_actors::Limits;
+use hushwire_actors::ports::Clock;
+use hushwire_actors::queue::{MemoryQueue, Queue};
+use hushwire_redis::{Link, RedisQueue};
 use hushwire_schema::{
     Column, MigrationState, PostgresSettings, PostgresStore, SqliteStore, Store,
 };
 
+use slog::Logger;
+
+use crate::adapters::SystemRandom;
 use crate::server::StartError;
-use crate::settings::{Database, Settings};
+use crate::settings::{Database, Secret, Settings};
 
 /// Says that a database is in use, for as long as it lives. PostgreSQL's says its store.
 #[derive(Debug)]
@@ -87,21 +94,57 @@ pub(crate) fn place(database: &Database) -> String {
     format!("PostgreSQL at {host}")
 }
 
-fn postgres(database: &Database) -> Result<PostgresSettings, StartError> {
-    let file = &database.url_file;
-    let url = if file.as_os_str().is_empty() {
-        database.url.0.clone()
-    } else {
-        let failed = |source| StartError::UrlFile { path: file.clone(), source };
-        std::fs::read_to_string(file).map_err(failed)?.trim().to_owned()
+/// Where messages wait.
+///
+/// # Errors
+/// If Redis cannot be used.
+pub(crate) async fn queue(
+    settings: &Settings,
+    limits: &Limits,
+    clock: Arc<dyn Clock>,
+    log: Logger,
+) -> Result<Arc<dyn Queue>, StartError> {
+    let redis = &settings.redis;
+    if !redis.is_used() {
+        return Ok(Arc::new(MemoryQueue::new(limits.clone(), &SystemRandom, clock)));
+    }
+    let failed = |path: PathBuf, source| StartError::RedisUrlFile { path, source };
+    let settings = hushwire_redis::Settings {
+        url: url(&redis.url, &redis.url_file, failed)?,
+        copies: redis.copies,
+        connections: redis.connections,
+        within: Duration::from_millis(redis.within_ms),
+        copied_within: Duration::from_millis(redis.copied_within_ms),
+        check_every: Duration::from_millis(redis.check_every_ms),
+        prefix: redis.prefix.clone(),
     };
+    let link = Link::open(settings, Arc::new(SystemRandom), log).await?;
+    Ok(Arc::new(RedisQueue::new(link, limits.clone())))
+}
+
+/// A URL, or what its file holds.
+fn url(
+    url: &Secret,
+    file: &Path,
+    failed: impl FnOnce(PathBuf, std::io::Error) -> StartError,
+) -> Result<String, StartError> {
+    if file.as_os_str().is_empty() {
+        return Ok(url.0.clone());
+    }
+    let text = std::fs::read_to_string(file).map_err(|source| failed(file.to_owned(), source))?;
+    Ok(text.trim().to_owned())
+}
+
+fn postgres(database: &Database) -> Result<PostgresSettings, StartError> {
+    let failed = |path: PathBuf, source| StartError::UrlFile { path, source };
+    let url = url(&database.url, &database.url_file, failed)?;
     let ca_file = &database.ca_file;
     Ok(PostgresSettings {
         url,
         connections: database.connections,
         within: Duration::from_millis(database.within_ms),
         ca_file: Some(ca_file.clone()).filter(|path| !path.as_os_str().is_empty()),
-        // Messages wait in this process' memory.
+        // Who sent what is known to one server, wherever messages wait.
         alone: true,
     })
 }
@@ -154,7 +197,7 @@ mod tests {
     #[test]
     fn the_place_is_told_without_user_and_password() {
         let of = |url: &str| {
-            let url = crate::settings::Secret(url.to_owned());
+            let url = Secret(url.to_owned());
             let database = Database { url, ..Database::default() };
             assert!(!format!("{database:?}").contains("s3cret"));
             place(&database)

@@ -247,6 +247,12 @@ impl Admit {
         }
     }
 
+    /// Forgets everything: the queue store has lost what it knew.
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.order.clear();
+    }
+
     /// The number of records.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -65,6 +65,11 @@ pub enum Readiness {
     Ready,
     /// It is going away.
     Draining,
+    /// What it stands on cannot be reached: sockets stay, sends are answered `unavailable`.
+    Degraded {
+        /// Which part.
+        what: &'static str,
+    },
     /// A service is down, or keeps failing. After 60 s of it the process should end.
     Failing {
         /// Which one.
@@ -353,7 +358,13 @@ impl Engine {
         if self.node.is_draining() {
             return Readiness::Draining;
         }
-        self.node.services.failing().map_or(Readiness::Ready, |what| Readiness::Failing { what })
+        if let Some(what) = self.node.services.failing() {
+            return Readiness::Failing { what };
+        }
+        match self.node.queue.refuses() {
+            Some(what) => Readiness::Degraded { what },
+            None => Readiness::Ready,
+        }
     }
 
     /// Goes away: not ready, no new sockets, custody finished, everybody told when to come back.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext as _, Context, WrapFuture as _};
 use hushwire_wire::frame::Accepted;
 use hushwire_wire::message::Class;
-use hushwire_wire::{DeviceId, Reject, Rule, UserId};
+use hushwire_wire::{DeviceId, Gen, Reject, Rule, UserId};
 use leaky_bucket::RateLimiter as Bucket;
 use tokio::time::Instant;
 
@@ -39,6 +39,9 @@ pub(crate) struct Limiter {
 #[derive(Debug)]
 struct Shard {
     admit: Admit,
+    /// The generation of the queue store that the records are of: another one knows nothing of what
+    /// they say was accepted.
+    generation: Gen,
     users: HashMap<UserId, Buckets>,
     most_users: usize,
     interval_ms: u64,
@@ -72,6 +75,7 @@ impl Limiter {
             let per_minute = limits.control_per_minute.max(1);
             Arc::new(Mutex::new(Shard {
                 admit: Admit::new(limits.admit_records / SHARDS, limits.remember_ms),
+                generation: Gen([0; Gen::LEN]),
                 users: HashMap::new(),
                 most_users: (limits.limiter_users / SHARDS).max(1),
                 interval_ms: limits.message_interval_ms,
@@ -130,6 +134,16 @@ async fn sweep(shard: Arc<Mutex<Shard>>, clock: Arc<dyn Clock>) {
 }
 
 impl Admission {
+    /// Forgets what was recorded in another generation of the queue store than this one: its
+    /// messages are sent again, from the first number on.
+    pub(crate) fn believe(&self, generation: Gen) {
+        let mut shard = lock(&self.shard);
+        if shard.generation != generation {
+            shard.generation = generation;
+            shard.admit.clear();
+        }
+    }
+
     /// What is known about an offer, before it is checked.
     pub(crate) fn look(&self, offer: &Offer) -> Verdict {
         let now_ms = self.clock.now_ms();

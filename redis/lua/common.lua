@@ -6,10 +6,32 @@ local function is_gen(gen_key, believed)
   return redis.call('HGET', gen_key, 'gen') == believed
 end
 
-redis.register_function{
-  function_name = 'hushwire1_is_gen',
-  callback = function(keys, args)
-    return is_gen(keys[1], args[1]) and 1 or 0
-  end,
-  flags = { 'no-writes' },
-}
+-- Milliseconds since 1970 by this server's clock, unless a test says another time.
+local function now_ms(said)
+  if said ~= '' then return tonumber(said) end
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Whether one text of bytes comes before another. Lua's own comparison asks the locale.
+local function is_before(one, other)
+  local shorter = math.min(#one, #other)
+  for at = 1, shorter do
+    local a, b = one:byte(at), other:byte(at)
+    if a ~= b then return a < b end
+  end
+  return #one < #other
+end
+
+-- Reads the generation, or begins a new one if this server is not the one that it was begun at:
+-- what that one held may be lost.
+-- KEYS: the generation's. ARGV: the server's run id, 16 new random bytes, the time or nothing.
+local function generation(keys, args)
+  local known = redis.call('HMGET', keys[1], 'gen', 'run_id', 'born_ms')
+  if known[1] and known[2] == args[1] then return { known[1], tonumber(known[3]) } end
+  local born = now_ms(args[3])
+  redis.call('HSET', keys[1], 'gen', args[2], 'run_id', args[1], 'born_ms', born)
+  return { args[2], born }
+end
+
+redis.register_function('hushwire1_generation', generation)

@@ -1,17 +1,24 @@
-//! What several nodes share, over Redis: the queue store, the bus, admission, generations.
+//! The queue store over Redis: what waits for devices outlives a server, and no disk sees it.
 //!
 //! Redis holds messages in memory only, for as long as no device has taken them. What it is asked
 //! for goes through a library of functions (`redis/lua/`), each of which touches the keys of one
 //! device or user, and names the generation that the caller believes in.
 #![deny(missing_docs)]
 
+mod check;
+mod codec;
+mod keeper;
 mod library;
 mod link;
+mod queue;
 mod settings;
 mod state;
 #[cfg(test)]
 mod testing;
+mod tokens;
 
+pub use check::Finding;
 pub use link::{Link, OpenError};
+pub use queue::RedisQueue;
 pub use settings::Settings;
 pub use state::{Facts, Room, State};

@@ -1,41 +1,102 @@
-//! The connections for commands: a pool over whoever is the primary.
+//! The connections for commands: a pool over the primary, on a runtime of its own.
 //!
 //! A connection belongs to one caller at a time, so that `WAIT` covers that caller's writes and
 //! nobody else's. One that failed or timed out is never used again.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use bb8::{ManageConnection as _, RunError};
 use bb8_redis::redis::aio::MultiplexedConnection;
+use bb8_redis::redis::io::tcp::TcpSettings;
 use bb8_redis::redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo as _, RedisError, cmd,
-    io::tcp::TcpSettings,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo as _, RedisError, cmd,
 };
-use hushwire_actors::ports::Unavailable;
+use hushwire_actors::ports::{Random, Unavailable};
 use slog::Logger;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-use crate::library;
+use crate::check::{self, Finding};
 use crate::settings::Settings;
 use crate::state::State;
+use crate::{keeper, library};
 
-/// The way to Redis. Clones are the same.
+/// The way to Redis. Clones are the same; with the last the connections end.
 #[derive(Clone, Debug)]
 pub struct Link {
-    pool: bb8::Pool<Primary>,
-    settings: Arc<Settings>,
-    state: Arc<State>,
-    log: Logger,
+    inner: Arc<Inner>,
 }
 
-/// Redis could not be used at start.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pool: bb8::Pool<Primary>,
+    primary: Primary,
+    settings: Arc<Settings>,
+    state: Arc<State>,
+    random: Arc<dyn Random>,
+    log: Logger,
+    /// Callers come from many threads, and a connection lives where it was opened.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Waiting for it would panic on a caller's runtime.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Redis cannot be used. No message holds a password.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL is none.
-    #[error("redis.url is not a URL that Redis is reached by")]
+    #[error("it is not a URL like redis://user:password@host:6379")]
     Url(#[source] RedisError),
-    /// It does not answer, or refuses.
-    #[error("Redis cannot be used")]
+    /// Nobody answers.
+    #[error("nobody answers at {at}: start Redis there, or correct host and port")]
+    Absent {
+        /// Where.
+        at: String,
+        /// Why.
+        source: RedisError,
+    },
+    /// Wrong password or user.
+    #[error("user or password are wrong: correct them in the URL")]
+    Password,
+    /// Rights are missing.
+    #[error("the user lacks a right: give it what deploy/redis.conf lists")]
+    Rights(#[source] RedisError),
+    /// The version is too old.
+    #[error("it is Redis {found}: at least 7 is needed, for functions")]
+    TooOld {
+        /// Its major version.
+        found: u32,
+    },
+    /// It is a replica.
+    #[error("it is a replica, which takes no writes: name the primary")]
+    Replica,
+    /// It would bring messages to a disk, or lose some.
+    #[error("messages would not be in memory only:\n{}", lines(.0))]
+    NotMemoryOnly(Vec<Finding>),
+    /// It refused.
+    #[error("it refused")]
     Refused(#[source] RedisError),
+    /// It did not answer in time.
+    #[error("it did not answer in time: it hangs, or something between drops packets")]
+    Unreachable,
+    /// A thread could not be started.
+    #[error("a thread could not be started")]
+    Thread(#[source] std::io::Error),
+}
+
+fn lines(findings: &[Finding]) -> String {
+    findings.iter().map(|one| format!("  {one}")).collect::<Vec<_>>().join("\n")
 }
 
 /// One connection, for one caller.
@@ -43,6 +104,13 @@ pub enum OpenError {
 pub(crate) struct Connection {
     inner: MultiplexedConnection,
     broken: bool,
+}
+
+impl Connection {
+    /// It is not used again.
+    pub(crate) const fn broken(&mut self) {
+        self.broken = true;
+    }
 }
 
 impl Deref for Connection {
@@ -63,91 +131,262 @@ impl DerefMut for Connection {
 pub(crate) type Loan<'a> = bb8::PooledConnection<'a, Primary>;
 
 impl Link {
-    /// Connects, loads the function library and reads the generation. To be called on the runtime
-    /// that will own the connections.
+    /// Connects, loads the function library, reads the generation, and looks after all of it from
+    /// then on.
     ///
     /// # Errors
-    /// If Redis cannot be reached or refuses.
-    pub async fn open(settings: Settings, log: Logger) -> Result<Self, OpenError> {
+    /// If Redis cannot be reached or used.
+    pub async fn open(
+        settings: Settings,
+        random: Arc<dyn Random>,
+        log: Logger,
+    ) -> Result<Self, OpenError> {
+        let link = Self::start(settings, random, log)?;
+        let looking = link.clone();
+        let look = async move {
+            // The pool would say no more than that there is no connection.
+            let primary = &looking.inner.primary;
+            let tried = timeout(looking.inner.settings.within, primary.connect()).await;
+            tried.map_err(|_| OpenError::Unreachable)?.map_err(|error| looking.why(error))?;
+            keeper::first(&looking).await
+        };
+        let looked = link.run(look).await;
+        let facts = looked.unwrap_or(Err(OpenError::Unreachable))?;
+        link.state().change(|known| *known = facts);
+        if let Some(runtime) = &link.inner.runtime {
+            runtime.spawn(keeper::keep(Arc::downgrade(&link.inner), link.state().clone()));
+        }
+        Ok(link)
+    }
+
+    /// The link alone: nothing is asked yet.
+    pub(crate) fn start(
+        settings: Settings,
+        random: Arc<dyn Random>,
+        log: Logger,
+    ) -> Result<Self, OpenError> {
         let settings = Arc::new(settings);
         let info = settings.url.as_str().into_connection_info().map_err(OpenError::Url)?;
         // Off by default, it would hold replies back for 40 ms.
         let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let primary = Primary { info, settings: settings.clone() };
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("redis")
+            .enable_all()
+            .build()
+            .map_err(OpenError::Thread)?;
         let pool = bb8::Pool::builder()
             .max_size(settings.connections.max(1))
             .connection_timeout(settings.within)
+            .retry_connection(false)
             .test_on_check_out(true)
-            .build_unchecked(primary);
-        let link = Self { pool, settings, state: Arc::default(), log };
-        Ok(link)
+            .build_unchecked(primary.clone());
+        let state = Arc::default();
+        let runtime = Some(runtime);
+        Ok(Self { inner: Arc::new(Inner { pool, primary, settings, state, random, log, runtime }) })
+    }
+
+    /// The link that a weak reference means, if there is one still.
+    pub(crate) fn upgrade(weak: &Weak<Inner>) -> Option<Self> {
+        weak.upgrade().map(|inner| Self { inner })
+    }
+
+    /// Does something on the runtime of the connections. It is done to its end even if the caller
+    /// goes away.
+    ///
+    /// # Errors
+    /// If it broke.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        act: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let runtime = self.inner.runtime.as_ref().ok_or(Unavailable)?;
+        let (done, doing) = oneshot::channel();
+        runtime.spawn(async move { drop(done.send(act.await)) });
+        doing.await.map_err(|_| Unavailable)
     }
 
     /// A connection to the primary.
     pub(crate) async fn connection(&self) -> Result<Loan<'_>, Unavailable> {
-        self.pool.get().await.map_err(|_| Unavailable)
+        self.inner.pool.get().await.map_err(|_| {
+            self.state().doubt();
+            Unavailable
+        })
+    }
+
+    /// A connection to the primary, or why there is none.
+    pub(crate) async fn opened(&self) -> Result<Loan<'_>, OpenError> {
+        self.inner.pool.get().await.map_err(|error| match error {
+            RunError::TimedOut => OpenError::Unreachable,
+            RunError::User(error) => self.why(error),
+        })
+    }
+
+    fn why(&self, error: RedisError) -> OpenError {
+        match error.code() {
+            Some("WRONGPASS" | "NOAUTH") => OpenError::Password,
+            Some("NOPERM") => OpenError::Rights(error),
+            Some("READONLY") => OpenError::Replica,
+            _ if error.kind() == ErrorKind::AuthenticationFailed => OpenError::Password,
+            _ if error.is_timeout() => OpenError::Unreachable,
+            _ if error.is_io_error() => OpenError::Absent { at: self.at(), source: error },
+            _ => OpenError::Refused(error),
+        }
+    }
+
+    /// Where Redis is, without user and password.
+    fn at(&self) -> String {
+        let url = self.inner.settings.url.as_str();
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        host.split('/').next().unwrap_or_default().to_owned()
+    }
+
+    /// Looks at the settings of the primary and of its replicas, `host:port` each.
+    pub(crate) async fn check(
+        &self,
+        replicas: &[(String, u16)],
+    ) -> Result<Vec<Finding>, OpenError> {
+        let mut connection = self.opened().await?;
+        let primary = format!("{} (primary)", self.at());
+        let checked = check::server(&mut connection, &primary, !replicas.is_empty()).await;
+        let mut findings = checked.map_err(|error| {
+            connection.broken();
+            self.why(error)
+        })?;
+        for (host, port) in replicas {
+            let name = format!("{host}:{port} (replica)");
+            match self.check_replica(host, *port, &name).await {
+                Some(found) => findings.extend(found),
+                None => findings.push(check::unreachable(&name)),
+            }
+        }
+        Ok(findings)
+    }
+
+    async fn check_replica(&self, host: &str, port: u16, name: &str) -> Option<Vec<Finding>> {
+        let addr = ConnectionAddr::Tcp(host.to_owned(), port);
+        let info = self.inner.primary.info.clone().set_addr(addr);
+        let client = Client::open(info).ok()?;
+        let config = self.inner.primary.config();
+        let mut connection =
+            client.get_multiplexed_async_connection_with_config(&config).await.ok()?;
+        check::server(&mut connection, name, true).await.ok()
     }
 
     /// Waits until enough replicas have what was written on this connection. To be called after
     /// every write that is reported to anybody; a repeat that changes nothing must have written
     /// something, so that this covers the original.
     pub(crate) async fn copied(&self, connection: &mut Loan<'_>) -> Result<(), Unavailable> {
-        let wanted = self.state.facts().acknowledged_by;
+        let wanted = self.state().facts().acknowledged_by;
         if wanted == 0 {
             return Ok(());
         }
-        let within = u64::try_from(self.settings.copied_within.as_millis()).unwrap_or(u64::MAX);
+        let within = self.inner.settings.copied_within.as_millis();
+        let within = u64::try_from(within).unwrap_or(u64::MAX);
         let have: usize = cmd("WAIT")
             .arg(wanted)
             .arg(within)
             .query_async(&mut connection.inner)
             .await
             .map_err(|error| self.failed(connection, &error))?;
-        if have < wanted { Err(Unavailable) } else { Ok(()) }
+        if have >= wanted {
+            return Ok(());
+        }
+        self.state().doubt();
+        Err(Unavailable)
     }
 
-    /// A command failed: the connection is not used again where that may be the reason.
+    /// A command failed: its connection is not used again, since a reply may come late.
     pub(crate) fn failed(&self, connection: &mut Loan<'_>, error: &RedisError) -> Unavailable {
-        connection.broken = error.is_io_error() || error.is_unrecoverable_error();
-        slog::debug!(self.log, "redis did not answer"; "kind" => ?error.kind());
+        connection.broken();
+        self.state().doubt();
+        slog::debug!(self.inner.log, "Redis did not do it"; "kind" => ?error.kind());
         Unavailable
     }
 
     /// What is known of the store.
     #[must_use]
     pub fn state(&self) -> &Arc<State> {
-        &self.state
+        &self.inner.state
     }
 
-    /// The key of what belongs to one device or user: `PREFIX:{TAG}:NAME`, with the tag in the
-    /// form that Redis Cluster hashes.
+    pub(crate) fn log(&self) -> &Logger {
+        &self.inner.log
+    }
+
+    /// How many processes must have a message.
+    pub(crate) fn copies(&self) -> usize {
+        self.inner.settings.copies
+    }
+
+    /// How often the settings of Redis are looked at.
+    pub(crate) fn check_every(&self) -> Duration {
+        self.inner.settings.check_every
+    }
+
+    /// Random bytes.
+    pub(crate) fn random(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        self.inner.random.fill(&mut bytes);
+        bytes
+    }
+
+    /// The key of what belongs to one device, nonce or token: `PREFIX:{TAG}:NAME`, with the tag in
+    /// the form that Redis Cluster hashes, in hexadecimal.
     pub(crate) fn key(&self, tag: &[u8], name: &str) -> Vec<u8> {
-        let prefix = self.settings.prefix.as_bytes();
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let prefix = self.inner.settings.prefix.as_bytes();
         let mut key = Vec::with_capacity(prefix.len() + tag.len() * 2 + name.len() + 4);
         key.extend_from_slice(prefix);
         key.extend_from_slice(b":{");
-        // In hexadecimal: a tag of raw bytes may contain what ends it.
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         for byte in tag {
-            key.push(HEX[usize::from(byte >> 4)]);
-            key.push(HEX[usize::from(byte & 15)]);
+            key.extend([byte >> 4, byte & 15].map(|half| HEX[usize::from(half)]));
         }
         key.extend_from_slice(b"}:");
         key.extend_from_slice(name.as_bytes());
         key
     }
 
+    /// What keys of this name match, for `SCAN`.
+    pub(crate) fn pattern(&self, name: &str) -> String {
+        format!("{}:{{*}}:{name}", self.inner.settings.prefix)
+    }
+
+    /// The tag of a key; `None` if it is none of ours.
+    pub(crate) fn tag(key: &[u8]) -> Option<Vec<u8>> {
+        let start = key.iter().position(|byte| *byte == b'{')? + 1;
+        let end = key.iter().position(|byte| *byte == b'}')?;
+        let hex = key.get(start..end)?;
+        let half = |digit: &u8| char::from(*digit).to_digit(16);
+        hex.chunks(2)
+            .map(|pair| match pair {
+                [high, low] => u8::try_from(half(high)? * 16 + half(low)?).ok(),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// The key of the generation: a hash with `gen` (16 bytes), `born_ms` and `run_id`.
     pub(crate) fn generation_key(&self) -> Vec<u8> {
-        format!("{}:gen", self.settings.prefix).into_bytes()
+        format!("{}:gen", self.inner.settings.prefix).into_bytes()
     }
 }
 
 /// Opens connections to the primary.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Primary {
     info: ConnectionInfo,
     settings: Arc<Settings>,
+}
+
+impl Primary {
+    fn config(&self) -> AsyncConnectionConfig {
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.settings.within))
+            .set_response_timeout(Some(self.settings.within + self.settings.copied_within))
+    }
 }
 
 impl bb8::ManageConnection for Primary {
@@ -156,16 +395,8 @@ impl bb8::ManageConnection for Primary {
 
     async fn connect(&self) -> Result<Connection, RedisError> {
         let client = Client::open(self.info.clone())?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.settings.within))
-            .set_response_timeout(Some(self.settings.within + self.settings.copied_within));
-        let mut inner = client.get_multiplexed_async_connection_with_config(&config).await?;
-        let _: String = cmd("FUNCTION")
-            .arg("LOAD")
-            .arg("REPLACE")
-            .arg(library::source())
-            .query_async(&mut inner)
-            .await?;
+        let mut inner = client.get_multiplexed_async_connection_with_config(&self.config()).await?;
+        library::load(&mut inner).await?;
         Ok(Connection { inner, broken: false })
     }
 

@@ -3,11 +3,16 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hushwire_wire::Gen;
+use tokio::sync::Notify;
 
 /// Known facts; [`crate::Link`] keeps them.
 #[derive(Debug, Default)]
 pub struct State {
     inner: Mutex<Facts>,
+    doubt: Notify,
+    /// The time that functions are told in the place of Redis' own.
+    #[cfg(test)]
+    now: Mutex<String>,
 }
 
 /// How much room Redis has (DELIVERY, "Session and ledger").
@@ -50,6 +55,35 @@ impl State {
     /// Changes facts.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Facts)) {
         change(&mut self.lock());
+    }
+
+    /// Something shows that the facts may be others.
+    pub(crate) fn doubt(&self) {
+        self.doubt.notify_one();
+    }
+
+    /// Waits until the facts are in doubt.
+    pub(crate) async fn doubted(&self) {
+        self.doubt.notified().await;
+    }
+
+    /// The time for functions of the library: none, since Redis has its own.
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "tests say another time")]
+    pub(crate) const fn said_now(&self) -> &'static str {
+        ""
+    }
+
+    /// The time for functions of the library.
+    #[cfg(test)]
+    pub(crate) fn said_now(&self) -> String {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says the time, in the place of Redis' own.
+    #[cfg(test)]
+    pub(crate) fn say_now(&self, now_ms: u64) {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = now_ms.to_string();
     }
 
     fn lock(&self) -> MutexGuard<'_, Facts> {

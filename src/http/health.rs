@@ -29,6 +29,7 @@ pub(super) async fn readyz(state: web::Data<State>) -> Result<HttpResponse, Refu
         Readiness::Draining => {
             return not_ready("Draining: the server is about to stop.".to_owned());
         }
+        Readiness::Degraded { what } => return not_ready(format!("Degraded: {what}.")),
         Readiness::Failing { what } => return not_ready(format!("Failing: {what}.")),
     }
     if let Err(failure) = state.store.ping().await {

@@ -17,6 +17,42 @@ pub struct Invalid {
 }
 
 impl Settings {
+    fn validate_redis(&self) -> Result<(), Invalid> {
+        let redis = &self.redis;
+        let url = redis.url.0.as_str();
+        let file = !redis.url_file.as_os_str().is_empty();
+        let schemes = ["redis://", "unix://", "redis+unix://"];
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let checks = [
+            (url.is_empty() || !file, "redis.url_file", "redis.url or redis.url_file, not both"),
+            (
+                url.is_empty() || schemes.iter().any(|scheme| url.starts_with(scheme)),
+                "redis.url",
+                "a URL like redis://user:password@host:6379, or nothing",
+            ),
+            ((1..=5).contains(&redis.copies), "redis.copies", "1 to 5"),
+            ((2..=1_000).contains(&redis.connections), "redis.connections", "2 to 1000"),
+            ((100..=30_000).contains(&redis.within_ms), "redis.within_ms", "100 to 30000"),
+            (
+                (50..=10_000).contains(&redis.copied_within_ms),
+                "redis.copied_within_ms",
+                "50 to 10000",
+            ),
+            (
+                (100..=30_000).contains(&redis.check_every_ms),
+                "redis.check_every_ms",
+                "100 to 30000",
+            ),
+            (
+                (1..=64).contains(&redis.prefix.len()) && redis.prefix.bytes().all(plain),
+                "redis.prefix",
+                "1 to 64 of A-Z a-z 0-9 - _ .",
+            ),
+        ];
+        let refused = checks.into_iter().find(|(holds, ..)| !holds);
+        refused.map_or(Ok(()), |(_, key, expected)| Err(Invalid { key, expected }))
+    }
+
     fn validate_database(&self) -> Result<(), Invalid> {
         let database = &self.database;
         let url = database.url.0.as_str();
@@ -70,6 +106,7 @@ impl Settings {
             "the path of a file, like hushwire-data/hushwire.sqlite",
         )?;
         self.validate_database()?;
+        self.validate_redis()?;
         let tls = &self.tls;
         check(
             tls.files().is_some() || *tls == Tls::default(),

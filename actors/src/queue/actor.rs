@@ -24,6 +24,8 @@ use crate::supervise::Alive;
 const BATCH: usize = 256;
 /// What is due to expire is looked for so often.
 const SWEEP: Duration = Duration::from_secs(30);
+/// The store's generation is looked at so often.
+const WATCH: Duration = Duration::from_secs(2);
 /// Messages expired in one sweep, at most.
 const SWEEP_MOST: usize = 1_000;
 
@@ -46,6 +48,7 @@ impl Actor for QueueActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.spawn(serve(self.node.clone()).into_actor(self));
         ctx.spawn(sweep(self.node.clone()).into_actor(self));
+        ctx.spawn(watch(self.node.clone()).into_actor(self));
     }
 }
 
@@ -54,6 +57,19 @@ async fn sweep(node: Arc<Node>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         node.intake.push(Call::Sweep { most: SWEEP_MOST }, To::Nobody);
+    }
+}
+
+/// The store is another one: sessions that have nothing to ask learn of it by being sent to ask.
+async fn watch(node: Arc<Node>) {
+    let mut known = node.queue.generation();
+    loop {
+        tokio::time::sleep(WATCH).await;
+        let now = node.queue.generation();
+        if now != known {
+            known = now;
+            node.directory.for_each(|_, live| live.lane.tell(Fact::Touch));
+        }
     }
 }
 

@@ -43,10 +43,10 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// Whether the store takes no new message: what room it has left is for what is under way.
     fn is_full(&self) -> bool;
 
-    /// Whether the store can be asked, as last known. While it cannot, calls are answered
-    /// [`Unavailable`] at once.
-    fn is_reachable(&self) -> bool {
-        true
+    /// Why the store takes no messages, as last known: it cannot be reached, or would not keep them
+    /// as it must.
+    fn refuses(&self) -> Option<&'static str> {
+        None
     }
 }
 

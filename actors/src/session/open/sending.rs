@@ -58,6 +58,7 @@ impl Open {
             return Err(Reject::Unavailable { retry_after_ms: UNDER_WAY_RETRY_MS });
         }
         let offer = self.offer(&send, &upload);
+        self.admission.believe(self.node.queue.generation());
         match self.admission.look(&offer) {
             Verdict::Answer(answer) => return Ok(Some(ServerOp::Accepted((*answer).clone()))),
             Verdict::Refused(reject) => return Err(reject),

@@ -18,6 +18,8 @@ pub struct Server {
     folder: TempDir,
     settings: Vec<(String, String)>,
     process: Option<Child>,
+    /// Whether it runs under `RLIMIT_FSIZE=0`.
+    writes_nothing: bool,
     admin: String,
     /// For clients.
     pub url: String,
@@ -31,6 +33,16 @@ impl Server {
 
     /// With these settings besides, as `section.key` and value.
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::start_as(settings, false)
+    }
+
+    /// The same, under a limit that lets it write no byte to any file: the system ends it if it
+    /// tries. Its log comes through a pipe.
+    pub fn start_unable_to_write(settings: &[(&str, &str)]) -> Self {
+        Self::start_as(settings, true)
+    }
+
+    fn start_as(settings: &[(&str, &str)], writes_nothing: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("hushwire.sqlite").display().to_string();
         let mut all = vec![
@@ -41,8 +53,14 @@ impl Server {
             ("limits.sign_ins_per_minute".to_owned(), "0".to_owned()),
         ];
         all.extend(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
-        let mut server =
-            Self { folder, settings: all, process: None, url: String::new(), admin: String::new() };
+        let mut server = Self {
+            folder,
+            settings: all,
+            process: None,
+            writes_nothing,
+            url: String::new(),
+            admin: String::new(),
+        };
         server.spawn();
         // A restart finds the same addresses.
         for (k, url) in [(0, &server.url), (1, &server.admin)] {
@@ -154,10 +172,22 @@ impl Server {
     fn spawn(&mut self) {
         let before = self.log().len();
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hushwire"));
+        let program = env!("CARGO_BIN_EXE_hushwire");
+        let mut command = Command::new(program);
+        if self.writes_nothing {
+            command = Command::new("sh");
+            command.args(["-c", "ulimit -f 0; exec \"$0\" \"$@\"", program]);
+        }
         command.arg("serve").current_dir(self.folder.path()).stdin(Stdio::null());
-        command.stdout(log.try_clone().unwrap()).stderr(log);
         command.envs(self.environment());
+        if self.writes_nothing {
+            let (mut heard, said) = std::io::pipe().unwrap();
+            command.stdout(said.try_clone().unwrap()).stderr(said);
+            let mut log = log;
+            std::thread::spawn(move || std::io::copy(&mut heard, &mut log));
+        } else {
+            command.stdout(log.try_clone().unwrap()).stderr(log);
+        }
         self.process = Some(command.spawn().unwrap());
         let until = Instant::now() + START;
         loop {

@@ -93,6 +93,10 @@ impl RedisQueue {
 impl Queue for RedisQueue {
     async fn call(&self, calls: Vec<Call>) -> Vec<Result<Reply, Unavailable>> {
         let count = calls.len();
+        if !self.inner.link.state().facts().reachable {
+            // It is looked for by one that has nothing else to do.
+            return vec![Err(Unavailable); count];
+        }
         let inner = self.inner.clone();
         let link = self.inner.link.clone();
         let run = link.run(async move { inner.call(calls).await });

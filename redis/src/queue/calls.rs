@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bb8_redis::redis::{Cmd, RedisError, RedisResult, Value, cmd, pipe};
+use bb8_redis::redis::{Cmd, RedisResult, Value, cmd, pipe};
 use hushwire_actors::ports::Unavailable;
 use hushwire_actors::queue::{Call, DeviceReply, Key, Op, Outcome, Page, Reply, Settled, Taken};
 use hushwire_wire::frame::News;
@@ -191,21 +191,17 @@ pub(super) async fn run(link: &Link, functions: Vec<Function>) -> Result<Vec<Run
     if writes {
         link.copied(&mut connection).await?;
     }
-    Ok(replies
-        .into_iter()
-        .map(|reply| {
-            let value = reply.map_err(|error| refused(link, &error))?;
-            parse(value).ok_or(Refused::Unavailable)
-        })
-        .collect())
-}
-
-fn refused(link: &Link, error: &RedisError) -> Refused {
-    if error.code() == Some("OOM") {
-        return Refused::NoMemory;
-    }
-    link.state().doubt();
-    Refused::Unavailable
+    let judge = |reply: RedisResult<Value>| match reply {
+        Ok(value) => parse(value).ok_or(Refused::Unavailable),
+        Err(error) if error.code() == Some("OOM") => Err(Refused::NoMemory),
+        Err(error) => {
+            // A replica by now, or without the library: another connection finds the primary, and
+            // loads it.
+            link.failed(&mut connection, &error);
+            Err(Refused::Unavailable)
+        }
+    };
+    Ok(replies.into_iter().map(judge).collect())
 }
 
 /// Without memory for messages nothing was written: each is told that there is no room, but those

@@ -568,3 +568,16 @@ async fn the_settings_and_the_user_that_are_shipped_are_enough_and_no_more() {
         assert_eq!(refused.code(), Some("NOPERM"), "{command}: {refused}");
     }
 }
+
+#[tokio::test]
+async fn a_library_that_somebody_deleted_is_loaded_again() {
+    let redis = Redis::start();
+    let queue = RedisQueue::new(open(settings(&redis)).await.unwrap(), Limits::default());
+    let write = Op::Force { entries: vec![entry(1, 2, 1, 1, 100)] };
+    device_call(&queue, 2, write.clone()).await.unwrap();
+    redis.command(&["FUNCTION", "FLUSH"]).unwrap();
+    let started = std::time::Instant::now();
+    while device_call(&queue, 2, write.clone()).await.is_err() {
+        assert!(started.elapsed() < std::time::Duration::from_secs(60), "it is not loaded");
+    }
+}

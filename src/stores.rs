@@ -9,16 +9,16 @@ use std::time::Duration;
 use hushwire_actors::Limits;
 use hushwire_actors::ports::Clock;
 use hushwire_actors::queue::{MemoryQueue, Queue};
-use hushwire_redis::{Link, RedisQueue};
+use hushwire_redis::{Link, Reading, RedisQueue};
 use hushwire_schema::{
     Column, MigrationState, PostgresSettings, PostgresStore, SqliteStore, Store,
 };
 
-use slog::Logger;
+use slog::{Discard, Logger, o};
 
 use crate::adapters::SystemRandom;
 use crate::server::StartError;
-use crate::settings::{Database, Secret, Settings};
+use crate::settings::{Database, Redis, Secret, Settings};
 
 /// Says that a database is in use, for as long as it lives. PostgreSQL's says its store.
 #[derive(Debug)]
@@ -108,8 +108,27 @@ pub(crate) async fn queue(
     if !redis.is_used() {
         return Ok(Arc::new(MemoryQueue::new(limits.clone(), &SystemRandom, clock)));
     }
+    let link = Link::open(redis_settings(redis)?, Arc::new(SystemRandom), log).await?;
+    Ok(Arc::new(RedisQueue::new(link, limits.clone())))
+}
+
+/// The settings of Redis that matter, as they are, of the primary and its replicas; `None` without
+/// Redis.
+///
+/// # Errors
+/// If the primary cannot be reached or used.
+pub(crate) async fn readings(settings: &Settings) -> Result<Option<Vec<Reading>>, StartError> {
+    let redis = &settings.redis;
+    if !redis.is_used() {
+        return Ok(None);
+    }
+    let log = Logger::root(Discard, o!());
+    Ok(Some(Link::examine(redis_settings(redis)?, Arc::new(SystemRandom), log).await?))
+}
+
+fn redis_settings(redis: &Redis) -> Result<hushwire_redis::Settings, StartError> {
     let failed = |path: PathBuf, source| StartError::RedisUrlFile { path, source };
-    let settings = hushwire_redis::Settings {
+    Ok(hushwire_redis::Settings {
         url: url(&redis.url, &redis.url_file, failed)?,
         copies: redis.copies,
         connections: redis.connections,
@@ -117,9 +136,7 @@ pub(crate) async fn queue(
         copied_within: Duration::from_millis(redis.copied_within_ms),
         check_every: Duration::from_millis(redis.check_every_ms),
         prefix: redis.prefix.clone(),
-    };
-    let link = Link::open(settings, Arc::new(SystemRandom), log).await?;
-    Ok(Arc::new(RedisQueue::new(link, limits.clone())))
+    })
 }
 
 /// A URL, or what its file holds.

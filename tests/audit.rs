@@ -7,7 +7,7 @@ mod support;
 
 use std::io::Write as _;
 
-use hushwire_testbed::Postgres;
+use hushwire_testbed::{Postgres, Redis};
 use support::Server;
 
 fn audit(server: &Server, more: &[&str]) -> (Option<i32>, String) {
@@ -75,6 +75,27 @@ fn a_column_that_somebody_added_to_postgresql_fails() {
         assert!(line.starts_with("FAIL"), "{line}");
     }
     drop(postgres);
+    let (code, said) = audit(&server, &["--pid", &pid]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("nobody answers at"), "{said}");
+}
+
+#[test]
+fn a_redis_that_was_set_to_save_fails_and_so_does_one_that_is_gone() {
+    let redis = Redis::start();
+    let server = Server::start_with(&[("redis.url", &redis.url())]);
+    let pid = server.pid().to_string();
+    let (code, said) = audit(&server, &["--pid", &pid]);
+    assert_eq!(code, Some(0), "{said}");
+    let line = said.lines().find(|line| line.contains("maxmemory-policy")).unwrap();
+    assert!(line.starts_with("ok") && line.ends_with("\"noeviction\""), "{line}");
+    assert!(!said.contains("in the memory of the server's process"), "{said}");
+    redis.command(&["CONFIG", "SET", "save", "3600 1"]).unwrap();
+    let (code, said) = audit(&server, &["--pid", &pid]);
+    assert_eq!(code, Some(1), "{said}");
+    let line = said.lines().find(|line| line.contains("queue") && line.contains("save")).unwrap();
+    assert!(line.starts_with("FAIL") && line.contains("CONFIG SET save \"\""), "{line}");
+    drop(redis);
     let (code, said) = audit(&server, &["--pid", &pid]);
     assert_eq!(code, Some(1));
     assert!(said.contains("nobody answers at"), "{said}");

@@ -38,6 +38,19 @@ impl fmt::Display for Finding {
     }
 }
 
+/// A setting as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Which server: `host:port` and its role.
+    pub server: String,
+    /// The setting, as `redis.conf` names it.
+    pub setting: &'static str,
+    /// What it is.
+    pub found: String,
+    /// What is wrong with it, if anything is.
+    pub finding: Option<Finding>,
+}
+
 /// What a setting must be.
 struct Rule {
     setting: &'static str,
@@ -116,7 +129,7 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// Looks at the settings of one server. `replicates`: whether it is, or has, a replica.
+/// What is wrong with the settings of one server. `replicates`: whether it is, or has, a replica.
 ///
 /// # Errors
 /// If it does not tell its settings.
@@ -125,10 +138,24 @@ pub(crate) async fn server(
     name: &str,
     replicates: bool,
 ) -> Result<Vec<Finding>, RedisError> {
+    let readings = readings(connection, name, replicates).await?;
+    Ok(readings.into_iter().filter_map(|reading| reading.finding).collect())
+}
+
+/// The settings of one server that matter.
+///
+/// # Errors
+/// If it does not tell its settings.
+pub(crate) async fn readings(
+    connection: &mut MultiplexedConnection,
+    name: &str,
+    replicates: bool,
+) -> Result<Vec<Reading>, RedisError> {
     let names: Vec<_> = RULES.iter().map(|rule| rule.setting).collect();
     let settings: HashMap<String, String> =
         cmd("CONFIG").arg("GET").arg(names).query_async(connection).await?;
-    let broken = RULES.iter().filter(|rule| rule.always || replicates).filter_map(|rule| {
+    let rules = RULES.iter().filter(|rule| rule.always || replicates);
+    let reading = |rule: &Rule| {
         let found = settings.get(rule.setting).map_or("", String::as_str);
         let finding = || Finding {
             server: name.to_owned(),
@@ -138,9 +165,14 @@ pub(crate) async fn server(
             why: rule.why,
             mend: format!("redis-cli {}", rule.mend),
         };
-        (!(rule.holds)(found)).then(finding)
-    });
-    Ok(broken.collect())
+        Reading {
+            server: name.to_owned(),
+            setting: rule.setting,
+            found: found.to_owned(),
+            finding: (!(rule.holds)(found)).then(finding),
+        }
+    };
+    Ok(rules.map(reading).collect())
 }
 
 /// A replica that cannot be looked at.

@@ -22,11 +22,14 @@ const FAILED: u32 = 2;
 
 /// What `INFO` says.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Info {
+pub(crate) struct Info {
     run_id: String,
-    version: u32,
-    is_primary: bool,
-    replicas: Vec<(String, u16)>,
+    pub(crate) version: u32,
+    pub(crate) is_primary: bool,
+    /// Those that are online.
+    pub(crate) replicas: Vec<(String, u16)>,
+    /// Replicas, online or not.
+    pub(crate) connected: usize,
     used: u64,
     most: u64,
 }
@@ -123,7 +126,7 @@ pub(crate) async fn keep(link: Weak<Inner>, state: Arc<State>) {
     }
 }
 
-fn parse(text: &str) -> Info {
+pub(crate) fn parse(text: &str) -> Info {
     let mut info = Info::default();
     for line in text.lines() {
         let Some((name, value)) = line.trim_end().split_once(':') else { continue };
@@ -134,6 +137,7 @@ fn parse(text: &str) -> Info {
                 info.version = major.unwrap_or(0);
             }
             "role" => info.is_primary = value == "master",
+            "connected_slaves" => info.connected = value.parse().unwrap_or(0),
             "used_memory" => info.used = value.parse().unwrap_or(0),
             "maxmemory" => info.most = value.parse().unwrap_or(0),
             _ if name.starts_with("slave") && value.contains("state=online") => {
@@ -171,7 +175,7 @@ mod tests {
             slave1:ip=1,port=3,state=wait_bgsave,offset=0\r\nconnected_slaves:2\r\n";
         let info = parse(text);
         assert_eq!((info.version, info.is_primary), (7, true));
-        assert_eq!(info.replicas, [("1".to_owned(), 2)]);
+        assert_eq!((info.connected, info.replicas), (2, vec![("1".to_owned(), 2)]));
         assert_eq!((info.run_id.as_str(), room(info.used, info.most)), ("abc", Room::Reserved));
         assert_eq!(
             (room(95, 100), room(84, 100), room(5, 0)),

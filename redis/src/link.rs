@@ -20,7 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::check::{self, Finding};
+use crate::check::{self, Finding, Reading};
 use crate::settings::Settings;
 use crate::state::State;
 use crate::{keeper, library};
@@ -223,7 +223,7 @@ impl Link {
         })
     }
 
-    fn why(&self, error: RedisError) -> OpenError {
+    pub(crate) fn why(&self, error: RedisError) -> OpenError {
         match error.code() {
             Some("WRONGPASS" | "NOAUTH") => OpenError::Password,
             Some("NOPERM") => OpenError::Rights(error),
@@ -236,7 +236,7 @@ impl Link {
     }
 
     /// Where Redis is, without user and password.
-    fn at(&self) -> String {
+    pub(crate) fn at(&self) -> String {
         let url = self.inner.settings.url.as_str();
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
@@ -266,13 +266,29 @@ impl Link {
     }
 
     async fn check_replica(&self, host: &str, port: u16, name: &str) -> Option<Vec<Finding>> {
+        let readings = self.read_replica(host, port, name).await?;
+        Some(readings.into_iter().filter_map(|reading| reading.finding).collect())
+    }
+
+    /// The settings of a replica; `None` if it cannot be looked at.
+    pub(crate) async fn read_replica(
+        &self,
+        host: &str,
+        port: u16,
+        name: &str,
+    ) -> Option<Vec<Reading>> {
         let addr = ConnectionAddr::Tcp(host.to_owned(), port);
         let info = self.inner.primary.info.clone().set_addr(addr);
         let client = Client::open(info).ok()?;
         let config = self.inner.primary.config();
         let mut connection =
             client.get_multiplexed_async_connection_with_config(&config).await.ok()?;
-        check::server(&mut connection, name, true).await.ok()
+        check::readings(&mut connection, name, true).await.ok()
+    }
+
+    /// How the primary is reached.
+    pub(crate) fn primary(&self) -> &Primary {
+        &self.inner.primary
     }
 
     /// Waits until enough replicas have what was written on this connection. To be called after
@@ -377,12 +393,12 @@ impl Link {
 /// Opens connections to the primary.
 #[derive(Clone, Debug)]
 pub(crate) struct Primary {
-    info: ConnectionInfo,
+    pub(crate) info: ConnectionInfo,
     settings: Arc<Settings>,
 }
 
 impl Primary {
-    fn config(&self) -> AsyncConnectionConfig {
+    pub(crate) fn config(&self) -> AsyncConnectionConfig {
         AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.settings.within))
             .set_response_timeout(Some(self.settings.within + self.settings.copied_within))

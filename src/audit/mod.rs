@@ -1,10 +1,11 @@
 //! `hushwire audit`: what can be seen from outside of a running deployment that it keeps messages
-//! in memory only. Nothing of it asks the server: the database's catalogue, the log's own file and
-//! the kernel are read.
+//! in memory only. Nothing of it asks the server: the database's catalogue, the settings of Redis, the
+//! log's own file and the kernel are read.
 
 mod database;
 mod log;
 mod process;
+mod queue;
 
 use std::path::PathBuf;
 
@@ -70,7 +71,7 @@ impl Report {
     /// Looks at everything.
     pub(crate) async fn of(settings: &Settings, sought: &Sought) -> Self {
         let mut lines = database::look(settings).await;
-        lines.push(Line::holds("queue", "messages", "in the memory of the server's process alone"));
+        lines.extend(queue::look(settings).await);
         lines.extend(process::look(settings, sought));
         lines.extend(log::look(sought.log.as_deref()));
         Self::new(lines)

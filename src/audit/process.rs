@@ -215,8 +215,8 @@ mod tests {
         assert_eq!(judge("/d/hushwire.sqlite-wal", true), Outcome::Holds);
         assert_eq!(judge("/l/log", true), Outcome::Holds);
         assert_eq!(judge("/etc/tls/key.pem", false), Outcome::Holds);
-        assert_eq!(judge("/tmp/spool", true), Outcome::Fails);
-        assert_eq!(judge("/tmp/spool (deleted)", true), Outcome::Fails);
+        assert_eq!(judge("/var/spool/x", true), Outcome::Fails);
+        assert_eq!(judge("/var/spool/x (deleted)", true), Outcome::Fails);
         let other = Allowed { database: None, log: None };
         assert_eq!(other.judge(Path::new("/d/hushwire.sqlite"), true).outcome, Outcome::Fails);
     }

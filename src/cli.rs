@@ -49,7 +49,6 @@ const AUDIT: &str = "\
 Looks from outside at a deployment that runs, with the settings that it runs with, and prints a line
 for each thing that it looked at:
   database  every column, and what it holds; one that this version did not make fails
-  queue     every setting of Redis, and of its replicas, that could bring a message to a disk
   process   no core dump, and no memory for other processes of the same user
   files     what the process has open: only the database and the log may be written
   log       nothing in the file that --log names looks like a token, an id or a ciphertext

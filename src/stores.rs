@@ -9,12 +9,12 @@ use std::time::Duration;
 use hushwire_actors::Limits;
 use hushwire_actors::ports::Clock;
 use hushwire_actors::queue::{MemoryQueue, Queue};
-use hushwire_redis::{Link, Reading, RedisQueue};
+use hushwire_redis::{Finding, Link, RedisQueue};
 use hushwire_schema::{
     Column, MigrationState, PostgresSettings, PostgresStore, SqliteStore, Store,
 };
 
-use slog::{Discard, Logger, o};
+use slog::Logger;
 
 use crate::adapters::SystemRandom;
 use crate::server::StartError;
@@ -104,29 +104,23 @@ pub(crate) async fn queue(
     clock: Arc<dyn Clock>,
     log: Logger,
 ) -> Result<Arc<dyn Queue>, StartError> {
-    let redis = &settings.redis;
-    if !redis.is_used() {
+    if !settings.redis.is_used() {
         return Ok(Arc::new(MemoryQueue::new(limits.clone(), &SystemRandom, clock)));
     }
-    let link = Link::open(redis_settings(redis)?, Arc::new(SystemRandom), log).await?;
+    let link = Link::open(redis(&settings.redis)?, Arc::new(SystemRandom), log).await?;
     Ok(Arc::new(RedisQueue::new(link, limits.clone())))
 }
 
-/// The settings of Redis that matter, as they are, of the primary and its replicas; `None` without
-/// Redis.
+/// What Redis and its replicas say of their settings.
 ///
 /// # Errors
-/// If the primary cannot be reached or used.
-pub(crate) async fn readings(settings: &Settings) -> Result<Option<Vec<Reading>>, StartError> {
-    let redis = &settings.redis;
-    if !redis.is_used() {
-        return Ok(None);
-    }
-    let log = Logger::root(Discard, o!());
-    Ok(Some(Link::examine(redis_settings(redis)?, Arc::new(SystemRandom), log).await?))
+/// If Redis cannot be reached or does not tell.
+pub(crate) async fn audit_redis(settings: &Redis) -> Result<Vec<Finding>, StartError> {
+    let log = Logger::root(slog::Discard, slog::o!());
+    Ok(Link::audit(redis(settings)?, Arc::new(SystemRandom), log).await?)
 }
 
-fn redis_settings(redis: &Redis) -> Result<hushwire_redis::Settings, StartError> {
+fn redis(redis: &Redis) -> Result<hushwire_redis::Settings, StartError> {
     let failed = |path: PathBuf, source| StartError::RedisUrlFile { path, source };
     Ok(hushwire_redis::Settings {
         url: url(&redis.url, &redis.url_file, failed)?,

@@ -255,19 +255,8 @@ impl Talk {
         messages: u32,
         now_ms: u64,
     ) -> Result<Self, String> {
-        Self::between((program, program), subject, pair, messages, now_ms).await
-    }
-
-    /// The same with the sender at one program and the recipient at another.
-    pub(crate) async fn between(
-        programs: (&Program, &Program),
-        subject: Subject,
-        pair: &mut Pair,
-        messages: u32,
-        now_ms: u64,
-    ) -> Result<Self, String> {
-        let to = open(programs.1, subject, &pair.to).await?;
-        let from = open(programs.0, subject, &pair.from).await?;
+        let to = open(program, subject, &pair.to).await?;
+        let from = open(program, subject, &pair.from).await?;
         let mut frames = Vec::new();
         for _ in 0..messages {
             pair.sn += 1;

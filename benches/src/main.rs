@@ -40,9 +40,9 @@ enum Verb {
     Figures(figures::Plan),
     /// Measures the server when it is bad weather: a slow reader, a reconnect storm, full queues.
     Scenarios(scenarios::Plan),
-    /// Measures two servers over one PostgreSQL and one Redis, which it starts itself: the way
-    /// between nodes, and a queue that fills and drains in Redis.
-    Nodes(scenarios::nodes::Plan),
+    /// Measures the server over PostgreSQL and Redis, which it starts itself: a hop, and a queue that
+    /// fills and drains in Redis.
+    Stores(scenarios::stores::Plan),
     /// Measures epochs and messages of each suite, and their bytes on the wire.
     Crypto(crypto::Plan),
 }
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         Verb::Relay { listen, workers } => relay(listen, workers),
         Verb::Figures(plan) => pinned(figures::run(plan)),
         Verb::Scenarios(plan) => pinned(scenarios::run(plan)),
-        Verb::Nodes(plan) => pinned(scenarios::nodes::run(plan)),
+        Verb::Stores(plan) => pinned(scenarios::stores::run(plan)),
         Verb::Crypto(plan) => crypto::run(&plan),
     };
     match outcome {

@@ -10,7 +10,7 @@ use std::fmt;
 use bb8_redis::redis::aio::MultiplexedConnection;
 use bb8_redis::redis::{RedisError, cmd};
 
-/// A setting that must be another.
+/// A setting that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Which server: `host:port` and its role.
@@ -19,6 +19,8 @@ pub struct Finding {
     pub setting: &'static str,
     /// What it is.
     pub found: String,
+    /// Whether it is as it must be.
+    pub holds: bool,
     /// What it must be.
     pub wanted: &'static str,
     /// Why.
@@ -29,26 +31,13 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { server, setting, found, wanted, why, mend } = self;
+        let Self { server, setting, found, wanted, why, mend, .. } = self;
         write!(
             f,
             "{server}: {setting} is \"{found}\", must be {wanted}, since {why}. Now: {mend}; and the \
              same in redis.conf"
         )
     }
-}
-
-/// A setting as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading {
-    /// Which server: `host:port` and its role.
-    pub server: String,
-    /// The setting, as `redis.conf` names it.
-    pub setting: &'static str,
-    /// What it is.
-    pub found: String,
-    /// What is wrong with it, if anything is.
-    pub finding: Option<Finding>,
 }
 
 /// What a setting must be.
@@ -129,7 +118,7 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// What is wrong with the settings of one server. `replicates`: whether it is, or has, a replica.
+/// Looks at the settings of one server. `replicates`: whether it is, or has, a replica.
 ///
 /// # Errors
 /// If it does not tell its settings.
@@ -138,41 +127,22 @@ pub(crate) async fn server(
     name: &str,
     replicates: bool,
 ) -> Result<Vec<Finding>, RedisError> {
-    let readings = readings(connection, name, replicates).await?;
-    Ok(readings.into_iter().filter_map(|reading| reading.finding).collect())
-}
-
-/// The settings of one server that matter.
-///
-/// # Errors
-/// If it does not tell its settings.
-pub(crate) async fn readings(
-    connection: &mut MultiplexedConnection,
-    name: &str,
-    replicates: bool,
-) -> Result<Vec<Reading>, RedisError> {
     let names: Vec<_> = RULES.iter().map(|rule| rule.setting).collect();
     let settings: HashMap<String, String> =
         cmd("CONFIG").arg("GET").arg(names).query_async(connection).await?;
-    let rules = RULES.iter().filter(|rule| rule.always || replicates);
-    let reading = |rule: &Rule| {
+    let looked = RULES.iter().filter(|rule| rule.always || replicates).map(|rule| {
         let found = settings.get(rule.setting).map_or("", String::as_str);
-        let finding = || Finding {
+        Finding {
             server: name.to_owned(),
             setting: rule.setting,
             found: found.to_owned(),
+            holds: (rule.holds)(found),
             wanted: rule.wanted,
             why: rule.why,
             mend: format!("redis-cli {}", rule.mend),
-        };
-        Reading {
-            server: name.to_owned(),
-            setting: rule.setting,
-            found: found.to_owned(),
-            finding: (!(rule.holds)(found)).then(finding),
         }
-    };
-    Ok(rules.map(reading).collect())
+    });
+    Ok(looked.collect())
 }
 
 /// A replica that cannot be looked at.
@@ -181,6 +151,7 @@ pub(crate) fn unreachable(name: &str) -> Finding {
         server: name.to_owned(),
         setting: "replica",
         found: "no answer".to_owned(),
+        holds: false,
         wanted: "reachable with the primary's user and password",
         why: "nobody knows whether it brings messages to a disk",
         mend: format!("redis-cli -h HOST -p PORT PING, for {name}"),

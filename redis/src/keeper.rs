@@ -12,7 +12,8 @@ use hushwire_wire::Gen;
 use slog::{error, info, warn};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::link::{Inner, Link, OpenError};
+use crate::check::{self, Finding};
+use crate::link::{Inner, Link, Loan, OpenError};
 use crate::state::{Facts, Room, State};
 
 /// How often it is looked.
@@ -22,14 +23,14 @@ const FAILED: u32 = 2;
 
 /// What `INFO` says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Info {
+struct Info {
     run_id: String,
-    pub(crate) version: u32,
-    pub(crate) is_primary: bool,
+    version: u32,
+    is_primary: bool,
     /// Those that are online.
-    pub(crate) replicas: Vec<(String, u16)>,
+    replicas: Vec<(String, u16)>,
     /// Replicas, online or not.
-    pub(crate) connected: usize,
+    connected: usize,
     used: u64,
     most: u64,
 }
@@ -37,19 +38,7 @@ pub(crate) struct Info {
 /// Looks once; the facts, or why not.
 async fn look(link: &Link) -> Result<(Facts, Vec<(String, u16)>), OpenError> {
     let mut connection = link.opened().await?;
-    let text: Result<String, RedisError> = cmd("INFO").query_async(&mut **connection).await;
-    let text = text.map_err(|error| {
-        link.failed(&mut connection, &error);
-        OpenError::Refused(error)
-    })?;
-    let info = parse(&text);
-    if info.version < 7 {
-        return Err(OpenError::TooOld { found: info.version });
-    }
-    if !info.is_primary {
-        connection.broken();
-        return Err(OpenError::Replica);
-    }
+    let info = info(link, &mut connection).await?;
     let generation = cmd("FCALL")
         .arg("hushwire1_generation")
         .arg(1)
@@ -75,10 +64,41 @@ async fn look(link: &Link) -> Result<(Facts, Vec<(String, u16)>), OpenError> {
     Ok((facts, info.replicas))
 }
 
+/// Every setting that matters, of the primary and its replicas; changes nothing.
+pub(crate) async fn audit(link: &Link) -> Result<Vec<Finding>, OpenError> {
+    let info = {
+        let mut connection = link.opened().await?;
+        info(link, &mut connection).await?
+    };
+    let mut findings = link.check(&info.replicas).await?;
+    // One that is on its way to being a replica is fed with all messages, too.
+    let others = info.connected.saturating_sub(info.replicas.len());
+    findings.extend((0..others).map(|_| check::unreachable("a replica that is not online")));
+    Ok(findings)
+}
+
+async fn info(link: &Link, connection: &mut Loan<'_>) -> Result<Info, OpenError> {
+    let text: Result<String, RedisError> = cmd("INFO").query_async(&mut ***connection).await;
+    let text = text.map_err(|error| {
+        link.failed(connection, &error);
+        OpenError::Refused(error)
+    })?;
+    let info = parse(&text);
+    if info.version < 7 {
+        return Err(OpenError::TooOld { found: info.version });
+    }
+    if !info.is_primary {
+        connection.broken();
+        return Err(OpenError::Replica);
+    }
+    Ok(info)
+}
+
 /// The first look of all: Redis must be fit for messages.
 pub(crate) async fn first(link: &Link) -> Result<Facts, OpenError> {
     let (facts, replicas) = look(link).await?;
-    let findings = link.check(&replicas).await?;
+    let mut findings = link.check(&replicas).await?;
+    findings.retain(|one| !one.holds);
     if findings.is_empty() { Ok(facts) } else { Err(OpenError::NotMemoryOnly(findings)) }
 }
 
@@ -95,7 +115,8 @@ pub(crate) async fn keep(link: Weak<Inner>, state: Arc<State>) {
                 facts.refused.clone_from(&before.refused);
                 if before.r#gen != facts.r#gen || checked.elapsed() >= link.check_every() {
                     checked = Instant::now();
-                    if let Ok(findings) = link.check(&replicas).await {
+                    if let Ok(mut findings) = link.check(&replicas).await {
+                        findings.retain(|one| !one.holds);
                         facts.refused = findings.first().map(ToString::to_string);
                         for one in &findings {
                             error!(link.log(), "messages would not be in memory only"; "why" => %one);
@@ -126,7 +147,7 @@ pub(crate) async fn keep(link: Weak<Inner>, state: Arc<State>) {
     }
 }
 
-pub(crate) fn parse(text: &str) -> Info {
+fn parse(text: &str) -> Info {
     let mut info = Info::default();
     for line in text.lines() {
         let Some((name, value)) = line.trim_end().split_once(':') else { continue };
@@ -166,7 +187,11 @@ fn room(used: u64, most: u64) -> Room {
 
 #[cfg(test)]
 mod tests {
+    use hushwire_testbed::Redis;
+    use slog::{Discard, Logger, o};
+
     use super::*;
+    use crate::testing::{Counting, settings};
 
     #[test]
     fn info_is_read_and_room_follows_from_it() {
@@ -181,5 +206,16 @@ mod tests {
             (room(95, 100), room(84, 100), room(5, 0)),
             (Room::Full, Room::Ample, Room::Ample)
         );
+    }
+
+    #[tokio::test]
+    async fn an_audit_reads_every_setting_and_loads_nothing() {
+        let redis = Redis::start();
+        let log = Logger::root(Discard, o!());
+        let random = Arc::new(Counting::default());
+        let looked = Link::audit(settings(&redis), random, log).await.unwrap();
+        assert!(looked.len() > 4 && looked.iter().all(|one| one.holds), "{looked:?}");
+        assert_eq!(redis.command(&["FUNCTION", "LIST"]).unwrap(), "*0\r\n");
+        assert_eq!(redis.command(&["DBSIZE"]).unwrap(), ":0\r\n");
     }
 }

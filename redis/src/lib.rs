@@ -7,7 +7,6 @@
 
 mod check;
 mod codec;
-mod examine;
 mod keeper;
 mod library;
 mod link;
@@ -18,7 +17,7 @@ mod state;
 mod testing;
 mod tokens;
 
-pub use check::{Finding, Reading};
+pub use check::Finding;
 pub use link::{Link, OpenError};
 pub use queue::RedisQueue;
 pub use settings::Settings;

@@ -20,7 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::check::{self, Finding, Reading};
+use crate::check::{self, Finding};
 use crate::settings::Settings;
 use crate::state::State;
 use crate::{keeper, library};
@@ -159,17 +159,43 @@ impl Link {
         Ok(link)
     }
 
+    /// Every setting of Redis and its replicas that decides whether messages are in memory only;
+    /// nothing is changed.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached or does not tell.
+    pub async fn audit(
+        settings: Settings,
+        random: Arc<dyn Random>,
+        log: Logger,
+    ) -> Result<Vec<Finding>, OpenError> {
+        let link = Self::start_as(settings, random, log, false)?;
+        let looking = link.clone();
+        let audited = link.run(async move { keeper::audit(&looking).await }).await;
+        audited.unwrap_or(Err(OpenError::Unreachable))
+    }
+
     /// The link alone: nothing is asked yet.
     pub(crate) fn start(
         settings: Settings,
         random: Arc<dyn Random>,
         log: Logger,
     ) -> Result<Self, OpenError> {
+        Self::start_as(settings, random, log, true)
+    }
+
+    /// The same, of which no connection loads the functions unless it `loads`.
+    fn start_as(
+        settings: Settings,
+        random: Arc<dyn Random>,
+        log: Logger,
+        loads: bool,
+    ) -> Result<Self, OpenError> {
         let settings = Arc::new(settings);
         let info = settings.url.as_str().into_connection_info().map_err(OpenError::Url)?;
         // Off by default, it would hold replies back for 40 ms.
         let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let primary = Primary { info, settings: settings.clone() };
+        let primary = Primary { info, settings: settings.clone(), loads };
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("redis")
@@ -223,7 +249,7 @@ impl Link {
         })
     }
 
-    pub(crate) fn why(&self, error: RedisError) -> OpenError {
+    fn why(&self, error: RedisError) -> OpenError {
         match error.code() {
             Some("WRONGPASS" | "NOAUTH") => OpenError::Password,
             Some("NOPERM") => OpenError::Rights(error),
@@ -236,7 +262,7 @@ impl Link {
     }
 
     /// Where Redis is, without user and password.
-    pub(crate) fn at(&self) -> String {
+    fn at(&self) -> String {
         let url = self.inner.settings.url.as_str();
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
@@ -266,29 +292,13 @@ impl Link {
     }
 
     async fn check_replica(&self, host: &str, port: u16, name: &str) -> Option<Vec<Finding>> {
-        let readings = self.read_replica(host, port, name).await?;
-        Some(readings.into_iter().filter_map(|reading| reading.finding).collect())
-    }
-
-    /// The settings of a replica; `None` if it cannot be looked at.
-    pub(crate) async fn read_replica(
-        &self,
-        host: &str,
-        port: u16,
-        name: &str,
-    ) -> Option<Vec<Reading>> {
         let addr = ConnectionAddr::Tcp(host.to_owned(), port);
         let info = self.inner.primary.info.clone().set_addr(addr);
         let client = Client::open(info).ok()?;
         let config = self.inner.primary.config();
         let mut connection =
             client.get_multiplexed_async_connection_with_config(&config).await.ok()?;
-        check::readings(&mut connection, name, true).await.ok()
-    }
-
-    /// How the primary is reached.
-    pub(crate) fn primary(&self) -> &Primary {
-        &self.inner.primary
+        check::server(&mut connection, name, true).await.ok()
     }
 
     /// Waits until enough replicas have what was written on this connection. To be called after
@@ -393,12 +403,14 @@ impl Link {
 /// Opens connections to the primary.
 #[derive(Clone, Debug)]
 pub(crate) struct Primary {
-    pub(crate) info: ConnectionInfo,
+    info: ConnectionInfo,
     settings: Arc<Settings>,
+    /// Whether a connection loads the functions.
+    loads: bool,
 }
 
 impl Primary {
-    pub(crate) fn config(&self) -> AsyncConnectionConfig {
+    fn config(&self) -> AsyncConnectionConfig {
         AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.settings.within))
             .set_response_timeout(Some(self.settings.within + self.settings.copied_within))
@@ -412,7 +424,9 @@ impl bb8::ManageConnection for Primary {
     async fn connect(&self) -> Result<Connection, RedisError> {
         let client = Client::open(self.info.clone())?;
         let mut inner = client.get_multiplexed_async_connection_with_config(&self.config()).await?;
-        library::load(&mut inner).await?;
+        if self.loads {
+            library::load(&mut inner).await?;
+        }
         Ok(Connection { inner, broken: false })
     }
 

@@ -1,6 +1,6 @@
 //! `hushwire audit`: what can be seen from outside of a running deployment that it keeps messages
-//! in memory only. Nothing of it asks the server: the database's catalogue, the settings of Redis, the
-//! log's own file and the kernel are read.
+//! in memory only. Nothing of it asks the server: the database's catalogue, the settings of Redis,
+//! the log's own file and the kernel are read.
 
 mod database;
 mod log;

@@ -1,6 +1,6 @@
-//! Where messages wait: Redis, and each replica of it, brings none to a disk.
+//! Where messages wait: in the server's own memory, or in a Redis that keeps them there.
 
-use hushwire_redis::Reading;
+use hushwire_redis::Finding;
 
 use super::Line;
 use crate::logging::causes;
@@ -10,24 +10,20 @@ use crate::stores;
 const PART: &str = "queue";
 
 pub(super) async fn look(settings: &Settings) -> Vec<Line> {
-    match stores::readings(settings).await {
-        Ok(None) => {
-            vec![Line::holds(PART, "messages", "in the memory of the server's process alone")]
-        }
-        Ok(Some(readings)) => readings.into_iter().map(line).collect(),
+    if !settings.redis.is_used() {
+        return vec![Line::holds(PART, "messages", "in the memory of the server's process alone")];
+    }
+    match stores::audit_redis(&settings.redis).await {
+        Ok(looked) => looked.iter().map(line).collect(),
         Err(error) => vec![Line::fails(PART, "Redis", causes(&error))],
     }
 }
 
-fn line(reading: Reading) -> Line {
-    let Reading { server, setting, found, finding } = reading;
-    let what = format!("{setting}, {server}");
-    match finding {
-        None => Line::holds(PART, what, format!("\"{found}\"")),
-        Some(finding) => Line::fails(
-            PART,
-            what,
-            format!("\"{found}\", must be {}: {}", finding.wanted, finding.mend),
-        ),
+fn line(finding: &Finding) -> Line {
+    let Finding { server, setting, found, wanted, why, mend, .. } = finding;
+    let what = format!("{server}: {setting}");
+    if finding.holds {
+        return Line::holds(PART, what, format!("\"{found}\""));
     }
+    Line::fails(PART, what, format!("\"{found}\", must be {wanted}, since {why}. Now: {mend}"))
 }

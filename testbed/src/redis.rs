@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -39,6 +40,7 @@ pub struct Redis {
     folder: TempDir,
     port: u16,
     settings: Vec<(String, String)>,
+    file: Option<PathBuf>,
 }
 
 impl Redis {
@@ -56,14 +58,27 @@ impl Redis {
     /// # Panics
     /// If it does not start within 20 s.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::launched(settings, None)
+    }
+
+    /// Starts one with a `redis.conf`, and more settings, which win over it.
+    ///
+    /// # Panics
+    /// If it does not start within 20 s.
+    #[must_use]
+    pub fn start_from(file: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::launched(settings, Some(file.to_owned()))
+    }
+
+    #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
+    fn launched(settings: &[(&str, &str)], file: Option<PathBuf>) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let settings: Vec<_> =
             settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let port = port::free();
-        let process = launch(&folder, port, &settings);
-        let redis = Self { process, folder, port, settings };
+        let process = launch(&folder, port, &settings, file.as_deref());
+        let redis = Self { process, folder, port, settings, file };
         redis.await_ready();
         redis
     }
@@ -91,7 +106,7 @@ impl Redis {
 
     /// Its folder, where it keeps nothing.
     #[must_use]
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
@@ -117,7 +132,7 @@ impl Redis {
     /// If it does not start within 20 s.
     pub fn restart(&mut self) {
         self.process.kill();
-        self.process = launch(&self.folder, self.port, &self.settings);
+        self.process = launch(&self.folder, self.port, &self.settings, self.file.as_deref());
         self.await_ready();
     }
 
@@ -151,10 +166,16 @@ impl Redis {
     }
 }
 
-fn launch(folder: &TempDir, port: u16, settings: &[(String, String)]) -> Process {
+fn launch(
+    folder: &TempDir,
+    port: u16,
+    settings: &[(String, String)],
+    file: Option<&Path>,
+) -> Process {
     let mut command = Command::new(find("redis-server", "redis-server"));
-    command.current_dir(folder.path()).args(["--port", &port.to_string()]);
-    let usual = SETTINGS.iter().filter(|(name, _)| !settings.iter().any(|(set, _)| set == name));
+    command.current_dir(folder.path()).args(file).args(["--port", &port.to_string()]);
+    let usual = if file.is_some() { &[] } else { SETTINGS };
+    let usual = usual.iter().filter(|(name, _)| !settings.iter().any(|(set, _)| set == name));
     let given = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     for (name, value) in usual.copied().chain(given) {
         command.arg(format!("--{name}")).args(words(name, value));

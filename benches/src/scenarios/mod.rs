@@ -2,9 +2,9 @@
 //! drain. The relay has none of it, so there is nothing to hold these figures against.
 
 mod hub;
-pub(crate) mod nodes;
 mod queue;
 mod slow;
+pub(crate) mod stores;
 mod storm;
 
 use std::collections::BTreeMap;

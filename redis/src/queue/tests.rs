@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bb8_redis::redis::cmd;
 use hushwire_actors::envelope::{Entry, Envelope};
 use hushwire_actors::ledger::{Ledger, Room as LedgerRoom};
 use hushwire_actors::queue::{Op, Outcome, Reply, Settled, Taken};
@@ -490,4 +491,80 @@ async fn what_is_switched_on_later_stops_writes_until_it_is_mended() {
     redis.command(&["CONFIG", "SET", "save", ""]).unwrap();
     until(&queue, |facts| facts.refused.is_none()).await;
     device_call(&queue, 2, write(2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_settings_and_the_user_that_are_shipped_are_enough_and_no_more() {
+    let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let folder = tempfile::tempdir().unwrap();
+    let users = std::fs::read_to_string(deploy.join("redis-users.acl")).unwrap();
+    let users = users.replace("user hushwire off resetpass", "user hushwire on >right");
+    let file = folder.path().join("users.acl");
+    std::fs::write(&file, users).unwrap();
+    let file = file.to_str().unwrap();
+    let redis = Redis::start_from(&deploy.join("redis.conf"), &[("aclfile", file)]);
+    let url = format!("redis://hushwire:right@127.0.0.1:{}", redis.port());
+    let settings = crate::Settings { url, prefix: "hushwire".to_owned(), ..settings(&redis) };
+    let queue = RedisQueue::new(open(settings).await.unwrap(), Limits::default());
+    let page = Op::Page {
+        conn: conn(1),
+        after: 0,
+        notices_after: 0,
+        skip: vec![],
+        messages: 9,
+        bytes: 9_999,
+    };
+    let news = News::Delivered { mid: Mid([1; 16]), device: DeviceId([2; 16]) };
+    for op in [
+        Op::Attach { node: NODE, conn: conn(1) },
+        Op::Enqueue { entries: vec![entry(1, 2, 1, 1, 100)], dead: None },
+        Op::Force { entries: vec![entry(1, 2, 2, 2, 100)] },
+        page,
+        Op::Notice { news },
+        Op::Ack { settled: vec![], notices: 9 },
+        Op::Flip { conn: conn(1), last: u64::MAX >> 12, notices_last: u64::MAX >> 12 },
+        Op::Touch { node: NODE, conn: conn(1) },
+        Op::DropFrom { sender: user(0) },
+        Op::Back { conn: conn(1), entries: vec![] },
+        Op::Detach { conn: conn(1), entries: vec![] },
+        Op::Revoke,
+    ] {
+        let reply = device_call(&queue, 2, op.clone()).await;
+        assert!(reply.is_ok(), "{op:?}");
+    }
+    let (nonce, device) = (Nonce([1; 32]), DeviceId([3; 16]));
+    let token = Call::PutToken { hash: [4; 32], user: user(1), device, ttl_ms: 9_000 };
+    for call in [
+        Call::PutNonce(nonce),
+        Call::TakeNonce(nonce),
+        token,
+        Call::CheckToken { hash: [4; 32] },
+        Call::DropTokens { device },
+        Call::Sweep { most: 9 },
+    ] {
+        let reply = queue.call(vec![call.clone()]).await.remove(0);
+        assert!(reply.is_ok(), "{call:?}");
+    }
+    let mut connection = queue.inner.link.connection().await.unwrap();
+    for command in [
+        "SAVE",
+        "BGSAVE",
+        "BGREWRITEAOF",
+        "CONFIG SET save 1",
+        "MONITOR",
+        "DUMP x",
+        "SHUTDOWN NOSAVE",
+        "FLUSHALL",
+        "KEYS *",
+        "MIGRATE x 1 y 0 1",
+        "GET elsewhere",
+    ] {
+        let mut words = command.split(' ');
+        let mut wanted = cmd(words.next().unwrap());
+        for word in words {
+            wanted.arg(word);
+        }
+        let refused = wanted.query_async::<()>(&mut **connection).await.unwrap_err();
+        assert_eq!(refused.code(), Some("NOPERM"), "{command}: {refused}");
+    }
 }

@@ -1,5 +1,4 @@
-//! Two nodes over one PostgreSQL and one Redis, all on this machine: what the way between nodes
-//! adds to a hop, and what a queue in Redis costs.
+//! The server over PostgreSQL and Redis, all on this machine: what a queue in Redis costs.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -42,12 +41,9 @@ pub(crate) struct Plan {
 }
 
 /// Keys, and rows of the table, in its order.
-const ROWS: [(&str, &str); 13] = [
-    ("hop_here_p50_us", "one hop, both on one node, p50, us"),
-    ("hop_here_p99_us", "one hop, both on one node, p99, us"),
-    ("hop_between_p50_us", "one hop, from node to node, p50, us"),
-    ("hop_between_p99_us", "one hop, from node to node, p99, us"),
-    ("hop_added_us", "what the way between nodes adds, p50, us"),
+const ROWS: [(&str, &str); 10] = [
+    ("hop_p50_us", "one hop, p50, us"),
+    ("hop_p99_us", "one hop, p99, us"),
     ("enqueue_rate", "queue: enqueued a second"),
     ("enqueue_cpu_us", "queue: server CPU of an enqueued message, us"),
     ("enqueue_redis_us", "queue: Redis CPU of an enqueued message, us"),
@@ -58,11 +54,11 @@ const ROWS: [(&str, &str); 13] = [
     ("drain_redis_us", "queue: Redis CPU of a drained message, us"),
 ];
 
-/// What the nodes stand on.
+/// What the server stands on.
 struct Ground {
     postgres: Postgres,
     redis: Redis,
-    replica: Option<Redis>,
+    _replica: Option<Redis>,
     copies: u32,
 }
 
@@ -70,15 +66,16 @@ struct Ground {
 pub(crate) async fn run(plan: Plan) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let measured = measure(&plan, folder.path()).await;
-    measured.map_err(|error| format!("{error}\n{}", log_tail(&folder.path().join("a"))))
+    measured.map_err(|error| format!("{error}\n{}", log_tail(folder.path())))
 }
 
 async fn measure(plan: &Plan, folder: &Path) -> Result<(), String> {
     let redis = Redis::start_with(&[("maxmemory", "1gb")]);
     let replica = (plan.copies > 1).then(|| redis.replica(&[]));
-    let ground = Ground { postgres: Postgres::start(), redis, replica, copies: plan.copies };
-    let (a, b) = ground.nodes(&plan.server, folder).await?;
-    let api = Api::new(a.address)?;
+    let ground =
+        Ground { postgres: Postgres::start(), redis, _replica: replica, copies: plan.copies };
+    let server = start_with(&plan.server, folder, &ground.settings()).await?;
+    let api = Api::new(server.address)?;
     let card = api.card().await?;
     let now_ms = card.server_time;
     let all = people(Some(&api), &card.domain, now_ms, SPOKES + 3).await?;
@@ -88,8 +85,8 @@ async fn measure(plan: &Plan, folder: &Path) -> Result<(), String> {
     let mut figures = Round::default();
     let progress = bar("rounds", u64::from(plan.rounds));
     for _ in 0..plan.rounds {
-        hops(plan, (&a, &b), &mut pair, now_ms, &mut figures).await?;
-        queue(plan, &ground, (&a, &b), &mut hub, now_ms, &mut figures).await?;
+        hops(plan, &server, &mut pair, now_ms, &mut figures).await?;
+        queue(plan, &ground, &server, &mut hub, now_ms, &mut figures).await?;
         progress.inc(1);
     }
     progress.finish_and_clear();
@@ -104,25 +101,12 @@ async fn measure(plan: &Plan, folder: &Path) -> Result<(), String> {
 }
 
 impl Ground {
-    async fn nodes(&self, binary: &Path, folder: &Path) -> Result<(Program, Program), String> {
-        let settings: Settings = vec![
+    fn settings(&self) -> Settings {
+        vec![
             ("HUSHWIRE__DATABASE__URL", self.postgres.url()),
             ("HUSHWIRE__REDIS__URL", self.redis.url()),
             ("HUSHWIRE__REDIS__COPIES", self.copies.to_string()),
-            ("HUSHWIRE__REDIS__REPLICAS", self.replicas()),
-        ];
-        let mut nodes = Vec::new();
-        for name in ["a", "b"] {
-            let folder = folder.join(name);
-            std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-            nodes.push(start_with(binary, &folder, &settings).await?);
-        }
-        let b = nodes.pop().ok_or("no second node")?;
-        Ok((nodes.pop().ok_or("no first node")?, b))
-    }
-
-    fn replicas(&self) -> String {
-        self.replica.iter().map(|redis| format!("127.0.0.1:{}", redis.port())).collect()
+        ]
     }
 
     fn redis_cpu(&self) -> Result<Duration, String> {
@@ -139,63 +123,52 @@ impl Ground {
     }
 }
 
-/// One pair on one node, then over both.
+/// One pair, both connected: no message of theirs touches Redis.
 async fn hops(
     plan: &Plan,
-    (a, b): (&Program, &Program),
+    server: &Program,
     pair: &mut Pair,
     now_ms: u64,
     out: &mut Round,
 ) -> Result<(), String> {
-    let mut here = Talk::open(a, Subject::Server, pair, plan.hops + 50, now_ms).await?;
-    here.run(50).await?;
-    let near = here.run(plan.hops).await?;
-    drop(here);
-    let mut between = Talk::between((a, b), Subject::Server, pair, plan.hops + 50, now_ms).await?;
-    between.run(50).await?;
-    let far = between.run(plan.hops).await?;
-    for (hop, p50, p99) in [
-        (&near, "hop_here_p50_us", "hop_here_p99_us"),
-        (&far, "hop_between_p50_us", "hop_between_p99_us"),
-    ] {
-        out.add(p50, micros(hop.value_at_quantile(0.5)));
-        out.add(p99, micros(hop.value_at_quantile(0.99)));
-    }
-    let median = |hop: &hdrhistogram::Histogram<u64>| micros(hop.value_at_quantile(0.5));
-    out.add("hop_added_us", median(&far) - median(&near));
+    let mut talk = Talk::open(server, Subject::Server, pair, plan.hops + 50, now_ms).await?;
+    talk.run(50).await?;
+    let hops = talk.run(plan.hops).await?;
+    out.add("hop_p50_us", micros(hops.value_at_quantile(0.5)));
+    out.add("hop_p99_us", micros(hops.value_at_quantile(0.99)));
     Ok(())
 }
 
-/// Fills the queue of a device through one node, and drains it through the other.
+/// Fills the queue of a device, and drains it.
 async fn queue(
     plan: &Plan,
     ground: &Ground,
-    (a, b): (&Program, &Program),
+    server: &Program,
     hub: &mut Hub,
     now_ms: u64,
     out: &mut Round,
 ) -> Result<(), String> {
     let share = u64::from(plan.messages).div_ceil(hub.spokes.len() as u64);
     let share = usize::try_from(share).map_err(|error| error.to_string())?;
-    let mut senders = hub.senders(a.address, share, now_ms).await?;
+    let mut senders = hub.senders(server.address, share, now_ms).await?;
     let count = (share * senders.len()) as u64;
     let bytes = ground.redis_bytes()?;
-    let (cpu, redis, start) = (a.cpu()?, ground.redis_cpu()?, Instant::now());
+    let (cpu, redis, start) = (server.cpu()?, ground.redis_cpu()?, Instant::now());
     send_all(&mut senders).await?;
     let time = start.elapsed();
     out.add("enqueue_rate", approximate(count) / time.as_secs_f64());
-    out.add("enqueue_cpu_us", each(a.cpu()? - cpu, count));
+    out.add("enqueue_cpu_us", each(server.cpu()? - cpu, count));
     out.add("enqueue_redis_us", each(ground.redis_cpu()? - redis, count));
     let held = ground.redis_bytes()?.saturating_sub(bytes);
     out.add("queued_bytes", approximate(held) / approximate(count));
     out.add("upload_bytes", approximate(super::hub::bytes(&senders)) / approximate(count));
-    let mut line = Line::open(b.address).await?;
+    let mut line = Line::open(server.address).await?;
     line.greet(&hub.to).await?;
-    let (cpu, redis, start) = (b.cpu()?, ground.redis_cpu()?, Instant::now());
+    let (cpu, redis, start) = (server.cpu()?, ground.redis_cpu()?, Instant::now());
     drain(&mut line, &senders).await?;
     let time = start.elapsed();
     out.add("drain_rate", approximate(count) / time.as_secs_f64());
-    out.add("drain_cpu_us", each(b.cpu()? - cpu, count));
+    out.add("drain_cpu_us", each(server.cpu()? - cpu, count));
     out.add("drain_redis_us", each(ground.redis_cpu()? - redis, count));
     Ok(())
 }
@@ -203,16 +176,16 @@ async fn queue(
 fn table(plan: &Plan, figures: &Round) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = writeln!(out, "| {:<55} | {:>30} |", "medians (lowest-highest)", "two nodes");
+    let _ =
+        writeln!(out, "| {:<55} | {:>30} |", "medians (lowest-highest)", "PostgreSQL and Redis");
     let _ = writeln!(out, "| {:<55} | {:>30} |", "---", "---:");
     for (key, title) in ROWS {
         let _ = writeln!(out, "| {title:<55} | {:>30} |", figures.spread(key).cell());
     }
     let _ = writeln!(
         out,
-        "\n{} rounds; {} hops; {} messages in the queue of one device from {SPOKES} senders, filled \
-         at one\nnode and drained at the other; {} copies; two nodes, PostgreSQL, Redis and the \
-         generator share\nthis machine's cores.",
+        "\n{} rounds; {} hops; {} messages in the queue of one device from {SPOKES} senders; {} \
+         copies;\nserver on core 0, generator on core 1, PostgreSQL and Redis where there is room.",
         plan.rounds, plan.hops, plan.messages, plan.copies,
     );
     out

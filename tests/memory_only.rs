@@ -1,4 +1,4 @@
-//! Messages stay in memory, proven from outside: a server over PostgreSQL that may not write one
+//! Messages stay in memory, proven from outside: a server over PostgreSQL, with and without Redis, that may not write one
 //! byte to any file, people who talk through it, and canaries that are searched for in everything
 //! that was written meanwhile, beside controls that must be found.
 #![cfg(target_os = "linux")]
@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use hushwire_testbed::Postgres;
+use hushwire_testbed::{Postgres, Redis};
 use hushwire_wire::frame::{Ack, ClientOp, ServerOp};
 use hushwire_wire::{Encoding, to_base64url};
 use support::person::{open_text, random_array, seal_text};
@@ -58,6 +58,30 @@ fn bytes(folder: &Path) -> Vec<u8> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether any value of Redis holds these bytes.
+fn is_in_redis(redis: &Redis, needle: &[u8]) -> bool {
+    const SEARCH: &str = "local needle = ARGV[1]:gsub('..', function(h) \
+        return string.char(tonumber(h, 16)) end) \
+        local function all(t, k) \
+            if t == 'hash' then return redis.call('HVALS', k) end \
+            if t == 'list' then return redis.call('LRANGE', k, 0, -1) end \
+            if t == 'zset' then return redis.call('ZRANGE', k, 0, -1) end \
+            if t == 'set' then return redis.call('SMEMBERS', k) end \
+            if t == 'string' then return { redis.call('GET', k) } end \
+            return redis.error_reply('unknown type ' .. t) end \
+        for _, k in ipairs(redis.call('KEYS', '*')) do \
+            local values = all(redis.call('TYPE', k).ok, k) \
+            if values.err then return values end \
+            for _, v in ipairs(values) do \
+                if string.find(v, needle, 1, true) then return 1 end end end \
+        return 0";
+    match redis.command(&["EVAL", SEARCH, "0", &hex(needle)]).unwrap().as_str() {
+        ":1\r\n" => true,
+        ":0\r\n" => false,
+        other => panic!("{other}"),
+    }
 }
 
 fn server(postgres: &Postgres) -> Server {
@@ -129,6 +153,66 @@ async fn a_server_that_may_write_no_file_delivers_and_leaves_nothing_anywhere() 
     let user = pair.alice.user();
     assert!(holds(&files, user.as_bytes()) && rows.contains(&hex(user.as_bytes())));
     assert!(log.contains("serving"));
+}
+
+#[tokio::test]
+async fn what_waits_in_redis_is_in_its_memory_until_it_is_delivered_and_in_no_file() {
+    let (postgres, mut redis) = (Postgres::start(), Redis::start());
+    let server = Server::start_unable_to_write(&[
+        ("database.url", &postgres.url()),
+        ("redis.url", &redis.url()),
+        ("limits.message_interval_ms", "0"),
+        ("log.level", "debug"),
+    ]);
+    let at_start = written(redis.process().id());
+    let watched = || {
+        let mut all = snapshot(redis.folder());
+        all.remove(&redis.folder().join("log")).expect("the control: Redis has this folder");
+        all
+    };
+    let before = watched();
+    let mut pair = Pair::meet(&server.http(), "alice", "bob").await;
+    let words = to_base64url(&random_array::<24>());
+    let (mut alice, _) = pair.alice.connect(Encoding::Cbor).await;
+    let upload = seal_text(&mut pair.alice_state, &words);
+    let ciphertext = &upload[92..140];
+    let answer = alice.ask(Person::send(&pair.bob.user(), 1, upload.clone())).await;
+    assert!(matches!(answer, ServerOp::Accepted(_)));
+    assert!(is_in_redis(&redis, ciphertext), "the control: what waits is found there");
+    assert!(!is_in_redis(&redis, words.as_bytes()), "and cannot be read");
+    let (mut bob, _) = pair.bob.connect(Encoding::Json).await;
+    let got = bob
+        .event(|op| match op {
+            ServerOp::Message(message) => Some(message),
+            _ => None,
+        })
+        .await;
+    assert_eq!(open_text(&mut pair.bob_state, &got), words);
+    bob.send(ClientOp::Ack(Ack { n: 1, failed: vec![] })).await;
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while is_in_redis(&redis, ciphertext) {
+        assert!(std::time::Instant::now() < until, "what was delivered is deleted");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(watched(), before, "Redis made, changed or deleted a file");
+    assert_eq!(written(server.pid()), 0);
+    postgres.sql("postgres", "CHECKPOINT").unwrap();
+    let files = [bytes(postgres.folder()), bytes(redis.folder())].concat();
+    for secret in [words.as_bytes(), ciphertext] {
+        assert!(!holds(&files, secret), "in a file");
+        assert!(!server.log().contains(&hex(secret)));
+    }
+    assert!(holds(&files, pair.alice.user().as_bytes()), "the control: an account is found");
+
+    // The control of the watching: Redis that is told to save shows in both ways.
+    let answer = alice.ask(Person::send(&pair.bob.user(), 2, {
+        bob.cut();
+        seal_text(&mut pair.alice_state, &words)
+    }));
+    assert!(matches!(answer.await, ServerOp::Accepted(_)));
+    redis.command(&["SAVE"]).unwrap();
+    assert_ne!(watched(), before);
+    assert!(written(redis.process().id()) > at_start);
 }
 
 #[tokio::test]

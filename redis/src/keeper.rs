@@ -12,7 +12,7 @@ use hushwire_wire::Gen;
 use slog::{error, info, warn};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::check::Finding;
+use crate::check::{self, Finding};
 use crate::link::{Inner, Link, Loan, OpenError};
 use crate::state::{Facts, Room, State};
 
@@ -27,7 +27,10 @@ struct Info {
     run_id: String,
     version: u32,
     is_primary: bool,
+    /// Those that are online.
     replicas: Vec<(String, u16)>,
+    /// Replicas, online or not.
+    connected: usize,
     used: u64,
     most: u64,
 }
@@ -63,11 +66,15 @@ async fn look(link: &Link) -> Result<(Facts, Vec<(String, u16)>), OpenError> {
 
 /// Every setting that matters, of the primary and its replicas; changes nothing.
 pub(crate) async fn audit(link: &Link) -> Result<Vec<Finding>, OpenError> {
-    let replicas = {
+    let info = {
         let mut connection = link.opened().await?;
-        info(link, &mut connection).await?.replicas
+        info(link, &mut connection).await?
     };
-    link.check(&replicas).await
+    let mut findings = link.check(&info.replicas).await?;
+    // One that is on its way to being a replica is fed with all messages, too.
+    let others = info.connected.saturating_sub(info.replicas.len());
+    findings.extend((0..others).map(|_| check::unreachable("a replica that is not online")));
+    Ok(findings)
 }
 
 async fn info(link: &Link, connection: &mut Loan<'_>) -> Result<Info, OpenError> {
@@ -151,6 +158,7 @@ fn parse(text: &str) -> Info {
                 info.version = major.unwrap_or(0);
             }
             "role" => info.is_primary = value == "master",
+            "connected_slaves" => info.connected = value.parse().unwrap_or(0),
             "used_memory" => info.used = value.parse().unwrap_or(0),
             "maxmemory" => info.most = value.parse().unwrap_or(0),
             _ if name.starts_with("slave") && value.contains("state=online") => {
@@ -179,7 +187,11 @@ fn room(used: u64, most: u64) -> Room {
 
 #[cfg(test)]
 mod tests {
+    use hushwire_testbed::Redis;
+    use slog::{Discard, Logger, o};
+
     use super::*;
+    use crate::testing::{Counting, settings};
 
     #[test]
     fn info_is_read_and_room_follows_from_it() {
@@ -188,11 +200,22 @@ mod tests {
             slave1:ip=1,port=3,state=wait_bgsave,offset=0\r\nconnected_slaves:2\r\n";
         let info = parse(text);
         assert_eq!((info.version, info.is_primary), (7, true));
-        assert_eq!(info.replicas, [("1".to_owned(), 2)]);
+        assert_eq!((info.connected, info.replicas), (2, vec![("1".to_owned(), 2)]));
         assert_eq!((info.run_id.as_str(), room(info.used, info.most)), ("abc", Room::Reserved));
         assert_eq!(
             (room(95, 100), room(84, 100), room(5, 0)),
             (Room::Full, Room::Ample, Room::Ample)
         );
+    }
+
+    #[tokio::test]
+    async fn an_audit_reads_every_setting_and_loads_nothing() {
+        let redis = Redis::start();
+        let log = Logger::root(Discard, o!());
+        let random = Arc::new(Counting::default());
+        let looked = Link::audit(settings(&redis), random, log).await.unwrap();
+        assert!(looked.len() > 4 && looked.iter().all(|one| one.holds), "{looked:?}");
+        assert_eq!(redis.command(&["FUNCTION", "LIST"]).unwrap(), "*0\r\n");
+        assert_eq!(redis.command(&["DBSIZE"]).unwrap(), ":0\r\n");
     }
 }

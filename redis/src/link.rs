@@ -169,7 +169,7 @@ impl Link {
         random: Arc<dyn Random>,
         log: Logger,
     ) -> Result<Vec<Finding>, OpenError> {
-        let link = Self::start(settings, random, log)?;
+        let link = Self::start_as(settings, random, log, false)?;
         let looking = link.clone();
         let audited = link.run(async move { keeper::audit(&looking).await }).await;
         audited.unwrap_or(Err(OpenError::Unreachable))
@@ -181,11 +181,21 @@ impl Link {
         random: Arc<dyn Random>,
         log: Logger,
     ) -> Result<Self, OpenError> {
+        Self::start_as(settings, random, log, true)
+    }
+
+    /// The same, of which no connection loads the functions unless it `loads`.
+    fn start_as(
+        settings: Settings,
+        random: Arc<dyn Random>,
+        log: Logger,
+        loads: bool,
+    ) -> Result<Self, OpenError> {
         let settings = Arc::new(settings);
         let info = settings.url.as_str().into_connection_info().map_err(OpenError::Url)?;
         // Off by default, it would hold replies back for 40 ms.
         let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let primary = Primary { info, settings: settings.clone() };
+        let primary = Primary { info, settings: settings.clone(), loads };
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("redis")
@@ -395,6 +405,8 @@ impl Link {
 pub(crate) struct Primary {
     info: ConnectionInfo,
     settings: Arc<Settings>,
+    /// Whether a connection loads the functions.
+    loads: bool,
 }
 
 impl Primary {
@@ -412,7 +424,9 @@ impl bb8::ManageConnection for Primary {
     async fn connect(&self) -> Result<Connection, RedisError> {
         let client = Client::open(self.info.clone())?;
         let mut inner = client.get_multiplexed_async_connection_with_config(&self.config()).await?;
-        library::load(&mut inner).await?;
+        if self.loads {
+            library::load(&mut inner).await?;
+        }
         Ok(Connection { inner, broken: false })
     }
 

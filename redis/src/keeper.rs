@@ -115,13 +115,7 @@ pub(crate) async fn keep(link: Weak<Inner>, state: Arc<State>) {
                 facts.refused.clone_from(&before.refused);
                 if before.r#gen != facts.r#gen || checked.elapsed() >= link.check_every() {
                     checked = Instant::now();
-                    if let Ok(mut findings) = link.check(&replicas).await {
-                        findings.retain(|one| !one.holds);
-                        facts.refused = findings.first().map(ToString::to_string);
-                        for one in &findings {
-                            error!(link.log(), "messages would not be in memory only"; "why" => %one);
-                        }
-                    }
+                    facts.refused = verdict(&link, &replicas).await;
                 }
                 if before.r#gen != facts.r#gen {
                     info!(link.log(), "Redis is another one: a new generation begins");
@@ -144,6 +138,23 @@ pub(crate) async fn keep(link: Weak<Inner>, state: Arc<State>) {
         }
         // What is in doubt again at once is not looked at in a circle.
         sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Why nothing may be written. What cannot be seen is not believed to be well.
+async fn verdict(link: &Link, replicas: &[(String, u16)]) -> Option<String> {
+    match link.check(replicas).await {
+        Ok(mut findings) => {
+            findings.retain(|one| !one.holds);
+            for one in &findings {
+                error!(link.log(), "messages would not be in memory only"; "why" => %one);
+            }
+            findings.first().map(ToString::to_string)
+        }
+        Err(error) => {
+            error!(link.log(), "the settings of Redis cannot be seen"; "why" => %error);
+            Some(error.to_string())
+        }
     }
 }
 

@@ -129,7 +129,9 @@ impl Queue for RedisQueue {
         if !facts.reachable {
             Some("Redis cannot be reached")
         } else if facts.refused.is_some() {
-            Some("Redis would not keep messages in memory only: its settings are in the log")
+            Some(
+                "Redis would not keep messages in memory only, or does not tell: the log says which",
+            )
         } else {
             None
         }

@@ -491,6 +491,11 @@ async fn what_is_switched_on_later_stops_writes_until_it_is_mended() {
     redis.command(&["CONFIG", "SET", "save", ""]).unwrap();
     until(&queue, |facts| facts.refused.is_none()).await;
     device_call(&queue, 2, write(2)).await.unwrap();
+    // Settings that cannot be seen are not believed to be well.
+    redis.command(&["ACL", "SETUSER", "default", "-config"]).unwrap();
+    until(&queue, |facts| facts.refused.is_some()).await;
+    redis.command(&["ACL", "SETUSER", "default", "+config"]).unwrap();
+    until(&queue, |facts| facts.refused.is_none()).await;
 }
 
 #[tokio::test]

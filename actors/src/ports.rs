@@ -8,11 +8,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hushwire_wire::frame::{Accepted, Hello};
-use hushwire_wire::message::Class;
-use hushwire_wire::{Close, Conn, DeviceId, EpochId, Gen, NodeId, Nonce, UserId};
+use hushwire_wire::frame::Hello;
+use hushwire_wire::{Close, Conn, DeviceId, EpochId, NodeId, Nonce, UserId};
 
-use crate::admit::{Offer, Verdict};
 use crate::custody::Place;
 use crate::envelope::Entry;
 
@@ -85,93 +83,6 @@ pub struct RosterDevice {
     pub device: DeviceId,
     /// Whether it has a prekey, and so a wrap and a tag.
     pub wrapped: bool,
-}
-
-/// A user's version in the queue store: it rises with every change of the user's contacts, blocks,
-/// logs, epochs and suspension, after its commit. Nodes compare it with what they cached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Stamp {
-    /// The generation that it was read in: another one says nothing.
-    pub r#gen: Gen,
-    /// How often it was raised.
-    pub v: u64,
-}
-
-/// A message that asks for admission.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// The generation that the caller believes in.
-    pub r#gen: Gen,
-    /// Who sends.
-    pub user: UserId,
-    /// With which device.
-    pub device: DeviceId,
-    /// What.
-    pub offer: Offer,
-    /// Its class, which says what it costs.
-    pub class: Class,
-    /// The sender's stamp that the pair's facts were read at, if they allow the message. `None` if
-    /// they refuse it: then only repeats and refusals are told, and nothing is changed.
-    pub checked: Option<Stamp>,
-}
-
-/// The answer to an [`Ask`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Admitted {
-    /// To be routed; when the message was first admitted, in milliseconds since 1970.
-    At(u64),
-    /// Not to be routed: answered before, or refused. To an ask that was not checked also what it
-    /// would have been: `New`, `Changed`, `Again` or `Resubmitted`.
-    Told(Verdict),
-    /// The sender's stamp is another one: the facts are to be loaded again. Nothing was changed.
-    Changed(Stamp),
-}
-
-/// What became of a flight.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Landing {
-    /// Custody is complete: repeats get this answer.
-    Accepted(Arc<Accepted>),
-    /// Custody ended in a reject of this number.
-    Refused(u64),
-    /// It ended without either.
-    Neither,
-}
-
-/// Who sent what and how often, kept for all nodes together (DELIVERY, "Send" 2): the rules of
-/// [`crate::admit::Admit`] and of the limiter's buckets, in the queue store.
-#[async_trait]
-pub trait Admissions: Send + Sync + fmt::Debug {
-    /// Looks up, judges, pays and records in one step. The record counts only once as many copies
-    /// have it as are asked for.
-    ///
-    /// # Errors
-    /// If the store does not answer, or is of another generation.
-    async fn admit(&self, ask: Ask) -> Result<Admitted, Unavailable>;
-
-    /// A flight to `to` is over. Whether its answer is the one that counts: not if another flight
-    /// of the message was answered first, or the sender has gone on. May be lost with its node: a
-    /// record that nothing lands on counts as landed after 15 s.
-    async fn landed(
-        &self,
-        r#gen: Gen,
-        user: UserId,
-        device: DeviceId,
-        to: UserId,
-        landing: Landing,
-    ) -> Result<bool, Unavailable>;
-
-    /// The stamps of users, in order.
-    ///
-    /// # Errors
-    /// If the store does not answer.
-    async fn stamps(&self, users: &[UserId]) -> Result<Vec<Stamp>, Unavailable>;
-
-    /// Raises the stamps of users, after a commit and before it is answered.
-    ///
-    /// # Errors
-    /// If the store did not raise all of them; to be called again.
-    async fn raise(&self, users: &[UserId]) -> Result<(), Unavailable>;
 }
 
 /// The way between nodes. Words may be lost, delayed and repeated: each is a hint, or is missed by

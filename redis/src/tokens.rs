@@ -15,17 +15,17 @@ pub(crate) async fn call(link: &Link, limits: &Limits, call: &Call) -> Result<Re
     let mut connection = link.connection().await?;
     match call {
         Call::PutNonce(nonce) => {
-            // Bounded by how many may be made in the time that they live; Redis refuses at its own.
-            let set = cmd("SET")
+            // Bounded by how many sign-ins may be tried in the minute that they live.
+            let kept: bool = cmd("FCALL")
+                .arg("hushwire1_keep")
+                .arg(1)
                 .arg(link.key(&nonce.0, "nonce"))
                 .arg(1)
-                .arg("NX")
-                .arg("PX")
                 .arg(NONCE_TTL_MS)
-                .query_async::<Value>(&mut **connection)
+                .query_async(&mut **connection)
                 .await
                 .map_err(|error| link.failed(&mut connection, &error))?;
-            if matches!(set, Value::Okay) { Ok(Reply::Done) } else { Err(Unavailable) }
+            if kept { Ok(Reply::Done) } else { Err(Unavailable) }
         }
         Call::TakeNonce(nonce) => {
             let taken: Option<u8> = cmd("GETDEL")
@@ -54,15 +54,16 @@ pub(crate) async fn call(link: &Link, limits: &Limits, call: &Call) -> Result<Re
                 return Err(Unavailable);
             }
             let whose = [&user.0[..], &device.0[..]].concat();
-            let set: Value = cmd("SET")
+            let _: bool = cmd("FCALL")
+                .arg("hushwire1_keep")
+                .arg(1)
                 .arg(link.key(hash, "token"))
                 .arg(whose)
-                .arg("PX")
                 .arg(ttl)
                 .query_async(&mut **connection)
                 .await
                 .map_err(|error| link.failed(&mut connection, &error))?;
-            if matches!(set, Value::Okay) { Ok(Reply::Done) } else { Err(Unavailable) }
+            Ok(Reply::Done)
         }
         Call::CheckToken { hash } => {
             let whose: Option<Vec<u8>> = cmd("GET")

@@ -357,6 +357,13 @@ async fn a_store_without_memory_takes_no_message_and_still_lets_go_of_them() {
     let settled = vec![Settled { from: DeviceId([1; 16]), mid: Mid([1; 16]), news: None }];
     let ack = Op::Ack { settled, notices: 0 };
     assert_eq!(outcome(device_call(&queue, 2, ack).await), Outcome::Noticed(vec![]));
+    // Whoever comes to take what waits can sign in.
+    let (nonce, device) = (Nonce([1; 32]), DeviceId([3; 16]));
+    let token = Call::PutToken { hash: [4; 32], user: user(1), device, ttl_ms: 9_000 };
+    let signed_in = queue.call(vec![Call::PutNonce(nonce), token]).await;
+    assert_eq!(signed_in, [Ok(Reply::Done), Ok(Reply::Done)]);
+    let attach = Op::Attach { node: NODE, conn: conn(1) };
+    assert_eq!(outcome(device_call(&queue, 3, attach).await), Outcome::Attached);
     redis.command(&["CONFIG", "SET", "maxmemory", "256mb"]).unwrap();
     assert_eq!(
         outcome(device_call(&queue, 2, write(3, 2)).await),

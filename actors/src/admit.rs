@@ -26,6 +26,9 @@ pub const AGAIN_BYTES: usize = 4 << 20;
 pub const AGAIN_PER_SECOND: u32 = 5;
 /// How soon a send is taken whose predecessor is still under way, in milliseconds.
 pub const UNDER_WAY_RETRY_MS: u64 = 100;
+/// How long a flight counts as under way that nobody says has landed, since its node is gone: longer
+/// than any send waits for its answer.
+pub const UNDER_WAY_MS: u64 = 15_000;
 
 /// What is asked of admission.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +68,36 @@ pub enum Verdict {
     Answer(Arc<Accepted>),
     /// Refused.
     Refused(Reject),
+}
+
+impl Verdict {
+    /// The message before is still under way.
+    #[must_use]
+    pub const fn busy() -> Self {
+        Self::Refused(Reject::Unavailable { retry_after_ms: UNDER_WAY_RETRY_MS })
+    }
+
+    /// It was routed a moment ago, and may be every `every_ms`.
+    #[must_use]
+    pub const fn repeated_too_soon(retry_after_ms: u64, every_ms: u64) -> Self {
+        let limit = if every_ms == REPEAT_EVERY_MS { REPEATS_FAST } else { 1 };
+        let rule = Rule::Repeat;
+        Self::Refused(Reject::RateLimited { retry_after_ms, rule, limit, window_ms: every_ms })
+    }
+
+    /// Too many were sent again in this second.
+    #[must_use]
+    pub const fn resubmitted_too_soon(retry_after_ms: u64) -> Self {
+        let (rule, limit) = (Rule::Resubmission, AGAIN_PER_SECOND);
+        Self::Refused(Reject::RateLimited { retry_after_ms, rule, limit, window_ms: 1_000 })
+    }
+
+    /// Too many were sent again in this generation.
+    #[must_use]
+    pub fn resubmitted_too_much() -> Self {
+        let expected = "at most 1,000 messages and 4 MiB for each recipient";
+        Self::Refused(Reject::bad("op.send.re", expected))
+    }
 }
 
 /// The table.
@@ -140,13 +173,7 @@ impl Admit {
             return stale();
         }
         if offer.sn > record.sn {
-            let busy = record.state == State::Admitted && record.under_way > 0;
-            return if busy {
-                let retry_after_ms = UNDER_WAY_RETRY_MS;
-                Verdict::Refused(Reject::Unavailable { retry_after_ms })
-            } else {
-                Verdict::New
-            };
+            return if record.is_under_way(now_ms) { Verdict::busy() } else { Verdict::New };
         }
         match (record.answer(), offer.hash == record.hash) {
             (Some(answer), true) => Verdict::Answer(answer.clone()),
@@ -208,6 +235,7 @@ impl Admit {
         let Some(record) = self.records.get_mut(&(device, to)) else { return false };
         // A message encrypted twice under one number (DELIVERY, interleaving q): the first that
         // completes is the answer.
+        record.under_way = record.under_way.saturating_sub(1);
         if record.sn != answer.sn || record.answer().is_some() {
             return false;
         }
@@ -218,15 +246,14 @@ impl Admit {
 
     /// Custody ended in a reject: the sender may go on.
     pub fn refused(&mut self, device: DeviceId, to: UserId, sn: u64) {
-        if let Some(record) = self.records.get_mut(&(device, to))
-            && record.sn == sn
-            && record.state == State::Admitted
-        {
+        let Some(record) = self.records.get_mut(&(device, to)) else { return };
+        record.under_way = record.under_way.saturating_sub(1);
+        if record.sn == sn && record.state == State::Admitted {
             record.state = State::Refused;
         }
     }
 
-    /// A flight of a message of `device` is over, however it ended.
+    /// A flight of a message of `device` is over without an answer.
     pub fn landed(&mut self, device: DeviceId, to: UserId) {
         if let Some(record) = self.records.get_mut(&(device, to)) {
             record.under_way = record.under_way.saturating_sub(1);
@@ -281,20 +308,15 @@ impl Admit {
             return Verdict::Resubmitted;
         };
         let in_second = if again.is_in_second(now_ms) { again.in_second } else { 0 };
-        let limited = |limit: u32, window_ms: u64, retry_after_ms: u64| {
-            let rule = Rule::Resubmission;
-            Verdict::Refused(Reject::RateLimited { retry_after_ms, rule, limit, window_ms })
-        };
         if in_second >= AGAIN_PER_SECOND {
-            return limited(AGAIN_PER_SECOND, 1_000, again.second_ms + 1_000 - now_ms);
+            return Verdict::resubmitted_too_soon(again.second_ms + 1_000 - now_ms);
         }
         // Counted by number: one that is encrypted again counts once, and its bytes twice.
         let seen = again.seen.get(&offer.sn);
         let full = (seen.is_none() && again.seen.len() >= AGAIN_MESSAGES)
             || (seen != Some(&offer.mid) && again.bytes + offer.size > AGAIN_BYTES);
         if full {
-            let expected = "at most 1,000 messages and 4 MiB for each recipient";
-            return Verdict::Refused(Reject::bad("op.send.re", expected));
+            return Verdict::resubmitted_too_much();
         }
         Verdict::Resubmitted
     }
@@ -322,6 +344,13 @@ impl Record {
             repeats: 0,
             again: None,
         }
+    }
+
+    /// Whether a flight of its message may still bring it anywhere. A clock that was put back holds
+    /// nothing up.
+    fn is_under_way(&self, now_ms: u64) -> bool {
+        let counts = self.routed_ms..self.routed_ms + UNDER_WAY_MS;
+        self.state == State::Admitted && self.under_way > 0 && counts.contains(&now_ms)
     }
 
     const fn answer(&self) -> Option<&Arc<Accepted>> {
@@ -365,22 +394,14 @@ impl Record {
     }
 
     fn repeat(&self, now_ms: u64) -> Verdict {
-        let (every_ms, limit) = if self.repeats < REPEATS_FAST {
-            (REPEAT_EVERY_MS, REPEATS_FAST)
-        } else {
-            (REPEAT_SLOWLY_MS, 1)
-        };
+        let fast = self.repeats < REPEATS_FAST;
+        let every_ms = if fast { REPEAT_EVERY_MS } else { REPEAT_SLOWLY_MS };
         let due_ms = self.routed_ms + every_ms;
         // A clock that was put back holds nothing up.
         if now_ms >= due_ms || now_ms < self.routed_ms {
             return Verdict::Again;
         }
-        Verdict::Refused(Reject::RateLimited {
-            retry_after_ms: due_ms - now_ms,
-            rule: Rule::Repeat,
-            limit,
-            window_ms: every_ms,
-        })
+        Verdict::repeated_too_soon(due_ms - now_ms, every_ms)
     }
 }
 

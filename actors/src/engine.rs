@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use actix::{Actor as _, Arbiter, ArbiterHandle};
 use bytes::BytesMut;
-use hushwire_wire::frame::{Event, EventKind};
 use hushwire_wire::{Close, DeviceId, Encoding, Gen, NodeId, Nonce, Token, UserId};
 use slog::Logger;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,8 +15,10 @@ use tokio::time::{Instant, timeout};
 
 use crate::bus::{BusActor, Post, Waits};
 use crate::call::signaling::{Signaling, SignalingActor};
+use crate::change::{self, Change};
 use crate::directory::Directory;
 use crate::drain;
+use crate::landings::Landings;
 use crate::lane::Fact;
 use crate::limiter::Limiter;
 use crate::limits::Limits;
@@ -29,7 +30,7 @@ use crate::presence::actor::{PresenceActor, Present};
 use crate::queue::{Call, Intake, Key, Op, Outcome, Queue, QueueActor, Reply};
 use crate::session::{self, DeviceSession};
 use crate::supervise::Services;
-use crate::user::{Inbox, Note, UserShard};
+use crate::user::{Inbox, UserShard};
 
 /// How long the HTTP interface waits for the queue store.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
@@ -47,15 +48,6 @@ pub struct Engine {
 pub struct SocketPermit {
     node: Arc<Node>,
     place: Place,
-}
-
-/// What was committed to the database.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Change {
-    /// Pairs whose epoch, roster or contact changed; equal users for the self-pair.
-    pub pairs: Vec<(UserId, UserId)>,
-    /// What users' live devices must hear.
-    pub events: Vec<(UserId, Event)>,
 }
 
 /// Whether the node takes new work.
@@ -121,9 +113,13 @@ impl Engine {
         let mut id = [0; NodeId::LEN];
         ports.random.fill(&mut id);
         let services = Services::new(log.clone());
+        let limiter = Limiter::new(&limits, ports.clock.clone());
+        let admissions = ports.admissions.clone().unwrap_or_else(|| Arc::new(limiter.clone()));
         let node = Arc::new(Node {
             id: NodeId(id),
-            limiter: Limiter::new(&limits, ports.clock.clone()),
+            limiter,
+            admissions,
+            landings: Landings::new(arbiter.clone()),
             pairs: Pairs::new(&limits),
             presence: Present::new(limits.presence_names),
             calls: Signaling::new(&limits),
@@ -225,21 +221,14 @@ impl Engine {
         DeviceSession::new(node, io, BytesMut::new(), encoding, permit).closed(close).start();
     }
 
-    /// After a commit: forgets what was cached, and tells the users' live devices. Users of whom
-    /// an event says that one removed or blocked the other hear nothing live of each other from
-    /// now on.
-    pub fn changed(&self, change: Change) {
-        for (a, b) in change.pairs {
-            self.node.pairs.changed(a, b);
-            let parted = change.events.iter().any(|(user, event)| parts(*user, event, a, b));
-            self.node.presence.changed(a, b, parted);
-            if parted {
-                self.node.calls.parted(a, b);
-            }
-        }
-        for (user, event) in change.events {
-            self.node.tell(user, Note::Changed { user, event });
-        }
+    /// After a commit: forgets what was cached, on every node from the next send on, and tells the
+    /// users' live devices, on whichever node they are. Users of whom an event says that one removed
+    /// or blocked the other hear nothing live of each other from now on.
+    ///
+    /// # Errors
+    /// If other nodes may not know yet: they are told as soon as the queue store can be.
+    pub async fn committed(&self, change: Change) -> Result<(), Unavailable> {
+        change::committed(&self.node, change).await
     }
 
     /// After the commit of a revocation: the devices' queues, notices and tokens are deleted, what
@@ -435,12 +424,6 @@ impl Engine {
     async fn ask(&self, call: Call) -> Result<Reply, Unavailable> {
         timeout(ASK_WITHIN, self.node.intake.ask(call)).await.map_err(|_| Unavailable)?
     }
-}
-
-/// Whether an event for `user` says that `a` and `b` are no contacts any more.
-fn parts(user: UserId, event: &Event, a: UserId, b: UserId) -> bool {
-    let between = event.peer.is_some_and(|peer| (user, peer) == (a, b) || (user, peer) == (b, a));
-    between && matches!(event.kind, EventKind::Block | EventKind::Removed)
 }
 
 impl SocketPermit {

@@ -1,38 +1,42 @@
 //! How often: the leaky buckets of users, and with them the admit records of their devices
-//! (DELIVERY, "Lanes" and "Send" 2).
+//! (DELIVERY, "Lanes" and "Send" 2): the in-memory [`Admissions`].
 //!
-//! The [`RateLimiter`] actor owns a shard of users and forgets what is idle. Sessions decide by a
-//! plain call on their [`Admission`]; the state outlives the actor. A bucket holds as many units
-//! as the interval has milliseconds and refills one a millisecond; a message costs an interval's
-//! units, so that `retry_after_ms` is exact.
+//! The [`RateLimiter`] actor owns a shard of users and forgets what is idle; the state outlives
+//! the actor, and sessions decide by plain calls. A bucket holds as many units as the interval has
+//! milliseconds and refills one a millisecond; a message costs an interval's units, so that
+//! `retry_after_ms` is exact.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext as _, Context, WrapFuture as _};
-use hushwire_wire::frame::Accepted;
 use hushwire_wire::message::Class;
-use hushwire_wire::{DeviceId, Gen, Reject, Rule, UserId};
+use hushwire_wire::{Gen, Reject, UserId};
 use leaky_bucket::RateLimiter as Bucket;
 use tokio::time::Instant;
 
-use crate::admit::{Admit, Offer, Verdict};
+use crate::admissions::{Admissions, Admitted, Ask, Landed, Landing, Soon, Stamp};
+use crate::admit::{Admit, Verdict};
 use crate::fault;
 use crate::limits::Limits;
 use crate::pace::{Pace, Paces};
 use crate::ports::Clock;
+use crate::rates::{Price, Rates};
 use crate::supervise::Alive;
 
 const SHARDS: usize = 16;
-const MINUTE_MS: u64 = 60_000;
+/// Counters of changes. Users share them: one change may have others' facts loaded again.
+const STAMPS: usize = 1 << 12;
 /// Idle buckets and old records are looked for so often.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// All shards of the limiter.
+/// Admissions in memory. Clones are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Limiter {
+pub struct Limiter {
     shards: Arc<[Arc<Mutex<Shard>>]>,
+    stamps: Arc<[AtomicU64]>,
     clock: Arc<dyn Clock>,
 }
 
@@ -44,10 +48,7 @@ struct Shard {
     generation: Gen,
     users: HashMap<UserId, Buckets>,
     most_users: usize,
-    interval_ms: u64,
-    control_cost_ms: u64,
-    control_burst: u32,
-    control_per_minute: u32,
+    rates: Rates,
     paces: Paces,
 }
 
@@ -60,38 +61,43 @@ struct Buckets {
     live: Option<Box<Pace>>,
 }
 
-/// One device's way to be admitted.
+/// One user's way to what is paced, but not recorded: what only live devices hear.
 #[derive(Clone, Debug)]
-pub(crate) struct Admission {
+pub(crate) struct Paced {
     shard: Arc<Mutex<Shard>>,
-    clock: Arc<dyn Clock>,
     user: UserId,
-    device: DeviceId,
 }
 
 impl Limiter {
-    pub(crate) fn new(limits: &Limits, clock: Arc<dyn Clock>) -> Self {
+    /// Empty, with these limits.
+    #[must_use]
+    pub fn new(limits: &Limits, clock: Arc<dyn Clock>) -> Self {
         let shard = || {
-            let per_minute = limits.control_per_minute.max(1);
             Arc::new(Mutex::new(Shard {
                 admit: Admit::new(limits.admit_records / SHARDS, limits.remember_ms),
                 generation: Gen([0; Gen::LEN]),
                 users: HashMap::new(),
                 most_users: (limits.limiter_users / SHARDS).max(1),
-                interval_ms: limits.message_interval_ms,
-                control_cost_ms: MINUTE_MS / u64::from(per_minute),
-                control_burst: limits.control_burst.max(1),
-                control_per_minute: per_minute,
+                rates: Rates::new(limits),
                 paces: Paces::new(limits),
             }))
         };
-        Self { shards: (0..SHARDS).map(|_| shard()).collect(), clock }
+        let stamps = (0..STAMPS).map(|_| AtomicU64::new(0)).collect();
+        Self { shards: (0..SHARDS).map(|_| shard()).collect(), stamps, clock }
     }
 
-    /// The admission of one device.
-    pub(crate) fn admission(&self, user: UserId, device: DeviceId) -> Admission {
-        let shard = self.shards[usize::from(user.0[0]) % SHARDS].clone();
-        Admission { shard, clock: self.clock.clone(), user, device }
+    /// What one user may do how often.
+    pub(crate) fn paced(&self, user: UserId) -> Paced {
+        Paced { shard: self.shard(&user).clone(), user }
+    }
+
+    fn shard(&self, user: &UserId) -> &Arc<Mutex<Shard>> {
+        &self.shards[usize::from(user.0[0]) % SHARDS]
+    }
+
+    fn stamp(&self, user: &UserId) -> &AtomicU64 {
+        let spread = u16::from_le_bytes([user.0[2], user.0[3]]);
+        &self.stamps[usize::from(spread) % STAMPS]
     }
 
     /// The actors that look after the shards, one each.
@@ -133,46 +139,55 @@ async fn sweep(shard: Arc<Mutex<Shard>>, clock: Arc<dyn Clock>) {
     }
 }
 
-impl Admission {
-    /// Forgets what was recorded in another generation of the queue store than this one: its
-    /// messages are sent again, from the first number on.
-    pub(crate) fn believe(&self, generation: Gen) {
-        let mut shard = lock(&self.shard);
-        if shard.generation != generation {
-            shard.generation = generation;
-            shard.admit.clear();
+impl Admissions for Limiter {
+    fn admit(&self, ask: &Ask) -> Soon<Admitted> {
+        let now_ms = self.clock.now_ms();
+        let v = self.stamp(&ask.user).load(Ordering::Acquire);
+        let mut shard = lock(self.shard(&ask.user));
+        shard.believe(ask.r#gen);
+        let admitted = shard.admit(ask, v, now_ms);
+        if matches!(admitted, Admitted::At(_)) {
+            fault::point("limiter: admitted");
         }
+        Soon::now(admitted)
     }
 
-    /// What is known about an offer, before it is checked.
-    pub(crate) fn look(&self, offer: &Offer) -> Verdict {
-        let now_ms = self.clock.now_ms();
-        lock(&self.shard).admit.look(self.device, offer, now_ms)
-    }
-
-    /// Admits an offer that was checked: counter, then rate. Tells when the message was first
-    /// admitted, or what to answer instead.
-    pub(crate) fn admit(&self, offer: &Offer, class: Class) -> Result<u64, Verdict> {
-        let now_ms = self.clock.now_ms();
-        let mut shard = lock(&self.shard);
-        let verdict = shard.admit.look(self.device, offer, now_ms);
-        match verdict {
-            Verdict::Answer(_) | Verdict::Refused(_) => return Err(verdict),
-            Verdict::Again => {}
-            Verdict::New | Verdict::Changed | Verdict::Resubmitted => {
-                if !shard.admit.counter_rises(self.device, offer) {
-                    return Err(Verdict::Refused(Reject::CounterReuse {}));
-                }
+    fn landed(&self, landed: Landed) -> Soon<bool> {
+        let Landed { r#gen, user, device, to, landing } = landed;
+        let mut shard = lock(self.shard(&user));
+        if shard.generation != r#gen {
+            return Soon::now(false);
+        }
+        let admit = &mut shard.admit;
+        let counts = match landing {
+            Landing::Accepted(answer) => admit.accepted(device, to, answer),
+            Landing::Refused(sn) => {
+                admit.refused(device, to, sn);
+                true
             }
-        }
-        if verdict == Verdict::New {
-            shard.take(self.user, class).map_err(Verdict::Refused)?;
-        }
-        let at_ms = shard.admit.routed(self.device, offer, &verdict, now_ms);
-        fault::point("limiter: admitted");
-        Ok(at_ms)
+            Landing::Neither => {
+                admit.landed(device, to);
+                true
+            }
+        };
+        Soon::now(counts)
     }
 
+    fn stamps(&self, users: [UserId; 2]) -> Soon<[Stamp; 2]> {
+        // They live as long as what was cached by them.
+        let r#gen = Gen([0; Gen::LEN]);
+        Soon::now(users.map(|user| Stamp { r#gen, v: self.stamp(&user).load(Ordering::Acquire) }))
+    }
+
+    fn raise(&self, users: Vec<UserId>) -> Soon<()> {
+        for user in users {
+            self.stamp(&user).fetch_add(1, Ordering::AcqRel);
+        }
+        Soon::now(())
+    }
+}
+
+impl Paced {
     /// Whether an ephemeral message may go to `to` now.
     pub(crate) fn ephemeral(&self, to: UserId) -> Result<(), Reject> {
         lock(&self.shard).live(self.user, |pace, paces, now| pace.ephemeral(to, paces, now))
@@ -187,48 +202,52 @@ impl Admission {
     pub(crate) fn presence(&self) -> Result<(), Reject> {
         lock(&self.shard).live(self.user, Pace::presence)
     }
-
-    /// Custody is complete. Whether this is the answer that counts.
-    pub(crate) fn accepted(&self, to: UserId, answer: Arc<Accepted>) -> bool {
-        lock(&self.shard).admit.accepted(self.device, to, answer)
-    }
-
-    /// Custody ended in a reject.
-    pub(crate) fn refused(&self, to: UserId, sn: u64) {
-        lock(&self.shard).admit.refused(self.device, to, sn);
-    }
-
-    /// A flight is over.
-    pub(crate) fn landed(&self, to: UserId) {
-        lock(&self.shard).admit.landed(self.device, to);
-    }
 }
 
 impl Shard {
+    /// Forgets what was recorded in another generation of the queue store than this one: its
+    /// messages are sent again, from the first number on.
+    fn believe(&mut self, generation: Gen) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.admit.clear();
+        }
+    }
+
+    /// `v`: the sender's version.
+    fn admit(&mut self, ask: &Ask, v: u64, now_ms: u64) -> Admitted {
+        let (device, offer) = (ask.device, &ask.offer);
+        let verdict = self.admit.look(device, offer, now_ms);
+        if matches!(verdict, Verdict::Answer(_) | Verdict::Refused(_)) {
+            return Admitted::Told(verdict);
+        }
+        let Some(stamp) = ask.checked else { return Admitted::Told(verdict) };
+        if stamp.v != v {
+            return Admitted::Changed;
+        }
+        if verdict != Verdict::Again && !self.admit.counter_rises(device, offer) {
+            return Admitted::Told(Verdict::Refused(Reject::CounterReuse {}));
+        }
+        if verdict == Verdict::New
+            && let Err(reject) = self.take(ask.user, ask.class)
+        {
+            return Admitted::Told(Verdict::Refused(reject));
+        }
+        Admitted::At(self.admit.routed(device, offer, &verdict, now_ms))
+    }
+
     fn take(&mut self, user: UserId, class: Class) -> Result<(), Reject> {
-        let paced = class.is_paced();
-        if paced && self.interval_ms == 0 {
+        let Price { paced, most_ms, cost_ms } = self.rates.price(class);
+        if most_ms == 0 {
             return Ok(());
         }
         let now = Instant::now();
         self.make_room(user, now)?;
-        let (interval_ms, cost_ms, burst) =
-            (self.interval_ms, self.control_cost_ms, u64::from(self.control_burst));
         let buckets = self.users.entry(user).or_default();
         buckets.used = Some(now);
-        let (bucket, cost) = if paced {
-            (buckets.paced.get_or_insert_with(|| bucket(interval_ms)), interval_ms)
-        } else {
-            (buckets.control.get_or_insert_with(|| bucket(cost_ms * burst)), cost_ms)
-        };
-        let Err(retry_after_ms) = draw(bucket, cost) else { return Ok(()) };
-        Err(if paced {
-            let (rule, window_ms) = (Rule::MessageInterval, interval_ms);
-            Reject::RateLimited { retry_after_ms, rule, limit: 1, window_ms }
-        } else {
-            let (rule, limit) = (Rule::ControlLane, self.control_per_minute);
-            Reject::RateLimited { retry_after_ms, rule, limit, window_ms: MINUTE_MS }
-        })
+        let bucket = if paced { &mut buckets.paced } else { &mut buckets.control };
+        let bucket = bucket.get_or_insert_with(|| full_bucket(most_ms));
+        draw(bucket, cost_ms).map_err(|retry_after_ms| self.rates.too_soon(class, retry_after_ms))
     }
 
     fn live(
@@ -254,8 +273,7 @@ impl Shard {
 
     /// A bucket that was left alone for as long as it takes to fill is as good as a new one.
     fn forget_idle(&mut self, now: Instant) {
-        let full_ms = self.interval_ms.max(self.control_cost_ms * u64::from(self.control_burst));
-        let full = Duration::from_millis(full_ms);
+        let full = Duration::from_millis(self.rates.full_ms());
         self.users.retain(|_, buckets| {
             buckets.live.take_if(|pace| pace.is_idle(now));
             let used = |used| now.saturating_duration_since(used) < full;
@@ -265,7 +283,7 @@ impl Shard {
 }
 
 /// A full bucket of `units`, one a millisecond.
-fn bucket(units: u64) -> Bucket {
+fn full_bucket(units: u64) -> Bucket {
     let units = usize::try_from(units).unwrap_or(usize::MAX >> 1);
     Bucket::builder().max(units).initial(units).refill(1).interval(Duration::from_millis(1)).build()
 }
@@ -287,100 +305,140 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hushwire_wire::DeviceId;
+    use hushwire_wire::frame::Accepted;
+
     use crate::testing::{FixedClock, offer};
 
-    fn limiter(limits: &Limits) -> (Limiter, Admission) {
-        let limiter = Limiter::new(limits, Arc::new(FixedClock::default()));
-        let admission = limiter.admission(UserId([1; 32]), DeviceId([1; 16]));
-        (limiter, admission)
+    const ME: UserId = UserId([1; 32]);
+
+    fn limiter(limits: &Limits) -> Limiter {
+        Limiter::new(limits, Arc::new(FixedClock::default()))
     }
 
-    fn retry_after(result: Result<u64, Verdict>) -> Option<u64> {
-        match result {
-            Ok(_) => None,
-            Err(Verdict::Refused(Reject::RateLimited { retry_after_ms, .. })) => {
+    fn told<T>(soon: Soon<T>) -> T {
+        let Soon::Now(Ok(told)) = soon else { panic!("it is known at once") };
+        told
+    }
+
+    fn ask(user: UserId, to: u8, sn: u64, class: Class) -> Ask {
+        let device = DeviceId([user.0[1]; 16]);
+        let checked = Some(Stamp { r#gen: Gen([0; 16]), v: 0 });
+        Ask { r#gen: Gen([1; 16]), user, device, offer: offer(to, sn), class, checked }
+    }
+
+    fn send(limiter: &Limiter, to: u8, sn: u64, class: Class) -> Option<u64> {
+        send_of(limiter, ME, to, sn, class)
+    }
+
+    fn send_of(limiter: &Limiter, user: UserId, to: u8, sn: u64, class: Class) -> Option<u64> {
+        match told(limiter.admit(&ask(user, to, sn, class))) {
+            Admitted::At(_) => None,
+            Admitted::Told(Verdict::Refused(Reject::RateLimited { retry_after_ms, .. })) => {
                 Some(retry_after_ms)
             }
             other => panic!("{other:?}"),
         }
     }
 
-    fn send(admission: &Admission, to: u8, sn: u64, class: Class) -> Option<u64> {
-        retry_after(admission.admit(&offer(to, sn), class))
-    }
-
     #[tokio::test(start_paused = true)]
     async fn the_ten_second_rule_says_exactly_when() {
-        let (_limiter, admission) = limiter(&Limits::default());
-        assert_eq!(send(&admission, 2, 1, Class::Text), None);
-        assert_eq!(send(&admission, 3, 1, Class::Edit), Some(10_000));
+        let limiter = limiter(&Limits::default());
+        assert_eq!(send(&limiter, 2, 1, Class::Text), None);
+        assert_eq!(send(&limiter, 3, 1, Class::Edit), Some(10_000));
         tokio::time::advance(Duration::from_millis(4_321)).await;
-        let left = send(&admission, 3, 1, Class::Text).unwrap();
+        let left = send(&limiter, 3, 1, Class::Text).unwrap();
         assert_eq!(left, 5_679);
         tokio::time::advance(Duration::from_millis(left - 1)).await;
-        assert_eq!(send(&admission, 3, 1, Class::Text), Some(1));
+        assert_eq!(send(&limiter, 3, 1, Class::Text), Some(1));
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(send(&admission, 3, 1, Class::Text), None);
+        assert_eq!(send(&limiter, 3, 1, Class::Text), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_control_lane_has_a_burst_and_a_rate_of_its_own() {
-        let (_limiter, admission) = limiter(&Limits::default());
-        assert_eq!(send(&admission, 2, 1, Class::Text), None);
+        let limiter = limiter(&Limits::default());
+        assert_eq!(send(&limiter, 2, 1, Class::Text), None);
         for k in 0..30 {
-            assert_eq!(send(&admission, 10 + k, 1, Class::Control), None, "{k}");
+            assert_eq!(send(&limiter, 10 + k, 1, Class::Control), None, "{k}");
         }
-        assert_eq!(send(&admission, 99, 1, Class::Reaction), Some(1_000));
+        assert_eq!(send(&limiter, 99, 1, Class::Reaction), Some(1_000));
         tokio::time::advance(Duration::from_millis(1_000)).await;
-        assert_eq!(send(&admission, 99, 1, Class::Reaction), None);
+        assert_eq!(send(&limiter, 99, 1, Class::Reaction), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_repeat_costs_no_token_and_a_refusal_none() {
-        let (_limiter, admission) = limiter(&Limits::default());
-        assert_eq!(send(&admission, 2, 1, Class::Text), None);
-        assert_eq!(send(&admission, 3, 1, Class::Text), Some(10_000));
-        admission.accepted(
-            UserId([2; 32]),
-            Arc::new(Accepted { sn: 1, mid: offer(2, 1).mid, delivered: vec![], skipped: vec![] }),
-        );
-        assert!(matches!(admission.look(&offer(2, 1)), Verdict::Answer(_)));
+        let limiter = limiter(&Limits::default());
+        assert_eq!(send(&limiter, 2, 1, Class::Text), None);
+        assert_eq!(send(&limiter, 3, 1, Class::Text), Some(10_000));
+        let answer =
+            Arc::new(Accepted { sn: 1, mid: offer(2, 1).mid, delivered: vec![], skipped: vec![] });
+        let landed = Landed {
+            r#gen: Gen([1; 16]),
+            user: ME,
+            device: DeviceId([1; 16]),
+            to: UserId([2; 32]),
+            landing: Landing::Accepted(answer.clone()),
+        };
+        assert!(told(limiter.landed(landed.clone())));
+        assert!(!told(limiter.landed(landed.clone())), "another flight was answered first");
+        let again = told(limiter.admit(&ask(ME, 2, 1, Class::Text)));
+        assert_eq!(again, Admitted::Told(Verdict::Answer(answer)));
+        let lost = Landed { r#gen: Gen([2; 16]), ..landed };
+        assert!(!told(limiter.landed(lost)), "nothing is known in another generation");
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(send(&admission, 3, 1, Class::Text), None);
+        assert_eq!(send(&limiter, 3, 1, Class::Text), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn zero_switches_the_rule_off() {
         let limits = Limits { message_interval_ms: 0, ..Limits::default() };
-        let (_limiter, admission) = limiter(&limits);
+        let limiter = limiter(&limits);
         for to in 0..100 {
-            assert_eq!(send(&admission, to, 1, Class::Text), None);
+            assert_eq!(send(&limiter, to, 1, Class::Text), None);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn idle_buckets_are_forgotten_and_their_number_is_bounded() {
         let limits = Limits { limiter_users: SHARDS * 3, ..Limits::default() };
-        let (limiter, _) = limiter(&limits);
+        let limiter = limiter(&limits);
         let user = |k: u8| {
             let mut id = [0; 32];
             id[1] = k;
-            limiter.admission(UserId(id), DeviceId([k; 16]))
+            UserId(id)
         };
         for k in 0..3 {
-            assert_eq!(send(&user(k), 9, 1, Class::Text), None);
+            assert_eq!(send_of(&limiter, user(k), 9, 1, Class::Text), None);
         }
-        let full = user(3).admit(&offer(9, 1), Class::Text);
-        assert_eq!(full, Err(Verdict::Refused(Reject::Unavailable { retry_after_ms: 1_000 })));
-        assert_eq!(user(0).signal(), Ok(()));
-        assert_eq!(user(3).presence(), Err(Reject::Unavailable { retry_after_ms: 1_000 }));
+        let full = told(limiter.admit(&ask(user(3), 9, 1, Class::Text)));
+        let busy = Reject::Unavailable { retry_after_ms: 1_000 };
+        assert_eq!(full, Admitted::Told(Verdict::Refused(busy.clone())));
+        assert_eq!(limiter.paced(user(0)).signal(), Ok(()));
+        assert_eq!(limiter.paced(user(3)).presence(), Err(busy));
         tokio::time::advance(Duration::from_secs(30)).await;
-        assert_eq!(send(&user(3), 9, 1, Class::Text), None);
+        assert_eq!(send_of(&limiter, user(3), 9, 1, Class::Text), None);
         assert_eq!(lock(&limiter.shards[0]).users.len(), 1);
         // A longer memory keeps its user, and nobody else's.
-        assert!((0..12).all(|_| user(3).presence() == Ok(())));
+        assert!((0..12).all(|_| limiter.paced(user(3)).presence() == Ok(())));
         tokio::time::advance(Duration::from_secs(59)).await;
         lock(&limiter.shards[0]).forget_idle(Instant::now());
-        assert!(user(3).presence().is_ok() && lock(&limiter.shards[0]).users.len() == 1);
+        assert!(
+            limiter.paced(user(3)).presence().is_ok() && lock(&limiter.shards[0]).users.len() == 1
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn facts_that_are_out_of_date_admit_nothing_and_cost_nothing() {
+        let limiter = limiter(&Limits::default());
+        let [before, _] = told(limiter.stamps([ME, UserId([2; 32])]));
+        told(limiter.raise(vec![ME]));
+        let mut mine = Ask { checked: Some(before), ..ask(ME, 2, 1, Class::Text) };
+        assert_eq!(told(limiter.admit(&mine)), Admitted::Changed);
+        mine.checked = None;
+        assert_eq!(told(limiter.admit(&mine)), Admitted::Told(Verdict::New));
+        mine.checked = Some(told(limiter.stamps([ME, ME]))[0]);
+        assert!(matches!(told(limiter.admit(&mine)), Admitted::At(_)));
     }
 }

@@ -77,6 +77,8 @@ pub struct Limits {
     pub remember_ms: u64,
     /// Admit records on this node; the oldest settled ones go first.
     pub admit_records: usize,
+    /// Those of one user in Redis, which has no bound for all; the oldest go.
+    pub admit_records_per_user: usize,
     /// Users with a rate limiter's state on this node.
     pub limiter_users: usize,
     /// Calls that wait for the queue store.
@@ -162,6 +164,7 @@ impl Default for Limits {
             expire_after_ms: 30 * DAY,
             remember_ms: 31 * DAY,
             admit_records: 1 << 20,
+            admit_records_per_user: 1 << 13,
             limiter_users: 1 << 18,
             intake: 1 << 16,
             nonces: 1 << 16,

@@ -10,14 +10,16 @@ use slog::Logger;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::admissions::Admissions;
 use crate::bus::{Post, Waits};
 use crate::call::signaling::Signaling;
 use crate::directory::Directory;
+use crate::landings::Landings;
 use crate::limiter::Limiter;
 use crate::limits::Limits;
 use crate::pairs::Pairs;
 use crate::places::Places;
-use crate::ports::Ports;
+use crate::ports::{Ports, Word};
 use crate::presence::actor::Present;
 use crate::queue::{Call, Intake, Op, Queue, To};
 use crate::supervise::Services;
@@ -34,7 +36,11 @@ pub(crate) struct Node {
     pub(crate) log: Logger,
     pub(crate) directory: Directory,
     pub(crate) pairs: Pairs,
+    /// What is paced on this node alone.
     pub(crate) limiter: Limiter,
+    /// Who sent what, on all nodes: the limiter, if there is only this one.
+    pub(crate) admissions: Arc<dyn Admissions>,
+    pub(crate) landings: Landings,
     pub(crate) presence: Present,
     pub(crate) calls: Signaling,
     pub(crate) intake: Intake,
@@ -84,6 +90,13 @@ impl Node {
     pub(crate) fn tell(&self, user: UserId, note: Note) {
         if let Some(inbox) = self.inbox(user) {
             inbox.push(note);
+        }
+    }
+
+    /// Tells all other nodes, if there may be any.
+    pub(crate) fn tell_others(&self, word: Word) {
+        if !self.ports.bus.is_alone() {
+            self.post.push_to_others(word);
         }
     }
 

@@ -8,9 +8,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hushwire_wire::frame::Hello;
+use hushwire_wire::frame::{Ephemeral, Hello};
 use hushwire_wire::{Close, Conn, DeviceId, EpochId, NodeId, Nonce, UserId};
 
+use crate::admissions::Admissions;
+use crate::change::Change;
 use crate::custody::Place;
 use crate::envelope::Entry;
 
@@ -89,14 +91,28 @@ pub struct RosterDevice {
 /// a timer of the node that published it.
 #[async_trait]
 pub trait Bus: Send + Sync + fmt::Debug {
-    /// Publishes words in order; for each, whether a node received it.
-    async fn publish(&self, words: Vec<(NodeId, Word)>) -> Vec<bool>;
+    /// Publishes words of the node `from`, in order; for each, whether a node received it.
+    async fn publish(&self, from: NodeId, words: Vec<(Address, Word)>) -> Vec<bool>;
 
     /// The next words for `node`, which receives from its first call on.
     ///
     /// # Errors
     /// If words may have been lost since the last call.
     async fn next(&self, node: NodeId) -> Result<Vec<Word>, Unavailable>;
+
+    /// Whether there is never another node.
+    fn is_alone(&self) -> bool {
+        false
+    }
+}
+
+/// Whom a word is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// One node.
+    Node(NodeId),
+    /// All but the one that says it.
+    Others,
 }
 
 /// What nodes tell each other (DELIVERY, "Many nodes").
@@ -148,6 +164,15 @@ pub enum Word {
         /// The older connection.
         conn: Conn,
     },
+    /// Something was committed to the database.
+    Changed(Change),
+    /// Something ephemeral for a device, wherever it lives.
+    Ephemeral {
+        /// The device.
+        device: DeviceId,
+        /// What it hears.
+        frame: Ephemeral,
+    },
     /// A device was revoked or signed out: its connection ends.
     Ended {
         /// The device.
@@ -191,6 +216,8 @@ pub struct Ports {
     pub digest: Arc<dyn Digest>,
     /// The way to other nodes.
     pub bus: Arc<dyn Bus>,
+    /// Who sent what, as all nodes know it. Without, this node knows it for itself.
+    pub admissions: Option<Arc<dyn Admissions>>,
     /// The budget of sign-ins by address.
     pub sign_ins: Arc<dyn SignIns>,
 }

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hushwire_wire::frame::{Accepted, News, ServerOp};
 use hushwire_wire::message::TAG_LEN;
-use hushwire_wire::{Conn, DeviceId, NodeId};
+use hushwire_wire::{Conn, DeviceId, Gen, NodeId};
 
+use crate::admissions::{Landed, Landing, Soon};
 use crate::custody::{Custody, Outcome, Place, Step};
 use crate::directory::Live;
 use crate::envelope::{Entry, Envelope};
 use crate::fault;
 use crate::lane::{Delivery, Fact, Lane};
-use crate::limiter::Admission;
 use crate::node::Node;
 use crate::path::{Event, Next, Path};
 use crate::ports::Word;
@@ -39,7 +39,8 @@ pub(crate) struct Flight {
     envelope: Arc<Envelope>,
     targets: Box<[Target]>,
     custody: Mutex<Custody>,
-    admission: Admission,
+    /// The generation that it was admitted in.
+    r#gen: Gen,
     /// Where the answer goes, and to which frame.
     lane: Arc<Lane<FlightRef>>,
     id: Option<u64>,
@@ -74,7 +75,7 @@ pub(crate) fn route(
     node: &Arc<Node>,
     envelope: Arc<Envelope>,
     targets: Vec<Target>,
-    admission: Admission,
+    r#gen: Gen,
     lane: Arc<Lane<FlightRef>>,
     id: Option<u64>,
 ) {
@@ -87,7 +88,7 @@ pub(crate) fn route(
         envelope,
         targets: targets.into(),
         custody: Mutex::new(custody),
-        admission,
+        r#gen,
         lane,
         id,
     });
@@ -182,24 +183,34 @@ impl Flight {
         }
     }
 
-    fn answer(&self, outcome: Outcome) {
-        let Envelope { to, sn, mid, .. } = *self.envelope;
-        let op = match outcome {
+    /// Has the answer recorded for repeats, then gives it: whoever hears it may send the next one.
+    fn answer(self: &Arc<Self>, outcome: Outcome) {
+        let Envelope { sn, mid, .. } = *self.envelope;
+        let (landing, op) = match outcome {
             Outcome::Accepted { delivered, skipped } => {
                 let accepted = Accepted { sn, mid, delivered, skipped };
-                if !self.admission.accepted(to, Arc::new(accepted.clone())) {
-                    // Another flight was answered first, without these.
-                    accepted.delivered.iter().for_each(|device| self.tell_sender(*device));
-                }
-                fault::point("route: accepted, not answered");
-                ServerOp::Accepted(accepted)
+                (Landing::Accepted(Arc::new(accepted.clone())), ServerOp::Accepted(accepted))
             }
-            Outcome::Rejected(reject) => {
-                self.admission.refused(to, sn);
-                ServerOp::Reject(reject)
-            }
+            Outcome::Rejected(reject) => (Landing::Refused(sn), ServerOp::Reject(reject)),
         };
-        self.lane.tell(Fact::Answer { id: self.id, sn, op });
+        self.node.landings.tell(self.clone(), op, self.landed(landing));
+    }
+
+    /// `counts`: repeats get this answer, too.
+    pub(crate) fn tell(&self, op: ServerOp, counts: bool) {
+        if let ServerOp::Accepted(accepted) = &op {
+            if !counts {
+                // Another flight was answered first, without these.
+                accepted.delivered.iter().for_each(|device| self.tell_sender(*device));
+            }
+            fault::point("route: accepted, not answered");
+        }
+        self.lane.tell(Fact::Answer { id: self.id, sn: self.envelope.sn, op });
+    }
+
+    fn landed(&self, landing: Landing) -> Soon<bool> {
+        let Envelope { from_user: user, from_device: device, to, .. } = *self.envelope;
+        self.node.admissions.landed(Landed { r#gen: self.r#gen, user, device, to, landing })
     }
 
     /// A device has it, and no answer says so.
@@ -217,8 +228,8 @@ impl Drop for Flight {
     fn drop(&mut self) {
         if !self.custody().is_complete() {
             self.node.flights.fetch_sub(1, Ordering::Relaxed);
+            drop(self.landed(Landing::Neither));
         }
-        self.admission.landed(self.envelope.to);
     }
 }
 

@@ -101,6 +101,7 @@ fn serve(limits: Limits) -> (std::net::SocketAddr, Engine) {
                 random: real.clone(),
                 digest: real.clone(),
                 bus: Arc::new(hushwire_actors::bus::Alone),
+                admissions: None,
                 sign_ins: real,
             };
             let log = slog::Logger::root(slog::Discard, slog::o!());

@@ -244,7 +244,11 @@ impl World {
             withdraw: Box::default(),
         };
         let from = ids::device(device);
-        let verdict = self.store.kept.admit.look(from, &offer, NOW_MS + LATER_MS);
+        let look = |ms| self.store.kept.admit.look(from, &offer, ms);
+        let verdict = match look(NOW_MS) {
+            Verdict::Refused(Reject::RateLimited { .. }) => look(NOW_MS + LATER_MS),
+            verdict => verdict,
+        };
         match &verdict {
             Verdict::Answer(answer) => {
                 let answer = Answer::Accepted((**answer).clone());
@@ -432,6 +436,8 @@ impl World {
                 let kick = Fact::Kick { close: Close::Displaced, after_ms: None };
                 self.tell(at, device, Some(conn.0[0]), kick);
             }
+            // No property is about them.
+            Word::Changed(_) | Word::Ephemeral { .. } => {}
             Word::Ended { device, conn, close } => {
                 let kick = Fact::Kick { close, after_ms: None };
                 self.tell(at, device, Some(conn.0[0]), kick);
@@ -621,7 +627,6 @@ impl World {
                 }
             }
         };
-        admit.landed(from, to);
         for device in unsaid {
             let (node, r#gen) = (self.nodes[at].id, self.nodes[at].r#gen);
             let op = Op::Notice { news: News::Delivered { mid, device } };

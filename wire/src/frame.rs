@@ -415,7 +415,7 @@ pub enum News {
 }
 
 /// Something about the account changed; the HTTP interface has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// The user's version after the change.
@@ -460,7 +460,7 @@ pub struct Resync {
 }
 
 /// An ephemeral message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ephemeral {
     /// The sender.

@@ -76,6 +76,8 @@ fn one_message_at_a_time_for_each_recipient() {
     let mut refused = admit.clone();
     refused.refused(ME, user, 1);
     assert_eq!(refused.look(ME, &offer(2, 2), 0), Verdict::New);
+    assert_eq!(admit.look(ME, &offer(2, 2), UNDER_WAY_MS - 1), busy);
+    assert_eq!(admit.look(ME, &offer(2, 2), UNDER_WAY_MS), Verdict::New, "its node is gone");
     admit.landed(ME, user);
     assert_eq!(admit.look(ME, &offer(2, 2), 0), Verdict::New, "no flight is left");
 }
@@ -169,8 +171,9 @@ proptest! {
                         let answer = Accepted { sn, mid, delivered: vec![], skipped: vec![] };
                         answers.insert(sn, Arc::new(answer));
                         admit.accepted(ME, mine.to, answers[&sn].clone());
+                    } else {
+                        admit.landed(ME, mine.to);
                     }
-                    admit.landed(ME, mine.to);
                 }
             }
         }

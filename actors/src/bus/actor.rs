@@ -10,10 +10,11 @@ use hushwire_wire::{Close, Conn, DeviceId};
 use tokio::time::{sleep, sleep_until};
 
 use super::Wait;
+use crate::change;
 use crate::custody::Place;
 use crate::directory::Live;
 use crate::fault;
-use crate::lane::Fact;
+use crate::lane::{Fact, Passing};
 use crate::node::Node;
 use crate::path::{Event, Path};
 use crate::ports::Word;
@@ -59,7 +60,7 @@ async fn publish(node: Arc<Node>) {
         };
         let tickets: Vec<_> = words.iter().map(|(_, word)| ticket(word)).collect();
         fault::point("bus: words");
-        let received = node.ports.bus.publish(words).await;
+        let received = node.ports.bus.publish(node.id, words).await;
         fault::point("bus: published");
         for (ticket, received) in tickets.into_iter().zip(received) {
             if let (Some(ticket), false) = (ticket, received) {
@@ -74,8 +75,12 @@ async fn hear(node: Arc<Node>) {
         match node.ports.bus.next(node.id).await {
             Ok(words) => words.into_iter().for_each(|word| take(&node, word)),
             Err(_) => {
-                // Words may be lost: the queue store knows who is behind.
-                node.directory.for_each(|_, live| live.lane.tell(Fact::Touch));
+                // Words may be lost: the queue store knows who is behind, and devices fetch what
+                // changed.
+                node.directory.for_each(|_, live| {
+                    live.lane.tell(Fact::Touch);
+                    live.lane.tell(Fact::EventsLost);
+                });
                 sleep(AGAIN).await;
             }
         }
@@ -124,6 +129,12 @@ fn take(node: &Arc<Node>, word: Word) {
         Word::Displaced { device, conn } => {
             let kick = Fact::Kick { close: Close::Displaced, after_ms: None };
             tell(node, device, Some(conn), kick);
+        }
+        Word::Changed(change) => change::apply(node, change),
+        Word::Ephemeral { device, frame } => {
+            if let Some(live) = node.directory.get(&device) {
+                live.lane.pass(Passing::Ephemeral(frame));
+            }
         }
         Word::Ended { device, conn, close } => {
             tell(node, device, Some(conn), Fact::Kick { close, after_ms: None });

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use hushwire_wire::NodeId;
 use tokio::sync::Notify;
 
-use crate::ports::{Bus, Unavailable, Word};
+use crate::ports::{Address, Bus, Unavailable, Word};
 
 /// Words that wait for one node, at most; more are not received.
 const INBOX: usize = 1 << 14;
@@ -18,12 +18,16 @@ pub struct Alone;
 
 #[async_trait]
 impl Bus for Alone {
-    async fn publish(&self, words: Vec<(NodeId, Word)>) -> Vec<bool> {
+    async fn publish(&self, _from: NodeId, words: Vec<(Address, Word)>) -> Vec<bool> {
         vec![false; words.len()]
     }
 
     async fn next(&self, _node: NodeId) -> Result<Vec<Word>, Unavailable> {
         std::future::pending().await
+    }
+
+    fn is_alone(&self) -> bool {
+        true
     }
 }
 
@@ -39,6 +43,19 @@ struct Inbox {
     came: Notify,
 }
 
+impl Inbox {
+    fn put(&self, word: &Word) -> bool {
+        let mut waiting = lock(&self.words);
+        let received = waiting.len() < INBOX;
+        if received {
+            waiting.push_back(word.clone());
+        }
+        drop(waiting);
+        self.came.notify_one();
+        received
+    }
+}
+
 impl MemoryBus {
     /// A node is gone: nobody receives for it any more.
     pub fn leave(&self, node: NodeId) {
@@ -48,17 +65,21 @@ impl MemoryBus {
 
 #[async_trait]
 impl Bus for MemoryBus {
-    async fn publish(&self, words: Vec<(NodeId, Word)>) -> Vec<bool> {
-        let give = |(node, word)| {
-            let Some(inbox) = lock(&self.nodes).get(&node).cloned() else { return false };
-            let mut waiting = lock(&inbox.words);
-            let received = waiting.len() < INBOX;
-            if received {
-                waiting.push_back(word);
-            }
-            drop(waiting);
-            inbox.came.notify_one();
-            received
+    async fn publish(&self, from: NodeId, words: Vec<(Address, Word)>) -> Vec<bool> {
+        let give = |(to, word): (Address, Word)| {
+            let inboxes: Vec<_> = {
+                let nodes = lock(&self.nodes);
+                match to {
+                    Address::Node(node) => nodes.get(&node).cloned().into_iter().collect(),
+                    Address::Others => nodes
+                        .iter()
+                        .filter(|(node, _)| **node != from)
+                        .map(|(_, i)| i.clone())
+                        .collect(),
+                }
+            };
+            let received = inboxes.iter().filter(|inbox| inbox.put(&word)).count();
+            received > 0
         };
         words.into_iter().map(give).collect()
     }
@@ -89,21 +110,25 @@ mod tests {
     async fn words_reach_who_listens_and_nobody_else() {
         let (bus, a, b) = (MemoryBus::default(), NodeId([1; 16]), NodeId([2; 16]));
         let word = Word::Notices { device: DeviceId([3; 16]) };
-        assert_eq!(bus.publish(vec![(a, word.clone())]).await, [false], "nobody listens yet");
+        let say = async |to| bus.publish(b, vec![(to, word.clone())]).await == [true];
+        assert!(!say(Address::Node(a)).await, "nobody listens yet");
         let listening = tokio::spawn({
             let bus = bus.clone();
             async move { bus.next(a).await }
         });
         tokio::task::yield_now().await;
-        let both = vec![(a, word.clone()), (b, word.clone())];
-        assert_eq!(bus.publish(both).await, [true, false]);
+        let both = vec![(Address::Node(a), word.clone()), (Address::Node(b), word.clone())];
+        assert_eq!(bus.publish(b, both).await, [true, false]);
         assert_eq!(listening.await.unwrap(), Ok(vec![word.clone()]));
+        assert_eq!(bus.publish(a, vec![(Address::Others, word.clone())]).await, [false]);
+        assert!(say(Address::Others).await);
+        assert_eq!(bus.next(a).await, Ok(vec![word.clone()]), "all but whoever says it");
         for _ in 0..INBOX {
-            assert_eq!(bus.publish(vec![(a, word.clone())]).await, [true]);
+            assert!(say(Address::Node(a)).await);
         }
-        assert_eq!(bus.publish(vec![(a, word.clone())]).await, [false], "full");
+        assert!(!say(Address::Node(a)).await, "full");
         bus.leave(a);
-        assert_eq!(bus.publish(vec![(a, word.clone())]).await, [false], "gone");
-        assert_eq!(Alone.publish(vec![(a, word)]).await, [false]);
+        assert!(!say(Address::Node(a)).await, "gone");
+        assert_eq!(Alone.publish(b, vec![(Address::Node(a), word.clone())]).await, [false]);
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Poll, Waker};
 
 use hushwire_wire::NodeId;
 
-use crate::ports::Word;
+use crate::ports::{Address, Word};
 
 /// Words that wait to be published, at most.
 const WORDS: usize = 1 << 14;
@@ -21,13 +21,22 @@ pub(crate) struct Post {
 
 #[derive(Debug, Default)]
 struct Inner {
-    words: VecDeque<(NodeId, Word)>,
+    words: VecDeque<(Address, Word)>,
     waker: Option<Waker>,
 }
 
 impl Post {
     /// Puts a word in; whether it found a place.
     pub(crate) fn push(&self, to: NodeId, word: Word) -> bool {
+        self.put(Address::Node(to), word)
+    }
+
+    /// The same, for all other nodes.
+    pub(crate) fn push_to_others(&self, word: Word) -> bool {
+        self.put(Address::Others, word)
+    }
+
+    fn put(&self, to: Address, word: Word) -> bool {
         let waker = {
             let mut inner = self.lock();
             if inner.words.len() >= WORDS {
@@ -43,7 +52,7 @@ impl Post {
     }
 
     /// The next words, at most `most`, as soon as there is one.
-    pub(crate) async fn next(&self, most: usize) -> Vec<(NodeId, Word)> {
+    pub(crate) async fn next(&self, most: usize) -> Vec<(Address, Word)> {
         // Never empty, it would keep its thread for itself.
         tokio::task::coop::consume_budget().await;
         poll_fn(|cx| {

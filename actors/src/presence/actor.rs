@@ -118,7 +118,7 @@ async fn look_up(node: Arc<Node>) {
     node.presence.change(|presence| (Vec::new(), presence.restart()));
     loop {
         let due = node.presence.next_due().await;
-        let facts = load(node.clone(), due.0, due.1).await;
+        let facts = load(&node, due.0, due.1).await;
         let contacts = matches!(facts, Ok(Some(_)));
         fault::point("presence: a pair");
         node.presence.change(|presence| (presence.looked_up(due, contacts), ()));

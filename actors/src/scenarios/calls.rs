@@ -163,7 +163,7 @@ async fn who_is_parted_hangs_up() {
     let pairs = vec![(user(1), user(2))];
     world.people.pairs.lock().unwrap().remove(&pairs[0]);
     let event = Event { v: 8, kind: EventKind::Removed, peer: Some(user(1)) };
-    world.engine.changed(Change { pairs, events: vec![(user(2), event)] });
+    world.engine.committed(Change { pairs, events: vec![(user(2), event)] }).await.unwrap();
     assert_eq!(alice.heard().await, (CallAct::End, None));
     assert_eq!(refusal(alice.ask(step(2, 8, CallAct::Ring, None)).await), "not_contact");
 }

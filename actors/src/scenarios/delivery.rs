@@ -247,7 +247,11 @@ async fn known_pairs_talk_on_while_accounts_cannot_be_asked() {
     alice.send(text(0, 2, 2, 1)).await.unwrap();
     let unavailable = Err(Reject::Unavailable { retry_after_ms: 1_000 });
     assert_eq!(alice.send(text(0, 3, 1, 1)).await, unavailable, "a pair that was never known");
-    world.engine.changed(crate::Change { pairs: vec![(user(1), user(2))], events: vec![] });
+    world
+        .engine
+        .committed(crate::Change { pairs: vec![(user(1), user(2))], events: vec![] })
+        .await
+        .unwrap();
     assert_eq!(alice.send(text(0, 2, 3, 1)).await, unavailable, "and one that changed");
 }
 

@@ -246,12 +246,12 @@ async fn who_is_removed_or_blocked_hears_no_more_at_once() {
         bob.presence().await;
         let pairs = vec![(user(1), user(2))];
         // A new epoch: looked up again, and nothing to tell.
-        world.engine.changed(Change { pairs: pairs.clone(), events: vec![] });
+        world.engine.committed(Change { pairs: pairs.clone(), events: vec![] }).await.unwrap();
         assert!(alice.is_quiet(Duration::from_secs(1)).await);
         let facts = world.people.pairs.lock().unwrap().remove(&pairs[0]).unwrap();
         let event = Event { v: 8, kind, peer: Some(user(2)) };
         let events = vec![(user(1), event.clone())];
-        world.engine.changed(Change { pairs: pairs.clone(), events });
+        world.engine.committed(Change { pairs: pairs.clone(), events }).await.unwrap();
         let mut seen = vec![alice.next().await.op, alice.next().await.op];
         seen.sort_by_key(|op| matches!(op, ServerOp::Event(_)));
         let off = |u| ServerOp::Presence(Presence { user: user(u), on: false });
@@ -262,7 +262,7 @@ async fn who_is_removed_or_blocked_hears_no_more_at_once() {
         assert!(alice.is_quiet(Duration::from_secs(1)).await);
         // Contacts again.
         world.people.pairs.lock().unwrap().insert(pairs[0], facts);
-        world.engine.changed(Change { pairs, events: vec![] });
+        world.engine.committed(Change { pairs, events: vec![] }).await.unwrap();
         assert_eq!(alice.presence().await, Presence { user: user(2), on: true });
     }
 }
@@ -280,7 +280,11 @@ async fn presence_waits_for_accounts_that_cannot_be_asked() {
     assert_eq!(alice.presence().await, Presence { user: user(2), on: true });
     // A change that cannot be looked up: off until it can.
     *world.people.down.lock().unwrap() = true;
-    world.engine.changed(Change { pairs: vec![(user(1), user(2))], events: vec![] });
+    world
+        .engine
+        .committed(Change { pairs: vec![(user(1), user(2))], events: vec![] })
+        .await
+        .unwrap();
     assert_eq!(alice.presence().await, Presence { user: user(2), on: false });
     *world.people.down.lock().unwrap() = false;
     assert_eq!(alice.presence().await, Presence { user: user(2), on: true });

@@ -71,7 +71,11 @@ async fn changes_reach_the_users_devices_and_the_cache() {
     world.people.pairs.lock().unwrap().get_mut(&pairs).unwrap().epoch = EpochId([9; 32]);
     let event = Event { v: 8, kind: EventKind::Epoch, peer: Some(user(2)) };
     alice.send(text(0, 2, 2, 2)).await.expect("still cached");
-    world.engine.changed(Change { pairs: vec![pairs], events: vec![(user(1), event.clone())] });
+    world
+        .engine
+        .committed(Change { pairs: vec![pairs], events: vec![(user(1), event.clone())] })
+        .await
+        .unwrap();
     for client in [&mut alice, &mut tablet] {
         loop {
             if let ServerOp::Event(heard) = client.next().await.op {

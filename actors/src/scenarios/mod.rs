@@ -189,7 +189,8 @@ impl World {
         let queue = wrap(MemoryQueue::new(limits.clone(), &*random, clock.clone()));
         let (digest, bus) = (Arc::new(Folding), Arc::new(Alone));
         let sign_ins = Arc::new(Tries(Mutex::default(), 3));
-        let ports = Ports { accounts: people.clone(), clock, random, digest, bus, sign_ins };
+        let accounts = people.clone();
+        let ports = Ports { accounts, clock, random, digest, bus, admissions: None, sign_ins };
         Self::node(people, ports, queue, limits)
     }
 

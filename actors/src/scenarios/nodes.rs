@@ -1,15 +1,17 @@
 //! Two nodes over one queue store: sender and recipient on different ones, takeover, words that
 //! are lost, and a node that is gone.
 //!
-//! Each engine keeps its own admit records here (in Redis they are shared), so a resend that goes
-//! to the other node is new there; the recipient knows it by its mid.
+//! Both share the admit records, as nodes over one Redis do.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+use crate::Change;
 use crate::bus::MemoryBus;
-use crate::ports::{Bus, Word};
+use crate::limiter::Limiter;
+use crate::ports::{Address, Bus, Word};
 use hushwire_wire::NodeId;
+use hushwire_wire::frame::{Event, EventKind};
 
 /// A bus that loses what it is told to lose.
 #[derive(Debug, Default)]
@@ -23,22 +25,24 @@ pub(super) struct Lossy {
 
 #[async_trait]
 impl Bus for Lossy {
-    async fn publish(&self, words: Vec<(NodeId, Word)>) -> Vec<bool> {
+    async fn publish(&self, from: NodeId, words: Vec<(Address, Word)>) -> Vec<bool> {
         let mut received = Vec::new();
-        for (node, word) in words {
+        for (to, word) in words {
             let lost = match word {
                 Word::Route { .. } => &self.routes,
                 Word::Custody { .. } | Word::CustodyNo { .. } => &self.answers,
                 Word::Behind { .. }
                 | Word::Notices { .. }
                 | Word::Displaced { .. }
+                | Word::Changed(_)
+                | Word::Ephemeral { .. }
                 | Word::Ended { .. } => &self.hints,
             };
             // Received by somebody who never reads it.
             if lost.load(Ordering::Relaxed) {
                 received.push(true);
             } else {
-                received.append(&mut self.bus.publish(vec![(node, word)]).await);
+                received.append(&mut self.bus.publish(from, vec![(to, word)]).await);
             }
         }
         received
@@ -68,12 +72,20 @@ pub(super) fn two_more(devices: [u8; 4], limits: Limits) -> (World, World, Arc<L
         queue
     });
     let queue = shared.unwrap();
+    let admissions = Arc::new(Limiter::new(&limits, first.engine.ports().clock));
     let node = || {
         let mut ports = first.engine.ports();
         ports.bus = bus.clone();
+        ports.admissions = Some(admissions.clone());
         World::node(first.people.clone(), ports, queue.clone(), limits.clone())
     };
     (node(), node(), bus)
+}
+
+/// A word to a node that nobody lost.
+async fn say(bus: &Lossy, to: &World, word: Word) {
+    let to = Address::Node(to.engine.node());
+    assert_eq!(bus.bus.publish(NodeId([0; 16]), vec![(to, word)]).await, [true]);
 }
 
 async fn synced(world: &World, u: u8, d: u8) -> Client {
@@ -190,9 +202,65 @@ async fn an_interrupted_bus_makes_every_session_ask() {
     bus.interrupted.store(true, Ordering::Relaxed);
     // Any word ends the call that waits; the next one fails.
     let word = Word::Notices { device: device(2, 0) };
-    bus.bus.publish(vec![(two.engine.node(), word)]).await;
+    say(&bus, &two, word).await;
+    let ServerOp::Event(event) = bob.next().await.op else {
+        panic!("what changed may be lost, too")
+    };
+    assert_eq!((event.kind, event.peer), (EventKind::State, None));
     assert_eq!(bob.message().await.n, 1);
     assert!(before.elapsed().as_millis() < 1_500);
+}
+
+#[actix::test]
+async fn a_change_holds_on_every_node_from_the_next_send_on() {
+    let (one, two, bus) = two([1, 1, 0, 0]);
+    let mut alice = one.json(1, 0).await;
+    let mut bob = synced(&two, 2, 0).await;
+    let id = alice.op(ClientOp::Send(text(0, 2, 1, 1))).await;
+    let n = bob.message().await.n;
+    bob.ack(n).await;
+    assert!(matches!(alice.answer(id).await, ServerOp::Accepted(_)));
+    // Bob's node commits that they are no contacts, and the word of it is lost.
+    bus.hints.store(true, Ordering::Relaxed);
+    let pair = (user(1), user(2));
+    two.people.pairs.lock().unwrap().remove(&pair);
+    two.engine.committed(Change { pairs: vec![pair], events: vec![] }).await.unwrap();
+    assert_eq!(alice.send(text(0, 2, 2, 1)).await, Err(Reject::NotContact {}));
+    // A repeat of what was accepted has its answer all the same.
+    assert!(alice.send(text(0, 2, 1, 1)).await.is_ok());
+}
+
+#[actix::test]
+async fn facts_that_cannot_be_loaded_anew_are_used_until_somebody_changes_them() {
+    let (one, two, bus) = two([1, 1, 0, 0]);
+    let mut alice = one.json(1, 0).await;
+    let mut bob = synced(&two, 2, 0).await;
+    let id = alice.op(ClientOp::Send(text(0, 2, 1, 1))).await;
+    let n = bob.message().await.n;
+    bob.ack(n).await;
+    assert!(matches!(alice.answer(id).await, ServerOp::Accepted(_)));
+    *one.people.down.lock().unwrap() = true;
+    tokio::time::advance(Duration::from_secs(20)).await;
+    assert!(alice.send(text(0, 2, 2, 1)).await.is_ok(), "known");
+    bus.hints.store(true, Ordering::Relaxed);
+    let pairs = vec![(user(1), user(2))];
+    two.engine.committed(Change { pairs, events: vec![] }).await.unwrap();
+    let refused = alice.send(text(0, 2, 3, 1)).await;
+    assert_eq!(refused, Err(Reject::Unavailable { retry_after_ms: 1_000 }), "nothing fails open");
+}
+
+#[actix::test]
+async fn events_and_what_is_ephemeral_reach_devices_of_other_nodes() {
+    let (one, two, _bus) = two([1, 1, 0, 0]);
+    let mut alice = one.json(1, 0).await;
+    let mut bob = synced(&two, 2, 0).await;
+    let event = Event { v: 8, kind: EventKind::Request, peer: Some(user(1)) };
+    let change = Change { pairs: vec![], events: vec![(user(2), event.clone())] };
+    one.engine.committed(change).await.unwrap();
+    assert_eq!(bob.next().await.op, ServerOp::Event(event));
+    alice.op(live::typing(0, 2, 1)).await;
+    let ServerOp::Ephemeral(heard) = bob.next().await.op else { panic!("a sign") };
+    assert_eq!((heard.from_user, heard.from_device), (user(1), device(1, 0)));
 }
 
 #[actix::test]
@@ -229,7 +297,7 @@ async fn a_connection_that_does_not_live_here_is_refused_at_once() {
     });
     tokio::task::yield_now().await;
     let word = Word::Route { from, ticket: 3, device, conn, entry };
-    bus.bus.publish(vec![(two.engine.node(), word)]).await;
+    say(&bus, &two, word).await;
     let no = Word::CustodyNo { ticket: 3, conn };
     assert_eq!(timeout(PATIENCE, asking).await.unwrap().unwrap(), Ok(vec![no]));
     drop(bob);

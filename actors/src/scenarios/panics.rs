@@ -184,7 +184,11 @@ async fn story(armed: Option<(&'static str, u32)>) -> (BTreeMap<&'static str, u3
         while !told.borrow().is_over(&readers) || armed::is_armed() {
             let event = Event { v, kind: EventKind::Epoch, peer: Some(user(2)) };
             let events = vec![(user(1), event)];
-            world.engine.changed(Change { pairs: vec![(user(1), user(2))], events });
+            world
+                .engine
+                .committed(Change { pairs: vec![(user(1), user(2))], events })
+                .await
+                .unwrap();
             v += 1;
             tokio::time::sleep(Duration::from_secs(3)).await;
         }

@@ -303,7 +303,7 @@ async fn story(armed: Armed, leaving: Option<&'static str>) -> Reached {
     assert_eq!(alice.ask(|| step(2, 0, CallAct::Ring, None)).await, ServerOp::Ok {});
     let event = Event { v: 8, kind: EventKind::Removed, peer: Some(user(2)) };
     let pairs = vec![(user(1), user(2))];
-    one.engine.changed(Change { pairs, events: vec![(user(1), event)] });
+    one.engine.committed(Change { pairs, events: vec![(user(1), event)] }).await.unwrap();
     tablet.comes_to(Duration::from_secs(50), |hand| hand.has_heard(0, CallAct::End)).await;
     call(&mut alice, &mut tablet).await;
 

@@ -117,7 +117,11 @@ async fn events_wait_for_who_does_not_read_and_are_told_as_one_when_they_are_too
     alice.sign_in(1, 0, None).await;
     for v in 1..=MANY {
         let event = Event { v, kind: EventKind::Log, peer: Some(user(1)) };
-        world.engine.changed(Change { pairs: Vec::new(), events: vec![(user(1), event)] });
+        world
+            .engine
+            .committed(Change { pairs: Vec::new(), events: vec![(user(1), event)] })
+            .await
+            .unwrap();
         for _ in 0..4 {
             tokio::task::yield_now().await;
         }

@@ -20,7 +20,7 @@ use super::writing::{write_message, write_op};
 use crate::directory::Live;
 use crate::fault;
 use crate::lane::{Fact, First, Lane};
-use crate::limiter::Admission;
+use crate::limiter::Paced;
 use crate::node::Node;
 use crate::path::Path;
 use crate::ports::SignedIn;
@@ -62,7 +62,7 @@ pub(crate) struct Open {
     encoding: Encoding,
     lane: Arc<Lane<FlightRef>>,
     channel: Channel<FlightRef>,
-    admission: Admission,
+    paced: Paced,
     sends: Vec<Unanswered>,
     welcoming: Option<Box<Welcoming>>,
     ping_ms: u64,
@@ -98,7 +98,7 @@ impl Open {
             encoding,
             lane: lane.clone(),
             channel,
-            admission: node.limiter.admission(me.user, me.device),
+            paced: node.limiter.paced(me.user),
             sends: Vec::new(),
             welcoming: Some(Box::new(welcoming)),
             ping_ms: now_ms + node.limits.heartbeat_ms,
@@ -236,7 +236,7 @@ impl Open {
                 Fact::Touch => self.channel.heartbeat(),
             }
         }
-        self.loaded(cx, now_ms, out)?;
+        self.judged(cx, now_ms, out)?;
         self.loaded_live(cx, now_ms, out)
     }
 

@@ -6,26 +6,32 @@
 //! a deadline.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use hushwire_wire::frame::{CallAct, Ephemeral, SendCall, SendEphemeral, ServerOp, ShowPresence};
 use hushwire_wire::limits::{CALL_CONTENT_MAX, EPHEMERAL_CONTENT_MAX, PRESENCE_MAX};
 use hushwire_wire::message::{Class, LANE_EPHEMERAL, SEAL_OVERHEAD, Upload};
-use hushwire_wire::{CallId, Close, Reject, Sealed, UserId};
+use hushwire_wire::{CallId, Close, DeviceId, Reject, Sealed, UserId};
 
-use super::sending::{Loading, load};
+use super::sending::current;
 use super::{BUSY_RETRY_MS, End, Open};
+use crate::admissions::poll_now;
 use crate::admit::UNDER_WAY_RETRY_MS;
 use crate::call::{Letter, Step};
 use crate::fault;
 use crate::lane::Passing;
-use crate::ports::{PairFacts, Unavailable};
+use crate::pairs::Known;
+use crate::ports::{PairFacts, Unavailable, Word};
 use crate::session::{check, write_op};
 
 /// Operations of a connection that wait for their pairs, at most.
 const WAITING: usize = 8;
+
+/// A pair's facts, on their way.
+type Loading = Pin<Box<dyn Future<Output = Result<Option<Known>, Unavailable>>>>;
 
 /// Operations whose pairs are loaded, in their order; never empty.
 pub(super) struct Waiting {
@@ -83,7 +89,7 @@ impl Open {
         if self.node.limits.calls == 0 {
             return Err(Reject::Forbidden {});
         }
-        self.admission.signal()?;
+        self.paced.signal()?;
         self.take(id, Live::Call { to, call_id, act, upload }, now_ms)
     }
 
@@ -96,7 +102,7 @@ impl Open {
         if !show.on && !show.to.is_empty() {
             return Err(Reject::bad("op.presence.to", "nobody, while off"));
         }
-        self.admission.presence()?;
+        self.paced.presence()?;
         if !show.on {
             self.node.presence.hide(self.me.user, self.conn);
             self.lane.forget_presence();
@@ -122,17 +128,12 @@ impl Open {
             match waiting.ops.front() {
                 Some((_, next)) => {
                     let next = next.to();
-                    waiting.loading = Box::pin(load(self.node.clone(), self.me.user, next));
+                    waiting.loading = Box::pin(current(self.node.clone(), self.me.user, next));
                     waiting.until_ms = now_ms + self.node.limits.send_deadline_ms;
                 }
                 None => self.waiting = None,
             }
-            let done = match facts {
-                Ok(Some(facts)) => self.pass(op, &facts),
-                Ok(None) => Err(Reject::NotContact {}),
-                Err(Unavailable) => Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS }),
-            };
-            match done {
+            match self.pass(op, facts) {
                 Ok(None) => {}
                 Ok(Some(op)) => write_op(out, self.encoding, id, op),
                 Err(reject) => {
@@ -162,22 +163,27 @@ impl Open {
             waiting.ops.push_back((id, op));
             return Ok(None);
         }
-        let to = op.to();
-        if let Ok(facts) = self.node.pairs.get(self.me.user, to) {
-            return self.pass(op, &facts);
+        let mut loading = Box::pin(current(self.node.clone(), self.me.user, op.to()));
+        if let Poll::Ready(facts) = poll_now(&mut loading) {
+            return self.pass(op, facts);
         }
-        let loading = Box::pin(load(self.node.clone(), self.me.user, to));
         let until_ms = now_ms + self.node.limits.send_deadline_ms;
         let ops = VecDeque::from([(id, op)]);
         self.waiting = Some(Box::new(Waiting { ops, loading, until_ms }));
         Ok(None)
     }
 
-    fn pass(&self, op: Live, facts: &Arc<PairFacts>) -> Result<Option<ServerOp>, Reject> {
+    fn pass(
+        &self,
+        op: Live,
+        known: Result<Option<Known>, Unavailable>,
+    ) -> Result<Option<ServerOp>, Reject> {
+        let busy = |Unavailable| Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS };
+        let facts = &known.map_err(busy)?.ok_or(Reject::NotContact {})?.facts;
         match op {
             Live::Ephemeral { to, upload } => {
                 let letter = self.letter(to, &upload, facts)?;
-                self.admission.ephemeral(to)?;
+                self.paced.ephemeral(to)?;
                 fault::point("session: an ephemeral message");
                 for (device, _) in &letter.tags {
                     self.pass_to(*device, &letter);
@@ -196,11 +202,14 @@ impl Open {
         }
     }
 
-    fn pass_to(&self, device: hushwire_wire::DeviceId, letter: &Letter) {
-        let Some(live) = self.node.directory.get(&device) else { return };
+    fn pass_to(&self, device: DeviceId, letter: &Letter) {
         let Some(msg) = letter.for_device(&device) else { return };
         let (from_user, from_device) = (self.me.user, self.me.device);
-        live.lane.pass(Passing::Ephemeral(Ephemeral { from_user, from_device, msg }));
+        let frame = Ephemeral { from_user, from_device, msg };
+        match self.node.directory.get(&device) {
+            Some(live) => live.lane.pass(Passing::Ephemeral(frame)),
+            None => self.node.tell_others(Word::Ephemeral { device, frame }),
+        }
     }
 
     /// The same checks as of a durable message, but for its counter; what is left is for the

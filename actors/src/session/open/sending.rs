@@ -1,7 +1,8 @@
 //! How a connection sends: DELIVERY, "Send" 2, from the frame to the message on its way.
 //!
-//! Shape and repeats are judged at once; what is not known of the pair is loaded first, while the
-//! send waits in its place. A send has exactly one answer, and one that waits has a deadline.
+//! What can be decided at once is; what has to be asked for (a pair's facts, an admission that all
+//! nodes share) is waited for while the send keeps its place. A send has exactly one answer, and one
+//! that waits has a deadline.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,26 +10,27 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use hushwire_wire::frame::{Send, ServerOp};
+use hushwire_wire::frame::{Accepted, Send, ServerOp};
 use hushwire_wire::limits::SENDS_UNANSWERED;
 use hushwire_wire::message::Upload;
 use hushwire_wire::{Gen, Reject, UserId};
 
 use super::{BUSY_RETRY_MS, End, Open};
+use crate::admissions::{Admitted, Ask, poll_now};
 use crate::admit::{Offer, UNDER_WAY_RETRY_MS, Verdict};
 use crate::envelope::Envelope;
 use crate::fault;
 use crate::node::Node;
-use crate::ports::{PairFacts, Unavailable};
-use crate::route;
+use crate::pairs::Known;
+use crate::ports::{SignedIn, Unavailable};
+use crate::route::{self, Target};
 use crate::session::{check, write_op};
 
 /// How often a pair is loaded again that changes while it is loaded.
 const LOADS: usize = 3;
 
-/// The facts of a pair, on their way from the port.
-pub(super) type Loading =
-    Pin<Box<dyn Future<Output = Result<Option<Arc<PairFacts>>, Unavailable>>>>;
+/// An admission on its way.
+pub(super) type Admitting = Pin<Box<dyn Future<Output = Result<Judged, Reject>>>>;
 
 /// A send that waits for its answer.
 pub(super) struct Unanswered {
@@ -36,8 +38,17 @@ pub(super) struct Unanswered {
     pub(super) to: UserId,
     pub(super) sn: u64,
     pub(super) until_ms: u64,
-    /// Set while its pair is loaded.
-    pub(super) loading: Option<(Box<(Offer, Upload)>, Loading)>,
+    /// Set while it is not admitted yet.
+    pub(super) admitting: Option<Admitting>,
+}
+
+/// What came of an admission.
+#[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
+pub(super) enum Judged {
+    /// It is to be routed to these.
+    Going { ask: Ask, upload: Upload, targets: Vec<Target>, at: u64 },
+    /// It was accepted before.
+    Answered(Arc<Accepted>),
 }
 
 impl Open {
@@ -54,38 +65,38 @@ impl Open {
         if self.sends.len() >= SENDS_UNANSWERED {
             return Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS });
         }
-        if self.sends.iter().any(|s| s.to == send.to && s.loading.is_some()) {
+        if self.sends.iter().any(|s| s.to == send.to && s.admitting.is_some()) {
             return Err(Reject::Unavailable { retry_after_ms: UNDER_WAY_RETRY_MS });
         }
-        let offer = self.offer(&send, &upload);
-        self.admission.believe(self.node.queue.generation());
-        match self.admission.look(&offer) {
-            Verdict::Answer(answer) => return Ok(Some(ServerOp::Accepted((*answer).clone()))),
-            Verdict::Refused(reject) => return Err(reject),
-            Verdict::New if self.node.queue.is_full() => {
-                return Err(Reject::StoreFull {});
-            }
-            Verdict::New | Verdict::Changed | Verdict::Again | Verdict::Resubmitted => {}
-        }
         let until_ms = now_ms + self.node.limits.send_deadline_ms;
-        let (to, sn) = (send.to, send.sn);
-        let loading = match self.node.pairs.get(self.me.user, to) {
-            Ok(facts) => {
+        let mut unanswered = Unanswered { id, to: send.to, sn: send.sn, until_ms, admitting: None };
+        let ask = Ask {
+            r#gen: self.node.queue.generation(),
+            user: self.me.user,
+            device: self.me.device,
+            offer: self.offer(&send, &upload),
+            class: upload.header.class,
+            checked: None,
+        };
+        let mut admitting = Box::pin(admit(self.node.clone(), self.me, ask, upload));
+        match poll_now(&mut admitting) {
+            Poll::Ready(judged) => {
+                let judged = judged?;
                 // In place before it is routed: the answer may come at once.
-                let loading = None;
-                self.sends.push(Unanswered { id, to, sn, until_ms, loading });
-                let done = self.admit(id, &offer, &upload, &facts);
-                if !matches!(done, Ok(None)) {
+                self.sends.push(unanswered);
+                let answer = self.go_on(id, judged);
+                if answer.is_some() {
                     self.sends.pop();
                     self.free_sends();
                 }
-                return done;
+                Ok(answer)
             }
-            Err(_) => Box::pin(load(self.node.clone(), self.me.user, to)) as Loading,
-        };
-        let loading = Some((Box::new((offer, upload)), loading));
-        self.sends.push(Unanswered { id, to, sn, until_ms, loading });
-        Ok(None)
+            Poll::Pending => {
+                unanswered.admitting = Some(admitting);
+                self.sends.push(unanswered);
+                Ok(None)
+            }
+        }
     }
 
     fn check_resync(&self, re: Option<Gen>) -> Result<(), Reject> {
@@ -117,23 +128,14 @@ impl Open {
         }
     }
 
-    fn admit(
-        &self,
-        id: Option<u64>,
-        offer: &Offer,
-        upload: &Upload,
-        facts: &PairFacts,
-    ) -> Result<Option<ServerOp>, Reject> {
-        let targets = check::targets(&self.me, offer.to, upload, facts)?;
-        let at = match self.admission.admit(offer, upload.header.class) {
-            Ok(at) => at,
-            Err(Verdict::Answer(answer)) => {
-                return Ok(Some(ServerOp::Accepted((*answer).clone())));
-            }
-            Err(Verdict::Refused(reject)) => return Err(reject),
-            Err(_) => return Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS }),
+    /// On its way, or the answer that it had before.
+    fn go_on(&self, id: Option<u64>, judged: Judged) -> Option<ServerOp> {
+        let (ask, upload, targets, at) = match judged {
+            Judged::Going { ask, upload, targets, at } => (ask, upload, targets, at),
+            Judged::Answered(answer) => return Some(ServerOp::Accepted((*answer).clone())),
         };
         fault::point("session: admitted");
+        let Ask { r#gen, offer, .. } = ask;
         let envelope = Arc::new(Envelope {
             from_user: self.me.user,
             from_device: self.me.device,
@@ -142,16 +144,15 @@ impl Open {
             mid: offer.mid,
             at,
             again: offer.re.is_some(),
-            withdraw: offer.withdraw.clone(),
-            body: hushwire_wire::deliver::SharedBody::new(upload.shared.clone()),
+            withdraw: offer.withdraw,
+            body: hushwire_wire::deliver::SharedBody::new(upload.shared),
         });
-        let (admission, lane) = (self.admission.clone(), self.lane.clone());
-        route::route(&self.node, envelope, targets, admission, lane, id);
-        Ok(None)
+        route::route(&self.node, envelope, targets, r#gen, self.lane.clone(), id);
+        None
     }
 
-    /// Goes on with the sends whose pairs are loaded.
-    pub(super) fn loaded(
+    /// Goes on with the sends that are judged by now.
+    pub(super) fn judged(
         &mut self,
         cx: &mut Context<'_>,
         now_ms: u64,
@@ -159,16 +160,11 @@ impl Open {
     ) -> Result<(), End> {
         for k in (0..self.sends.len()).rev() {
             let Some(waiting) = self.sends.get_mut(k) else { continue };
-            let Some((_, loading)) = &mut waiting.loading else { continue };
-            let Poll::Ready(facts) = loading.as_mut().poll(cx) else { continue };
-            let Some((parts, _)) = waiting.loading.take() else { continue };
-            let (id, (offer, upload)) = (waiting.id, *parts);
-            let done = match facts {
-                Ok(Some(facts)) => self.admit(id, &offer, &upload, &facts),
-                Ok(None) => Err(Reject::NotContact {}),
-                Err(Unavailable) => Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS }),
-            };
-            match done {
+            let Some(admitting) = &mut waiting.admitting else { continue };
+            let Poll::Ready(judged) = admitting.as_mut().poll(cx) else { continue };
+            waiting.admitting = None;
+            let id = waiting.id;
+            match judged.map(|judged| self.go_on(id, judged)) {
                 Ok(None) => continue,
                 Ok(Some(op)) => write_op(out, self.encoding, id, op),
                 Err(reject) => {
@@ -189,27 +185,76 @@ impl Open {
     }
 }
 
-/// The facts of a pair, from the port, into the cache.
-pub(crate) async fn load(
+/// Judges an offer by what all nodes know of it, and by the pair's facts as of its sender's stamp.
+async fn admit(
+    node: Arc<Node>,
+    me: SignedIn,
+    mut ask: Ask,
+    upload: Upload,
+) -> Result<Judged, Reject> {
+    let busy = || Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS };
+    let to = ask.offer.to;
+    let mut full = node.queue.is_full();
+    for _ in 0..LOADS {
+        let checked = match load(&node, me.user, to).await {
+            Ok(Some(known)) => {
+                check::targets(&me, to, &upload, &known.facts).map(|targets| (targets, known.stamp))
+            }
+            Ok(None) => Err(Reject::NotContact {}),
+            Err(Unavailable) => Err(busy()),
+        };
+        ask.checked = checked.as_ref().ok().map(|(_, stamp)| *stamp).filter(|_| !full);
+        match (node.admissions.admit(&ask).await.map_err(|Unavailable| busy())?, checked) {
+            (Admitted::At(at), Ok((targets, _))) => {
+                return Ok(Judged::Going { ask, upload, targets, at });
+            }
+            (Admitted::Told(Verdict::Answer(answer)), _) => return Ok(Judged::Answered(answer)),
+            (Admitted::Told(Verdict::Refused(reject)), _) | (_, Err(reject)) => {
+                return Err(reject);
+            }
+            (Admitted::Told(Verdict::New), Ok(_)) => return Err(Reject::StoreFull {}),
+            // What is under way already still has room.
+            (Admitted::Told(_), Ok(_)) => full = false,
+            (Admitted::Changed, Ok(_)) => node.pairs.outdated(me.user, to),
+        }
+    }
+    Err(busy())
+}
+
+/// The facts of a pair as `a` needs them, from the port, into the cache.
+pub(crate) async fn load(node: &Node, a: UserId, b: UserId) -> Result<Option<Known>, Unavailable> {
+    for _ in 0..LOADS {
+        let at = match node.pairs.get(a, b) {
+            Ok(known) => return Ok(Some(known)),
+            Err(at) => at,
+        };
+        let stamps = node.admissions.stamps([a, b]).await?;
+        let facts = match node.ports.accounts.pair(a, b).await {
+            Ok(Some(facts)) => Arc::new(facts),
+            Ok(None) => return Ok(None),
+            // Good as long as their stamp is.
+            Err(Unavailable) => return node.pairs.known(a, b).map(Some).ok_or(Unavailable),
+        };
+        if node.pairs.put((a, b), &facts, stamps, at) {
+            return Ok(Some(Known { facts, stamp: stamps[0] }));
+        }
+    }
+    Err(Unavailable)
+}
+
+/// The same, if nobody knows of a newer change of `a`: for what is not admitted.
+pub(super) async fn current(
     node: Arc<Node>,
     a: UserId,
     b: UserId,
-) -> Result<Option<Arc<PairFacts>>, Unavailable> {
+) -> Result<Option<Known>, Unavailable> {
     for _ in 0..LOADS {
-        let at = match node.pairs.get(a, b) {
-            Ok(facts) => return Ok(Some(facts)),
-            Err(at) => at,
-        };
-        let facts = match node.ports.accounts.pair(a, b).await {
-            Ok(Some(facts)) => facts,
-            Ok(None) => return Ok(None),
-            // Nothing has changed them here since they were loaded.
-            Err(Unavailable) => return node.pairs.known(a, b).map(Some).ok_or(Unavailable),
-        };
-        let facts = Arc::new(facts);
-        if node.pairs.put(a, b, &facts, at) {
-            return Ok(Some(facts));
+        let Some(known) = load(&node, a, b).await? else { return Ok(None) };
+        let [stamp, _] = node.admissions.stamps([a, b]).await?;
+        if known.stamp == stamp {
+            return Ok(Some(known));
         }
+        node.pairs.outdated(a, b);
     }
     Err(Unavailable)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hushwire_actors::envelope::{Entry, Envelope};
 use hushwire_actors::queue::{Key, Mode, Taken};
 use hushwire_wire::deliver::SharedBody;
-use hushwire_wire::frame::{News, SkipReason};
+use hushwire_wire::frame::{Accepted, News, SkipReason};
 use hushwire_wire::limits::WITHDRAW_MAX;
 use hushwire_wire::message::TAG_LEN;
 use hushwire_wire::{Conn, DeviceId, Mid, NodeId, Sealed, UserId};
@@ -110,6 +110,19 @@ pub(crate) fn notice(bytes: &[u8]) -> Option<News> {
     }
 }
 
+/// An answer, with its version.
+pub(crate) fn answer(answer: &Accepted) -> Option<Vec<u8>> {
+    cbor4ii::serde::to_vec(vec![VERSION], answer).ok()
+}
+
+/// An answer that was stored; `None` if this version cannot read it.
+pub(crate) fn parse_answer(bytes: &[u8]) -> Option<Accepted> {
+    match bytes.split_first()? {
+        (&VERSION, rest) => cbor4ii::serde::from_slice(rest).ok(),
+        _ => None,
+    }
+}
+
 /// Who holds a device: node, connection, and `b` or `l`. Empty for nobody.
 pub(crate) fn holder(bytes: &[u8]) -> Option<Option<Key>> {
     if bytes.is_empty() {
@@ -138,7 +151,8 @@ pub(crate) fn taken(bytes: &[u8]) -> Option<Vec<Taken>> {
     bytes.iter().map(one).collect()
 }
 
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+/// The next `N` bytes, taken off.
+pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (first, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
     Some(*first)
@@ -176,7 +190,7 @@ mod tests {
         #[test]
         fn anything_else_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let (mut other, _) = (bytes.clone(), (notice(&bytes), holder(&bytes), taken(&bytes)));
-            let _ = (entry(&bytes), parse_id(&bytes));
+            let _ = (entry(&bytes), parse_id(&bytes), parse_answer(&bytes));
             if let Some(version) = other.first_mut() {
                 *version = 2;
                 prop_assert!(entry(&other).is_none());

@@ -5,6 +5,8 @@
 //! device or user, and names the generation that the caller believes in.
 #![deny(missing_docs)]
 
+mod admissions;
+mod bus;
 mod check;
 mod codec;
 mod keeper;
@@ -12,11 +14,16 @@ mod library;
 mod link;
 mod queue;
 mod settings;
+mod shared;
 mod state;
 #[cfg(test)]
 mod testing;
 mod tokens;
+mod value;
+mod words;
 
+pub use admissions::RedisAdmissions;
+pub use bus::RedisBus;
 pub use check::Finding;
 pub use link::{Link, OpenError};
 pub use queue::RedisQueue;

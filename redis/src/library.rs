@@ -16,6 +16,7 @@ pub(crate) fn source() -> String {
     let parts = [
         include_str!("../lua/common.lua"),
         include_str!("../lua/ledger.lua"),
+        include_str!("../lua/admit.lua"),
         include_str!("../lua/tokens.lua"),
     ];
     let mut source = format!("#!lua name={NAME}\n");

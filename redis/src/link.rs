@@ -3,6 +3,7 @@
 //! A connection belongs to one caller at a time, so that `WAIT` covers that caller's writes and
 //! nobody else's. One that failed or timed out is never used again.
 
+use std::convert::Infallible;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,16 +13,21 @@ use bb8_redis::redis::aio::MultiplexedConnection;
 use bb8_redis::redis::io::tcp::TcpSettings;
 use bb8_redis::redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind,
-    IntoConnectionInfo as _, RedisError, cmd,
+    IntoConnectionInfo as _, ProtocolVersion, PushInfo, RedisError, cmd,
 };
+use hushwire_actors::admissions::Soon;
 use hushwire_actors::ports::{Random, Unavailable};
+use hushwire_wire::NodeId;
 use slog::Logger;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use crate::bus::ANSWERS_WITHIN;
 use crate::check::{self, Finding};
 use crate::settings::Settings;
+use crate::shared::{Shared, SharedConnection};
 use crate::state::State;
 use crate::{keeper, library};
 
@@ -35,6 +41,9 @@ pub struct Link {
 pub(crate) struct Inner {
     pool: bb8::Pool<Primary>,
     primary: Primary,
+    shared: SharedConnection,
+    /// Held by whoever opens the shared connection.
+    opening: tokio::sync::Mutex<()>,
     settings: Arc<Settings>,
     state: Arc<State>,
     random: Arc<dyn Random>,
@@ -210,7 +219,9 @@ impl Link {
             .build_unchecked(primary.clone());
         let state = Arc::default();
         let runtime = Some(runtime);
-        Ok(Self { inner: Arc::new(Inner { pool, primary, settings, state, random, log, runtime }) })
+        let (shared, opening) = (SharedConnection::default(), tokio::sync::Mutex::default());
+        let inner = Inner { pool, primary, shared, opening, settings, state, random, log, runtime };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The link that a weak reference means, if there is one still.
@@ -233,12 +244,80 @@ impl Link {
         doing.await.map_err(|_| Unavailable)
     }
 
+    /// Begins something on the runtime of the connections. It is done to its end even if nobody
+    /// waits for it.
+    pub(crate) fn begin<T: Send + 'static>(
+        &self,
+        act: impl Future<Output = Result<T, Unavailable>> + Send + 'static,
+    ) -> Soon<T> {
+        let Some(runtime) = self.inner.runtime.as_ref() else { return Soon::Now(Err(Unavailable)) };
+        let (done, doing) = oneshot::channel();
+        runtime.spawn(async move { drop(done.send(act.await)) });
+        Soon::later(async move { doing.await.map_err(|_| Unavailable)? })
+    }
+
+    /// Starts what goes on beside its caller, on the runtime of the connections.
+    ///
+    /// # Errors
+    /// If that has ended.
+    pub(crate) fn spawn(
+        &self,
+        act: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<AbortHandle, Unavailable> {
+        let runtime = self.inner.runtime.as_ref().ok_or(Unavailable)?;
+        Ok(runtime.spawn(act).abort_handle())
+    }
+
     /// A connection to the primary.
     pub(crate) async fn connection(&self) -> Result<Loan<'_>, Unavailable> {
         self.inner.pool.get().await.map_err(|_| {
             self.state().doubt();
             Unavailable
         })
+    }
+
+    /// A connection that many callers use at once, for what needs no `WAIT`.
+    pub(crate) async fn shared(&self) -> Result<Shared, Unavailable> {
+        if let Some(shared) = self.inner.shared.known() {
+            return Ok(shared);
+        }
+        let _opening = self.inner.opening.lock().await;
+        if let Some(shared) = self.inner.shared.known() {
+            return Ok(shared);
+        }
+        let opened = bb8::ManageConnection::connect(&self.inner.primary).await;
+        let connection = opened.map_err(|_| {
+            self.state().doubt();
+            Unavailable
+        })?;
+        Ok(self.inner.shared.put(connection.inner))
+    }
+
+    /// A command failed on a shared connection: it is not used again, unless Redis only refused.
+    pub(crate) fn failed_shared(&self, shared: &Shared, error: &RedisError) -> Unavailable {
+        self.inner.shared.drop(shared);
+        self.state().doubt();
+        slog::debug!(self.inner.log, "Redis did not do it"; "kind" => ?error.kind());
+        Unavailable
+    }
+
+    /// A connection that hears what is published, outside the pool: what it subscribes to comes to
+    /// `took`, as does its end.
+    pub(crate) async fn listener(
+        &self,
+        took: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        let info = &self.inner.primary.info;
+        let resp3 = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.clone().set_redis_settings(resp3))?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.inner.settings.within))
+            .set_response_timeout(Some(ANSWERS_WITHIN))
+            .set_push_sender(move |push| -> Result<(), Infallible> {
+                took(push);
+                Ok(())
+            });
+        client.get_multiplexed_async_connection_with_config(&config).await
     }
 
     /// A connection to the primary, or why there is none.
@@ -362,14 +441,11 @@ impl Link {
     /// The key of what belongs to one device, nonce or token: `PREFIX:{TAG}:NAME`, with the tag in
     /// the form that Redis Cluster hashes, in hexadecimal.
     pub(crate) fn key(&self, tag: &[u8], name: &str) -> Vec<u8> {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         let prefix = self.inner.settings.prefix.as_bytes();
         let mut key = Vec::with_capacity(prefix.len() + tag.len() * 2 + name.len() + 4);
         key.extend_from_slice(prefix);
         key.extend_from_slice(b":{");
-        for byte in tag {
-            key.extend([byte >> 4, byte & 15].map(|half| HEX[usize::from(half)]));
-        }
+        hex(tag, &mut key);
         key.extend_from_slice(b"}:");
         key.extend_from_slice(name.as_bytes());
         key
@@ -394,9 +470,28 @@ impl Link {
             .collect()
     }
 
+    /// The channel of a node.
+    pub(crate) fn channel(&self, node: NodeId) -> Vec<u8> {
+        let mut channel = format!("{}:node:", self.inner.settings.prefix).into_bytes();
+        hex(&node.0, &mut channel);
+        channel
+    }
+
+    /// The channel of all nodes.
+    pub(crate) fn channel_of_all(&self) -> Vec<u8> {
+        format!("{}:nodes", self.inner.settings.prefix).into_bytes()
+    }
+
     /// The key of the generation: a hash with `gen` (16 bytes), `born_ms` and `run_id`.
     pub(crate) fn generation_key(&self) -> Vec<u8> {
         format!("{}:gen", self.inner.settings.prefix).into_bytes()
+    }
+}
+
+fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.extend([byte >> 4, byte & 15].map(|half| HEX[usize::from(half)]));
     }
 }
 

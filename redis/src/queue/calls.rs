@@ -12,6 +12,7 @@ use super::{Inner, Refused, Run};
 use crate::codec;
 use crate::link::Link;
 use crate::state::Room;
+use crate::value::{array, bytes, number};
 
 /// A function of the library, ready to be called.
 #[derive(Debug)]
@@ -280,25 +281,4 @@ fn page(values: &mut impl Iterator<Item = Value>) -> Option<Page> {
     }
     let more = number(values.next()?)? == 1;
     Some(Page { entries, last, notices, more })
-}
-
-fn bytes(value: Value) -> Option<Vec<u8>> {
-    match value {
-        Value::BulkString(bytes) => Some(bytes),
-        _ => None,
-    }
-}
-
-fn array(value: Value) -> Option<Vec<Value>> {
-    match value {
-        Value::Array(values) => Some(values),
-        _ => None,
-    }
-}
-
-fn number(value: Value) -> Option<u64> {
-    match value {
-        Value::Int(number) => u64::try_from(number).ok(),
-        _ => None,
-    }
 }

@@ -14,7 +14,6 @@ use actix_http::{HttpService, KeepAlive, Request, h1};
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web;
-use hushwire_actors::bus::Alone;
 use hushwire_actors::ports::{Clock, Ports, SignIns};
 use hushwire_actors::{Engine, Readiness};
 use hushwire_redis::OpenError as RedisOpenError;
@@ -227,7 +226,8 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let limits = settings.engine_limits();
         let redis_log = log.new(o!("part" => "redis"));
-        let queue = stores::queue(&settings, &limits, Arc::clone(&clock), redis_log).await?;
+        let stores::Waiting { queue, admissions, bus } =
+            stores::waiting(&settings, &limits, Arc::clone(&clock), redis_log).await?;
         let accounts_log = log.new(o!("part" => "accounts"));
         let (rate, most) = (settings.limits.sign_ins_per_minute, settings.limits.addresses);
         let sign_ins: Arc<dyn SignIns> = Arc::new(Tries::new(rate, most, Arc::clone(&clock)));
@@ -240,7 +240,8 @@ impl Server {
             clock: Arc::clone(&clock),
             random: Arc::new(SystemRandom),
             digest: Arc::new(Blake2b),
-            bus: Arc::new(Alone),
+            bus,
+            admissions,
             sign_ins: Arc::clone(&sign_ins),
         };
         let engine_log = log.new(o!("part" => "engine"));

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hushwire_actors::Limits;
-use hushwire_actors::ports::Clock;
+use hushwire_actors::admissions::Admissions;
+use hushwire_actors::bus::Alone;
+use hushwire_actors::ports::{Bus, Clock};
 use hushwire_actors::queue::{MemoryQueue, Queue};
-use hushwire_redis::{Finding, Link, RedisQueue};
+use hushwire_redis::{Finding, Link, RedisAdmissions, RedisBus, RedisQueue};
 use hushwire_schema::{
     Column, MigrationState, PostgresSettings, PostgresStore, SqliteStore, Store,
 };
@@ -33,7 +35,7 @@ pub(crate) struct InUse(
 pub(crate) async fn open(settings: &Settings) -> Result<(Arc<dyn Store>, InUse), StartError> {
     let database = &settings.database;
     if database.is_postgres() {
-        let store = PostgresStore::open(postgres(database)?).await?;
+        let store = PostgresStore::open(postgres(database, !settings.redis.is_used())?).await?;
         return Ok((Arc::new(store), InUse(None)));
     }
     let path = &database.path;
@@ -58,7 +60,7 @@ pub(crate) async fn migrate(settings: &Settings) -> Result<(), StartError> {
 pub(crate) async fn migrations(settings: &Settings) -> Result<Vec<MigrationState>, StartError> {
     let database = &settings.database;
     if database.is_postgres() {
-        return Ok(PostgresStore::migrations(postgres(database)?).await?);
+        return Ok(PostgresStore::migrations(postgres(database, false)?).await?);
     }
     let path = &database.path;
     SqliteStore::migrations(path)
@@ -72,7 +74,7 @@ pub(crate) async fn migrations(settings: &Settings) -> Result<Vec<MigrationState
 pub(crate) async fn columns(settings: &Settings) -> Result<Vec<Column>, StartError> {
     let database = &settings.database;
     if database.is_postgres() {
-        return Ok(PostgresStore::columns(postgres(database)?).await?);
+        return Ok(PostgresStore::columns(postgres(database, false)?).await?);
     }
     let path = &database.path;
     SqliteStore::columns(path).map_err(|source| StartError::Database { path: path.clone(), source })
@@ -83,7 +85,7 @@ pub(crate) fn place(database: &Database) -> String {
     if !database.is_postgres() {
         return database.path.display().to_string();
     }
-    let url = postgres(database).map(|settings| settings.url).unwrap_or_default();
+    let url = postgres(database, false).map(|settings| settings.url).unwrap_or_default();
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let (before, parameters) = rest.split_once('?').unwrap_or((rest, ""));
     // What is no such URL may hold a password anywhere.
@@ -94,21 +96,33 @@ pub(crate) fn place(database: &Database) -> String {
     format!("PostgreSQL at {host}")
 }
 
-/// Where messages wait.
+/// Where messages wait, what is known of who sent them, and the way to other servers.
+pub(crate) struct Waiting {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) admissions: Option<Arc<dyn Admissions>>,
+    pub(crate) bus: Arc<dyn Bus>,
+}
+
+/// Where messages wait: in Redis, if it is set, so that servers share it.
 ///
 /// # Errors
 /// If Redis cannot be used.
-pub(crate) async fn queue(
+pub(crate) async fn waiting(
     settings: &Settings,
     limits: &Limits,
     clock: Arc<dyn Clock>,
     log: Logger,
-) -> Result<Arc<dyn Queue>, StartError> {
+) -> Result<Waiting, StartError> {
     if !settings.redis.is_used() {
-        return Ok(Arc::new(MemoryQueue::new(limits.clone(), &SystemRandom, clock)));
+        let queue = Arc::new(MemoryQueue::new(limits.clone(), &SystemRandom, clock));
+        return Ok(Waiting { queue, admissions: None, bus: Arc::new(Alone) });
     }
     let link = Link::open(redis(&settings.redis)?, Arc::new(SystemRandom), log).await?;
-    Ok(Arc::new(RedisQueue::new(link, limits.clone())))
+    Ok(Waiting {
+        queue: Arc::new(RedisQueue::new(link.clone(), limits.clone())),
+        admissions: Some(Arc::new(RedisAdmissions::new(link.clone(), limits))),
+        bus: Arc::new(RedisBus::new(link)),
+    })
 }
 
 /// What Redis and its replicas say of their settings.
@@ -146,7 +160,8 @@ fn url(
     Ok(text.trim().to_owned())
 }
 
-fn postgres(database: &Database) -> Result<PostgresSettings, StartError> {
+/// `alone`: a second server is refused, since the two would not share what waits.
+fn postgres(database: &Database, alone: bool) -> Result<PostgresSettings, StartError> {
     let failed = |path: PathBuf, source| StartError::UrlFile { path, source };
     let url = url(&database.url, &database.url_file, failed)?;
     let ca_file = &database.ca_file;
@@ -155,8 +170,7 @@ fn postgres(database: &Database) -> Result<PostgresSettings, StartError> {
         connections: database.connections,
         within: Duration::from_millis(database.within_ms),
         ca_file: Some(ca_file.clone()).filter(|path| !path.as_os_str().is_empty()),
-        // Who sent what is known to one server, wherever messages wait.
-        alone: true,
+        alone,
     })
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn delete(
     let Deleted { devices, told } = deleted.ok_or_else(Refusal::not_found)?;
     let own = std::iter::once((caller.user, caller.user));
     let pairs = own.chain(told.iter().map(|told| (caller.user, told.user))).collect();
-    state.tell(pairs, told);
+    let told = state.tell(pairs, told).await;
     let mut cut = state.engine.revoke(caller.user, &devices).await;
     for _ in 1..CUTS {
         if cut.is_ok() {
@@ -43,6 +43,7 @@ pub(super) async fn delete(
         cut = state.engine.revoke(caller.user, &devices).await;
     }
     cut.map_err(Refusal::unavailable)?;
+    told?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn post(
         post.check_rate(&keys, &state.settings.limits)?;
         match state.store.post_epoch(keys.stamp, post.new_epoch()).await {
             Ok(told) => {
-                state.tell(vec![(caller.user, peer)], told);
+                state.tell(vec![(caller.user, peer)], told).await?;
                 return Ok(HttpResponse::Created().json(created));
             }
             Err(PostEpochError::Moved) => {}

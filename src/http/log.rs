@@ -59,8 +59,9 @@ pub(super) async fn append(
             Ok(told) => {
                 // Every epoch of every pair names a head that is not the newest any more.
                 let pairs = told.iter().map(|told| (caller.user, told.user)).collect();
-                state.tell(pairs, told);
+                let told = state.tell(pairs, told).await;
                 cut(&state, caller, &draft.payload).await?;
+                told?;
                 return Ok(HttpResponse::Created().json(appended));
             }
             Err(AppendError::Moved) => {}

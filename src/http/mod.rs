@@ -145,11 +145,19 @@ impl State {
             || peer.is_some_and(|peer| self.proxies.says_https(peer.ip(), headers))
     }
 
-    /// After a commit: forgets what was cached of `pairs`, and tells live devices.
-    fn tell(&self, pairs: Vec<(UserId, UserId)>, told: impl IntoIterator<Item = Told>) {
+    /// After a commit: has what was cached of `pairs` forgotten everywhere, and tells live devices.
+    ///
+    /// # Errors
+    /// If other servers may not know yet. What was committed stays: a repeat finds it done.
+    async fn tell(
+        &self,
+        pairs: Vec<(UserId, UserId)>,
+        told: impl IntoIterator<Item = Told>,
+    ) -> Result<(), Refusal> {
         let event = |Told { user, v, kind, peer }| (user, Event { v, kind, peer: Some(peer) });
         let events = told.into_iter().map(event).collect();
-        self.engine.changed(Change { pairs, events });
+        let told = self.engine.committed(Change { pairs, events }).await;
+        told.map_err(Refusal::unavailable)
     }
 
     /// Counts a request of a user.

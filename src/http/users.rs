@@ -128,8 +128,8 @@ async fn tell_contacts(state: &State, caller: Caller) -> Result<(), Refusal> {
     let told = told.map_err(Refusal::unavailable)?;
     let (kind, peer) = (EventKind::Prekey, Some(caller.user));
     let events = told.into_iter().map(|Acquaintance { user, v }| (user, Event { v, kind, peer }));
-    state.engine.changed(Change { pairs: Vec::new(), events: events.collect() });
-    Ok(())
+    let change = Change { pairs: Vec::new(), events: events.collect() };
+    state.engine.committed(change).await.map_err(Refusal::unavailable)
 }
 
 /// The caller's log as it stands.

@@ -100,8 +100,9 @@ pub enum PostgresOpenError {
     Newer(String),
     /// Another server uses the database.
     #[error(
-        "another server uses this database, and messages wait in the memory of one: stop it first, \
-         or name another database"
+        "another server uses this database, and messages wait in the memory of one of the two: stop \
+         it first, name another database, or let messages wait in one Redis for all servers \
+         (redis.url)"
     )]
     InUse,
     /// A thread could not be started.

@@ -12,8 +12,8 @@
 //! for its answer. An answer [`Failure::Unreachable`](crate::Failure::Unreachable) leaves open
 //! whether the act was done: every act may be repeated.
 
-mod alone;
 mod catalogue;
+mod claim;
 mod connect;
 mod error;
 #[path = "../queries/mod.rs"]
@@ -31,7 +31,7 @@ use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use tokio::sync::oneshot;
 
-use self::alone::Alone;
+use self::claim::Claim;
 use self::connect::Connector;
 use self::threads::Threads;
 use crate::failure::{Fails, Failure};
@@ -83,7 +83,7 @@ pub struct PostgresStore {
     writers: Threads,
     readers: Threads,
     /// Ends with the store.
-    alone: Option<Alone>,
+    claim: Option<Claim>,
     /// Runs the connections; it outlives the threads, which wait for it.
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -124,17 +124,17 @@ impl PostgresStore {
         let connector = Connector::new(settings, runtime.handle().clone());
         let opened = connector.and_then(|connector| {
             let connector = Arc::new(connector);
-            let alone = settings.alone.then(|| Alone::claim(&connector)).transpose()?;
+            let claim = Claim::take(&connector, settings.alone)?;
             connector.prepare(migrate_within)?;
             let count = settings.connections.clamp(2, CONNECTIONS_MAX);
             let writers = Threads::start(&connector, connect::Acts::Change, count.div_ceil(2));
             let readers = Threads::start(&connector, connect::Acts::Read, count / 2);
             let thread = PostgresOpenError::Thread;
-            Ok((writers.map_err(thread)?, readers.map_err(thread)?, alone))
+            Ok((writers.map_err(thread)?, readers.map_err(thread)?, claim))
         });
         match opened {
-            Ok((writers, readers, alone)) => {
-                Ok(Self { writers, readers, alone, runtime: Some(runtime) })
+            Ok((writers, readers, claim)) => {
+                Ok(Self { writers, readers, claim: Some(claim), runtime: Some(runtime) })
             }
             Err(error) => {
                 runtime.shutdown_background();
@@ -168,7 +168,7 @@ impl Drop for PostgresStore {
     fn drop(&mut self) {
         self.writers.stop();
         self.readers.stop();
-        self.alone = None;
+        self.claim = None;
         // Waiting for it would panic on a caller's runtime.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

@@ -48,7 +48,7 @@ pub(crate) async fn request(
     match state.store.request(new).await {
         Ok(Requested::Silent) => {}
         Ok(Requested::Crossed(first)) => crossed = Some(first),
-        Ok(Requested::Delivered(told)) => state.tell(Vec::new(), [told]),
+        Ok(Requested::Delivered(told)) => state.tell(Vec::new(), [told]).await?,
         Err(error) => return Err(refuse(error, &bounds)),
     }
     Ok(HttpResponse::Accepted().json(ContactAsked { request_id, crossed }))

@@ -18,7 +18,7 @@ pub(crate) async fn decline(
     Signed(caller, ContactDecline { request_id }): Signed<ContactDecline>,
 ) -> Result<HttpResponse, Refusal> {
     let told = state.store.decline(caller.user, request_id, state.now_ms()).await;
-    state.tell(Vec::new(), told.map_err(Refusal::unavailable)?);
+    state.tell(Vec::new(), told.map_err(Refusal::unavailable)?).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -28,7 +28,7 @@ pub(crate) async fn remove(
 ) -> Result<HttpResponse, Refusal> {
     let told = state.store.remove(caller.user, peer, state.now_ms()).await;
     let told = told.map_err(Refusal::unavailable)?;
-    state.tell(ended(&told), told);
+    state.tell(ended(&told), told).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -44,9 +44,10 @@ pub(crate) async fn block(
         }
         BlockError::Failed(failure) => Refusal::unavailable(failure),
     })?;
-    state.tell(ended(&blocked.told), blocked.told);
+    let told = state.tell(ended(&blocked.told), blocked.told).await;
     let dropped = state.engine.drop_from(&blocked.devices, peer).await;
     dropped.map_err(Refusal::unavailable)?;
+    told?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -61,6 +62,6 @@ pub(crate) async fn unblock(
     Signed(caller, ContactPeer { peer }): Signed<ContactPeer>,
 ) -> Result<HttpResponse, Refusal> {
     let told = state.store.unblock(caller.user, peer, state.now_ms()).await;
-    state.tell(Vec::new(), told.map_err(Refusal::unavailable)?);
+    state.tell(Vec::new(), told.map_err(Refusal::unavailable)?).await?;
     Ok(HttpResponse::NoContent().finish())
 }

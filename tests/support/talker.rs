@@ -48,6 +48,17 @@ impl Talker {
         left.await.expect("the client ends in time");
     }
 
+    /// The same, on another server.
+    pub fn come_back_at(&mut self, url: &str) {
+        url.clone_into(&mut self.url);
+        self.come_back();
+    }
+
+    /// Of its server.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     pub fn come_back(&mut self) {
         let device = open(self.home.path());
         (self.client, self.events) = device.start(outside(&self.url, self.encoding)).unwrap();

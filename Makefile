@@ -18,6 +18,8 @@ SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 endif
 ROUND := $(abspath $(TARGET))/vectors
 
+# `make cluster`: where people reach it.
+LISTEN ?= 127.0.0.1:8080
 # `make fuzz`: seconds for each target.
 FUZZ_SECONDS ?= 60
 # `make fuzz-live`: requests and frames; SEED=... repeats a run.
@@ -26,7 +28,7 @@ COUNT ?= 2000000
 # `make model`: which worlds; see `make model WORLDS=--help`.
 WORLDS ?=
 
-.PHONY: help run test demo lint bench fuzz fuzz-live model setup fmt clippy rules vectors api build binary-rules
+.PHONY: help run test demo cluster lint bench fuzz fuzz-live model setup fmt clippy rules vectors api build binary-rules
 
 help: ## lists the targets
 	@echo "Hushwire: an end-to-end encrypted messaging engine. Targets:"
@@ -50,6 +52,11 @@ lint: setup fmt clippy rules ## format, clippy, architecture rules, licences and
 	  echo "cargo-deny is not installed: licences and bans were checked by xtask from deny.toml."; \
 	fi
 	@echo "Advisories are not part of this: run 'cargo deny check advisories' with a network."
+
+cluster: setup build ## three servers behind a balancer on this machine, to talk through and to kill
+	@scripts/setup tests
+	$(CARGO) build --locked -p hushwire-testbed
+	@$(TARGET)/debug/hushwire-cluster --server $(TARGET)/debug/hushwire --listen $(LISTEN)
 
 bench: setup ## figures: cryptography, the server beside a bare relay, and in bad weather (a quarter of an hour)
 	$(CARGO) build --release --locked -p hushwire -p hushwire-benches

@@ -55,8 +55,13 @@ impl Postgres {
             settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let port = port::free();
         let process = launch(folder.path(), port, &settings, None);
-        let postgres = Self { process, folder, port, settings };
-        postgres.await_ready();
+        let mut postgres = Self { process, folder, port, settings };
+        while !postgres.is_up() {
+            // Somebody else was given the port.
+            postgres.port = port::free();
+            postgres.process =
+                launch(postgres.folder.path(), postgres.port, &postgres.settings, None);
+        }
         postgres
     }
 
@@ -177,15 +182,34 @@ impl Postgres {
     }
 
     #[expect(clippy::panic, reason = "a test cannot go on without it")]
-    fn await_ready(&self) {
+    fn await_ready(&mut self) {
+        if !self.is_up() {
+            panic!("postgres ended: {}", self.log());
+        }
+    }
+
+    /// Waits until this very server answers; `false` if it ended.
+    #[expect(clippy::panic, reason = "a test cannot go on without it")]
+    fn is_up(&mut self) -> bool {
+        let data = self.folder.path().join("data").display().to_string();
         let started = Instant::now();
-        while self.sql("postgres", "SELECT 1").is_err() {
+        loop {
+            let says = self.sql("postgres", "SHOW data_directory");
+            if says.is_ok_and(|says| says.trim() == data) {
+                return true;
+            }
+            if !self.process.is_running() {
+                return false;
+            }
             if started.elapsed() > WITHIN {
-                let log = std::fs::read_to_string(self.folder.path().join("log"));
-                panic!("postgres does not answer: {}", log.unwrap_or_default());
+                panic!("postgres does not answer: {}", self.log());
             }
             sleep(Duration::from_millis(50));
         }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
 

@@ -15,6 +15,9 @@ use crate::process::{Process, find};
 /// How long a start may take.
 const WITHIN: Duration = Duration::from_secs(20);
 
+/// How long one is waited for that does not say who it is.
+const SHY: Duration = Duration::from_millis(300);
+
 /// What every server here is started with, as its owner would set it for Hushwire; later settings
 /// win.
 const SETTINGS: &[(&str, &str)] = &[
@@ -78,8 +81,13 @@ impl Redis {
             settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let port = port::free();
         let process = launch(&folder, port, &settings, file.as_deref());
-        let redis = Self { process, folder, port, settings, file };
-        redis.await_ready();
+        let mut redis = Self { process, folder, port, settings, file };
+        while !redis.is_up() {
+            // Somebody else was given the port.
+            redis.port = port::free();
+            redis.process =
+                launch(&redis.folder, redis.port, &redis.settings, redis.file.as_deref());
+        }
         redis
     }
 
@@ -154,15 +162,38 @@ impl Redis {
     }
 
     #[expect(clippy::panic, reason = "a test cannot go on without it")]
-    fn await_ready(&self) {
+    fn await_ready(&mut self) {
+        if !self.is_up() {
+            panic!("redis-server ended: {}", self.log());
+        }
+    }
+
+    /// Waits until this very server answers; `false` if it ended.
+    #[expect(clippy::panic, reason = "a test cannot go on without it")]
+    fn is_up(&mut self) -> bool {
+        let own = format!("process_id:{}\r\n", self.process.id());
         let started = Instant::now();
-        while !self.command(&["PING"]).is_ok_and(|r| r.contains("PONG") || r.contains("NOAUTH")) {
+        loop {
+            match self.command(&["INFO", "server"]) {
+                Ok(says) if says.contains(&own) => return true,
+                // It tells nobody who it is. One that has no port ends at once.
+                Ok(says) if says.starts_with("-NOAUTH") && started.elapsed() > SHY => {
+                    return self.process.is_running();
+                }
+                _ => {}
+            }
+            if !self.process.is_running() {
+                return false;
+            }
             if started.elapsed() > WITHIN {
-                let log = std::fs::read_to_string(self.folder.path().join("log"));
-                panic!("redis-server does not answer: {}", log.unwrap_or_default());
+                panic!("redis-server does not answer: {}", self.log());
             }
             sleep(Duration::from_millis(10));
         }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
 

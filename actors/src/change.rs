@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use slog::warn;
 use tokio::time::{sleep, timeout};
 
+use crate::aside::Aside;
 use crate::node::Node;
 use crate::ports::{Unavailable, Word};
 use crate::user::Note;
@@ -46,7 +47,7 @@ pub(crate) async fn committed(node: &Arc<Node>, change: Change) -> Result<(), Un
     } else {
         timeout(WITHIN, node.admissions.raise(users.clone())).await.unwrap_or(Err(Unavailable))
     };
-    node.tell_others(Word::Changed(change));
+    node.tell_others(Word::Aside(Aside::Changed(change)));
     if raised.is_err() {
         raise_later(node, users);
     }
@@ -73,7 +74,7 @@ pub(crate) fn apply(node: &Arc<Node>, change: Change) {
     for (a, b) in change.pairs {
         node.pairs.changed(a, b);
         let parted = change.events.iter().any(|(user, event)| parts(*user, event, a, b));
-        node.presence.changed(a, b, parted);
+        node.presence.changed(node, a, b, parted);
         if parted {
             node.calls.parted(a, b);
         }

@@ -13,11 +13,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
 
+use crate::aside::Steps;
 use crate::bus::{BusActor, Post, Waits};
 use crate::call::signaling::{Signaling, SignalingActor};
 use crate::change::{self, Change};
 use crate::directory::Directory;
 use crate::drain;
+use crate::homes::Homes;
 use crate::landings::Landings;
 use crate::lane::Fact;
 use crate::limiter::Limiter;
@@ -123,6 +125,8 @@ impl Engine {
             pairs: Pairs::new(&limits),
             presence: Present::new(limits.presence_names),
             calls: Signaling::new(&limits),
+            steps: Steps::default(),
+            homes: Homes::new(NodeId(id)),
             places: Places::new(&limits),
             intake: Intake::new(limits.intake),
             post: Post::default(),
@@ -272,10 +276,26 @@ impl Engine {
         self.all_done(vec![(device, dropped)], Some(Close::NotAuthenticated)).await
     }
 
-    /// Whether a device has a live connection here.
-    #[must_use]
-    pub fn is_live(&self, device: &DeviceId) -> bool {
-        self.node.directory.get(device).is_some()
+    /// Which of a user's devices have a live connection, on whichever node.
+    ///
+    /// # Errors
+    /// If other nodes may have some, and the queue store cannot be asked.
+    pub async fn live(&self, devices: &[DeviceId]) -> Result<Vec<DeviceId>, Unavailable> {
+        let mut live = Vec::new();
+        for device in devices {
+            let here = self.node.directory.get(device).is_some();
+            if here || (!self.node.ports.bus.is_alone() && self.is_held(*device).await?) {
+                live.push(*device);
+            }
+        }
+        Ok(live)
+    }
+
+    async fn is_held(&self, device: DeviceId) -> Result<bool, Unavailable> {
+        match self.ask(Call::Holder { device }).await? {
+            Reply::Holder(holder) => Ok(holder.is_some()),
+            _ => Err(Unavailable),
+        }
     }
 
     /// A nonce for signing in over HTTP: for 60 s, to be taken once.

@@ -8,7 +8,6 @@ use actix::ArbiterHandle;
 use hushwire_wire::frame::ServerOp;
 
 use crate::admissions::Soon;
-use crate::fault;
 use crate::route::Flight;
 
 /// Answers that wait, at most. One more is given at once: custody is what it stands on.
@@ -38,7 +37,6 @@ impl Landings {
         let Some(place) = self.place() else { return flight.tell(op, false) };
         self.arbiter.spawn(async move {
             let counts = recording.await;
-            fault::point("landings: recorded");
             flight.tell(op, counts.unwrap_or(false));
             drop(place);
         });

@@ -11,6 +11,7 @@
 
 pub mod admissions;
 pub mod admit;
+pub mod aside;
 pub mod bus;
 pub mod call;
 pub mod change;
@@ -20,6 +21,7 @@ mod drain;
 pub mod engine;
 pub mod envelope;
 mod fault;
+mod homes;
 mod landings;
 pub mod lane;
 pub mod ledger;

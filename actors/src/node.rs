@@ -11,9 +11,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::admissions::Admissions;
+use crate::aside::Steps;
 use crate::bus::{Post, Waits};
 use crate::call::signaling::Signaling;
 use crate::directory::Directory;
+use crate::homes::Homes;
 use crate::landings::Landings;
 use crate::limiter::Limiter;
 use crate::limits::Limits;
@@ -43,6 +45,9 @@ pub(crate) struct Node {
     pub(crate) landings: Landings,
     pub(crate) presence: Present,
     pub(crate) calls: Signaling,
+    /// Steps of calls that other nodes keep.
+    pub(crate) steps: Steps,
+    pub(crate) homes: Homes,
     pub(crate) intake: Intake,
     pub(crate) post: Post,
     pub(crate) waits: Waits,

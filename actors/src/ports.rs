@@ -8,11 +8,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hushwire_wire::frame::{Ephemeral, Hello};
+use hushwire_wire::frame::Hello;
 use hushwire_wire::{Close, Conn, DeviceId, EpochId, NodeId, Nonce, UserId};
 
 use crate::admissions::Admissions;
-use crate::change::Change;
+use crate::aside::Aside;
 use crate::custody::Place;
 use crate::envelope::Entry;
 
@@ -100,6 +100,12 @@ pub trait Bus: Send + Sync + fmt::Debug {
     /// If words may have been lost since the last call.
     async fn next(&self, node: NodeId) -> Result<Vec<Word>, Unavailable>;
 
+    /// Says that `node` is there, or that it is not any more; the nodes that said so lately.
+    ///
+    /// # Errors
+    /// If nobody can be told.
+    async fn beat(&self, node: NodeId, there: bool) -> Result<Vec<NodeId>, Unavailable>;
+
     /// Whether there is never another node.
     fn is_alone(&self) -> bool {
         false
@@ -164,15 +170,8 @@ pub enum Word {
         /// The older connection.
         conn: Conn,
     },
-    /// Something was committed to the database.
-    Changed(Change),
-    /// Something ephemeral for a device, wherever it lives.
-    Ephemeral {
-        /// The device.
-        device: DeviceId,
-        /// What it hears.
-        frame: Ephemeral,
-    },
+    /// Something beside messages.
+    Aside(Aside),
     /// A device was revoked or signed out: its connection ends.
     Ended {
         /// The device.

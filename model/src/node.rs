@@ -437,7 +437,7 @@ impl World {
                 self.tell(at, device, Some(conn.0[0]), kick);
             }
             // No property is about them.
-            Word::Changed(_) | Word::Ephemeral { .. } => {}
+            Word::Aside(_) => {}
             Word::Ended { device, conn, close } => {
                 let kick = Fact::Kick { close, after_ms: None };
                 self.tell(at, device, Some(conn.0[0]), kick);

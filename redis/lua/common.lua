@@ -35,3 +35,22 @@ local function generation(keys, args)
 end
 
 redis.register_function('hushwire1_generation', generation)
+
+-- Says that a node is there, or that it is not any more.
+-- KEYS: the nodes'. ARGV: the node, the time or nothing, how long it counts as there, 0 for no more.
+-- All that are there.
+redis.register_function {
+  function_name = 'hushwire1_beat',
+  callback = function(keys, args)
+    local now = now_ms(args[2])
+    redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', now)
+    if args[3] == '0' then
+      redis.call('ZREM', keys[1], args[1])
+    else
+      redis.call('ZADD', keys[1], now + tonumber(args[3]), args[1])
+      redis.call('PEXPIRE', keys[1], args[3])
+    end
+    return redis.call('ZRANGE', keys[1], 0, -1)
+  end,
+  flags = { 'allow-oom' },
+}

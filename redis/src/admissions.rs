@@ -92,7 +92,7 @@ impl Admissions for RedisAdmissions {
         let Landed { r#gen, user, device, to, landing } = landed;
         let (letter, sn, mid, answer) = match landing {
             Landing::Accepted(answer) => {
-                let bytes = codec::answer(&answer).unwrap_or_default();
+                let bytes = codec::answer(&answer);
                 ("a", answer.sn, answer.mid, bytes)
             }
             Landing::Refused(sn) => ("r", sn, Mid([0; Mid::LEN]), Vec::new()),

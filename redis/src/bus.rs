@@ -9,7 +9,7 @@ mod tests;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use bb8_redis::redis::pipe;
+use bb8_redis::redis::{cmd, pipe};
 use hushwire_actors::ports::{Address, Bus, Unavailable, Word};
 use hushwire_wire::NodeId;
 use tokio::task::AbortHandle;
@@ -18,6 +18,9 @@ pub(crate) use self::ear::ANSWERS_WITHIN;
 use self::inbox::Inbox;
 use crate::link::Link;
 use crate::words;
+
+/// A node that does not beat for so long is not there any more, in milliseconds.
+const THERE_MS: u64 = 9_000;
 
 /// The bus of one node. Dropped, it hears no more.
 ///
@@ -89,6 +92,11 @@ impl Bus for RedisBus {
         }
     }
 
+    async fn beat(&self, node: NodeId, there: bool) -> Result<Vec<NodeId>, Unavailable> {
+        let link = self.link.clone();
+        self.link.run(async move { beat(&link, node, there).await }).await?
+    }
+
     /// For one node, that of the first call; and for one caller at a time.
     async fn next(&self, node: NodeId) -> Result<Vec<Word>, Unavailable> {
         let ear = self.ear(node)?;
@@ -97,6 +105,17 @@ impl Bus for RedisBus {
         }
         ear.inbox.next().await
     }
+}
+
+/// Beats, and hears who else does.
+async fn beat(link: &Link, node: NodeId, there: bool) -> Result<Vec<NodeId>, Unavailable> {
+    let mut command = cmd("FCALL");
+    command.arg("hushwire1_beat").arg(1).arg(link.nodes_key()).arg(&node.0);
+    command.arg(link.state().said_now()).arg(if there { THERE_MS } else { 0 });
+    let mut shared = link.shared().await?;
+    let nodes: Result<Vec<Vec<u8>>, _> = command.query_async(&mut shared.connection).await;
+    let nodes = nodes.map_err(|error| link.failed_shared(&shared, &error))?;
+    Ok(nodes.iter().filter_map(|node| NodeId::from_slice(node)).collect())
 }
 
 /// For each word, how many heard it. On the one shared connection, so that a node's words come in

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hushwire_actors::envelope::{Entry, Envelope};
 use hushwire_actors::queue::{Key, Mode, Taken};
+use hushwire_wire::codec::{from_cbor, to_cbor};
 use hushwire_wire::deliver::SharedBody;
 use hushwire_wire::frame::{Accepted, News, SkipReason};
 use hushwire_wire::limits::WITHDRAW_MAX;
@@ -85,14 +86,14 @@ pub(crate) fn parse_id(bytes: &[u8]) -> Option<(DeviceId, Mid)> {
 }
 
 /// News, with its version.
-pub(crate) fn news(news: &News) -> Option<Vec<u8>> {
-    cbor4ii::serde::to_vec(vec![VERSION], news).ok()
+pub(crate) fn news(news: &News) -> Vec<u8> {
+    to_cbor(vec![VERSION], news)
 }
 
 /// A row of notices: `n` and news, or `g`, a count and a contact.
 pub(crate) fn notice(bytes: &[u8]) -> Option<News> {
     match bytes.split_first()? {
-        (b'n', [VERSION, rest @ ..]) => cbor4ii::serde::from_slice(rest).ok(),
+        (b'n', [VERSION, rest @ ..]) => from_cbor(rest),
         (b'g', mut rest) => {
             let count = f64::from_be_bytes(take(&mut rest)?);
             let contact = UserId(take(&mut rest)?);
@@ -111,14 +112,14 @@ pub(crate) fn notice(bytes: &[u8]) -> Option<News> {
 }
 
 /// An answer, with its version.
-pub(crate) fn answer(answer: &Accepted) -> Option<Vec<u8>> {
-    cbor4ii::serde::to_vec(vec![VERSION], answer).ok()
+pub(crate) fn answer(answer: &Accepted) -> Vec<u8> {
+    to_cbor(vec![VERSION], answer)
 }
 
 /// An answer that was stored; `None` if this version cannot read it.
 pub(crate) fn parse_answer(bytes: &[u8]) -> Option<Accepted> {
     match bytes.split_first()? {
-        (&VERSION, rest) => cbor4ii::serde::from_slice(rest).ok(),
+        (&VERSION, rest) => from_cbor(rest),
         _ => None,
     }
 }

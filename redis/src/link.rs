@@ -477,6 +477,11 @@ impl Link {
         channel
     }
 
+    /// The key of who is there: a sorted set of nodes by when they are not any more.
+    pub(crate) fn nodes_key(&self) -> Vec<u8> {
+        format!("{}:there", self.inner.settings.prefix).into_bytes()
+    }
+
     /// The channel of all nodes.
     pub(crate) fn channel_of_all(&self) -> Vec<u8> {
         format!("{}:nodes", self.inner.settings.prefix).into_bytes()

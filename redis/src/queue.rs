@@ -161,6 +161,9 @@ impl Inner {
                     self.reply(r#gen, device, &op, run, told)
                 }
                 Call::Sweep { most } => Ok(Reply::Swept(self.sweep(most).await)),
+                Call::Holder { device } => {
+                    self.look(device).await.map(|looked| Reply::Holder(looked.holder))
+                }
                 Call::DropTokens { device } => self.drop_tokens(device).await,
                 other => tokens::call(&self.link, &self.limits, &other).await,
             });

@@ -1,9 +1,9 @@
 //! How words between nodes are written: a version, the node that says it, a letter, then fields of
 //! fixed length and last what is long. Anything else is nothing that this node can read.
 
-use cbor4ii::serde::{from_slice, to_vec};
 use hushwire_actors::custody::{Place, Skip};
 use hushwire_actors::ports::Word;
+use hushwire_wire::codec::{from_cbor, to_cbor};
 use hushwire_wire::{Close, Conn, DeviceId, NodeId};
 
 use crate::codec::{entry, message, take};
@@ -41,10 +41,7 @@ pub(crate) fn write(from: NodeId, word: &Word) -> Vec<u8> {
         Word::Ended { device, conn, close } => {
             (b'e', [&device.0[..], &conn.0, &close.code().to_be_bytes()].concat())
         }
-        Word::Changed(change) => (b'g', to_vec(Vec::new(), change).unwrap_or_default()),
-        Word::Ephemeral { device, frame } => {
-            (b'p', to_vec(device.0.to_vec(), frame).unwrap_or_default())
-        }
+        Word::Aside(aside) => (b'a', to_cbor(Vec::new(), aside)),
     };
     [&[VERSION][..], &from.0, &[letter], &fields].concat()
 }
@@ -84,11 +81,7 @@ pub(crate) fn read(bytes: &[u8]) -> Option<(NodeId, Word)> {
             conn: Conn(take(&mut rest)?),
             close: Close::from_code(u16::from_be_bytes(take(&mut rest)?))?,
         },
-        b'g' => Word::Changed(from_slice(std::mem::take(&mut rest)).ok()?),
-        b'p' => Word::Ephemeral {
-            device: DeviceId(take(&mut rest)?),
-            frame: from_slice(std::mem::take(&mut rest)).ok()?,
-        },
+        b'a' => Word::Aside(from_cbor(std::mem::take(&mut rest))?),
         _ => return None,
     };
     rest.is_empty().then_some((from, word))
@@ -112,10 +105,13 @@ mod tests {
     use std::sync::Arc;
 
     use hushwire_actors::Change;
+    use hushwire_actors::aside::Aside;
+    use hushwire_actors::call::{Letter, Step};
     use hushwire_actors::envelope::{Entry, Envelope};
     use hushwire_wire::close::CLOSES;
     use hushwire_wire::deliver::SharedBody;
-    use hushwire_wire::frame::{Ephemeral, Event, EventKind};
+    use hushwire_wire::frame::{Call, CallAct, Ephemeral, Event, EventKind};
+    use hushwire_wire::{CallId, Reject};
     use hushwire_wire::{Mid, Sealed, UserId};
     use proptest::prelude::*;
 
@@ -123,15 +119,37 @@ mod tests {
 
     const FROM: NodeId = NodeId([7; 16]);
 
-    fn event(v: u64, alone: bool) -> Event {
-        let peer = (!alone).then_some(UserId([4; 32]));
-        Event { v, kind: EventKind::Block, peer }
+    /// One of each.
+    fn aside(which: usize, v: u64, device: DeviceId, conn: Conn, body: Vec<u8>) -> Aside {
+        let (user, node, msg) = (UserId([4; 32]), FROM, Sealed::from(body));
+        let (from_user, from_device, call_id) = (UserId([1; 32]), device, CallId([5; 16]));
+        match which {
+            0 => Aside::Changed(Change {
+                pairs: vec![(UserId([1; 32]), user); 3],
+                events: vec![(user, Event { v, kind: EventKind::Block, peer: None })],
+            }),
+            1 => Aside::Ephemeral { device, frame: Ephemeral { from_user, from_device, msg } },
+            2 => Aside::Show { node, user, conn, to: vec![user; 2] },
+            3 => Aside::Presence { conn, user, on: v.is_multiple_of(2) },
+            4 => {
+                let letter = Some(Letter { shared: msg, tags: vec![(device, [3; 16])] });
+                let (from, to, act, devices) = (from_user, user, CallAct::Ring, vec![device]);
+                let step = Step { from, device, conn, to, call_id, act, devices, letter };
+                Aside::Step { node, ticket: v, step, found: false }
+            }
+            5 => Aside::Stepped { ticket: v, refused: Some(Reject::Forbidden {}) },
+            6 => {
+                let (act, msg) = (CallAct::Signal, Some(msg));
+                Aside::Call { device, frame: Call { from_user, from_device, call_id, act, msg } }
+            }
+            _ => Aside::Left { user, device, conn },
+        }
     }
 
     fn words() -> impl Strategy<Value = Word> {
         let ids = any::<[[u8; 16]; 3]>();
         let body = proptest::collection::vec(any::<u8>(), 0..300);
-        (ids, any::<u64>(), 0..PLACES.len(), 0..CLOSES.len(), 0..9_u8, body).prop_map(
+        (ids, any::<u64>(), 0..PLACES.len(), 0..CLOSES.len(), 0..8_u8, body).prop_map(
             |(ids, ticket, place, close, kind, body)| {
                 let (from, device, conn) = (FROM, DeviceId(ids[1]), Conn(ids[2]));
                 match kind {
@@ -155,15 +173,7 @@ mod tests {
                     3 => Word::Behind { device, conn },
                     4 => Word::Notices { device },
                     5 => Word::Displaced { device, conn },
-                    6 => Word::Changed(Change {
-                        pairs: vec![(UserId([1; 32]), UserId([2; 32])); place],
-                        events: vec![(UserId([3; 32]), event(ticket, place == 1))],
-                    }),
-                    7 => {
-                        let (from_user, from_device) = (UserId([1; 32]), device);
-                        let msg = Sealed::from(body);
-                        Word::Ephemeral { device, frame: Ephemeral { from_user, from_device, msg } }
-                    }
+                    6 => Word::Aside(aside(place, ticket, device, conn, body)),
                     _ => Word::Ended { device, conn, close: CLOSES[close] },
                 }
             },
@@ -188,7 +198,7 @@ mod tests {
         fn another_version_and_a_word_cut_or_lengthened_are_not_read(word in words(), cut in any::<usize>()) {
             let mut bytes = write(FROM, &word);
             // A body may have any length, so that only words without one have an end.
-            if !matches!(word, Word::Route { .. } | Word::Ephemeral { .. }) {
+            if !matches!(word, Word::Route { .. }) {
                 prop_assert!(read(&bytes[..cut % bytes.len()]).is_none());
                 bytes.push(0);
                 prop_assert!(read(&bytes).is_none());
@@ -200,10 +210,10 @@ mod tests {
 
         /// Whatever is published: nothing panics.
         #[test]
-        fn anything_is_read_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), letter in 0..10_usize) {
+        fn anything_is_read_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), letter in 0..9_usize) {
             let _ = read(&bytes);
             if let Some(start) = bytes.first_chunk_mut::<18>() {
-                (start[0], start[17]) = (VERSION, b"rcxbndegp?"[letter]);
+                (start[0], start[17]) = (VERSION, b"rcxbndea?"[letter]);
                 let _ = read(&bytes);
             }
         }

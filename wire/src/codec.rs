@@ -20,6 +20,23 @@ pub enum Encoding {
     Cbor,
 }
 
+/// A value as CBOR, after what is in `out`. It must hold no map with other keys than text, and no
+/// float.
+#[must_use]
+pub fn to_cbor<T: Serialize>(out: Vec<u8>, value: &T) -> Vec<u8> {
+    cbor4ii::serde::to_vec(out, value).unwrap_or_default()
+}
+
+/// A value of CBOR; `None` if it is another one, or if anything comes after it.
+#[must_use]
+pub fn from_cbor<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let mut de = cbor4ii::serde::Deserializer::new(SliceReader::new(bytes));
+    let value = T::deserialize(&mut de).ok()?;
+    let mut reader = de.into_inner();
+    let rest = reader.fill(1).ok()?;
+    rest.as_ref().is_empty().then_some(value)
+}
+
 impl Encoding {
     /// Both, the server's preference first.
     pub const ALL: [Self; 2] = [Self::Cbor, Self::Json];
@@ -66,9 +83,7 @@ impl Encoding {
         // Vec takes every byte.
         match self {
             Self::Json => serde_json::to_vec(value).unwrap_or_default(),
-            Self::Cbor => {
-                cbor4ii::serde::to_vec(Vec::with_capacity(128), value).unwrap_or_default()
-            }
+            Self::Cbor => to_cbor(Vec::with_capacity(128), value),
         }
     }
 
@@ -87,13 +102,7 @@ impl Encoding {
     fn read<T: DeserializeOwned>(self, bytes: &[u8]) -> Option<T> {
         match self {
             Self::Json => serde_json::from_slice(bytes).ok(),
-            Self::Cbor => {
-                let mut de = cbor4ii::serde::Deserializer::new(SliceReader::new(bytes));
-                let value = T::deserialize(&mut de).ok()?;
-                let mut reader = de.into_inner();
-                let rest = reader.fill(1).ok()?;
-                rest.as_ref().is_empty().then_some(value)
-            }
+            Self::Cbor => from_cbor(bytes),
         }
     }
 

@@ -10,11 +10,11 @@ use hushwire_wire::{Close, Conn, DeviceId};
 use tokio::time::{sleep, sleep_until};
 
 use super::Wait;
-use crate::change;
+use crate::aside;
 use crate::custody::Place;
 use crate::directory::Live;
 use crate::fault;
-use crate::lane::{Fact, Passing};
+use crate::lane::Fact;
 use crate::node::Node;
 use crate::path::{Event, Path};
 use crate::ports::Word;
@@ -25,6 +25,8 @@ use crate::supervise::Alive;
 
 /// Words published at once, at most.
 const BATCH: usize = 256;
+/// A node says so often that it is there.
+const BEAT: Duration = Duration::from_secs(3);
 /// After an interruption.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -48,6 +50,7 @@ impl Actor for BusActor {
         ctx.spawn(publish(self.node.clone()).into_actor(self));
         ctx.spawn(hear(self.node.clone()).into_actor(self));
         ctx.spawn(miss(self.node.clone()).into_actor(self));
+        ctx.spawn(beat(self.node.clone()).into_actor(self));
     }
 }
 
@@ -81,9 +84,32 @@ async fn hear(node: Arc<Node>) {
                     live.lane.tell(Fact::Touch);
                     live.lane.tell(Fact::EventsLost);
                 });
+                node.presence.move_homes(&node);
                 sleep(AGAIN).await;
             }
         }
+    }
+}
+
+/// Says that this node is there, and hears of others that come and go.
+async fn beat(node: Arc<Node>) {
+    if node.ports.bus.is_alone() {
+        return;
+    }
+    let mut moved = false;
+    loop {
+        if let Ok(nodes) = node.ports.bus.beat(node.id, !node.is_draining()).await {
+            // What homes were told after they moved has come by now.
+            if std::mem::take(&mut moved) {
+                node.presence.settle();
+            }
+            if node.homes.set(nodes) {
+                moved = true;
+                node.presence.move_homes(&node);
+            }
+        }
+        fault::point("bus: a beat");
+        sleep(BEAT).await;
     }
 }
 
@@ -130,12 +156,7 @@ fn take(node: &Arc<Node>, word: Word) {
             let kick = Fact::Kick { close: Close::Displaced, after_ms: None };
             tell(node, device, Some(conn), kick);
         }
-        Word::Changed(change) => change::apply(node, change),
-        Word::Ephemeral { device, frame } => {
-            if let Some(live) = node.directory.get(&device) {
-                live.lane.pass(Passing::Ephemeral(frame));
-            }
-        }
+        Word::Aside(aside) => aside::take(node, aside),
         Word::Ended { device, conn, close } => {
             tell(node, device, Some(conn), Fact::Kick { close, after_ms: None });
         }

@@ -26,6 +26,10 @@ impl Bus for Alone {
         std::future::pending().await
     }
 
+    async fn beat(&self, node: NodeId, _there: bool) -> Result<Vec<NodeId>, Unavailable> {
+        Ok(vec![node])
+    }
+
     fn is_alone(&self) -> bool {
         true
     }
@@ -93,6 +97,14 @@ impl Bus for MemoryBus {
             }
             inbox.came.notified().await;
         }
+    }
+
+    /// Whoever receives is there.
+    async fn beat(&self, node: NodeId, there: bool) -> Result<Vec<NodeId>, Unavailable> {
+        if !there {
+            self.leave(node);
+        }
+        Ok(lock(&self.nodes).keys().copied().collect())
     }
 }
 

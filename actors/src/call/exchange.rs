@@ -126,6 +126,12 @@ impl Exchange {
         self.calls.keys().map(|(pair, _)| *pair)
     }
 
+    /// Whether this call of a pair is under way.
+    #[must_use]
+    pub fn knows(&self, pair: Pair, id: CallId) -> bool {
+        self.calls.contains_key(&(pair, id))
+    }
+
     /// Calls under way.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -14,12 +14,13 @@ mod tests;
 use hushwire_wire::frame::{Call as Frame, CallAct};
 use hushwire_wire::message::TAG_LEN;
 use hushwire_wire::{CallId, Conn, DeviceId, Reject, Sealed, UserId};
+use serde::{Deserialize, Serialize};
 
 /// A call is forgotten after so long, whatever its devices say, in milliseconds.
 pub const LASTS_MS: u64 = 12 * 3_600_000;
 
 /// A step that a device takes, after it was checked against the pair.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Step {
     /// The user.
     pub from: UserId,
@@ -40,7 +41,7 @@ pub struct Step {
 }
 
 /// What a step carries: one ciphertext, and a tag for each device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Letter {
     /// What all devices get.
     pub shared: Sealed,

@@ -17,10 +17,12 @@ use tokio::time::timeout_at;
 
 use super::exchange::{Effects, Exchange};
 use super::{Patience, Step};
+use crate::aside::Aside;
 use crate::fault;
 use crate::lane::Passing;
 use crate::limits::Limits;
 use crate::node::Node;
+use crate::ports::Word;
 use crate::presence::{Pair, pair};
 use crate::supervise::Alive;
 
@@ -94,6 +96,14 @@ impl Signaling {
         Ok(())
     }
 
+    /// Whether the call of a step is kept here.
+    pub(crate) fn knows(&self, step: &Step) -> bool {
+        let pair = pair(step.from, step.to);
+        let k = shard_of(pair);
+        let shard = self.shards.get(usize::from(k));
+        shard.is_some_and(|shard| self.exchange(shard, k).knows(pair, step.call_id))
+    }
+
     /// A device signed in: what rings at its user rings there, too.
     pub(crate) fn came(&self, user: UserId, device: DeviceId, conn: Conn) {
         self.tell(user, Fact::Came { user, device, conn });
@@ -139,8 +149,12 @@ impl Signaling {
             self.parties.leave(a, b, k);
         }
         for tell in effects.tell {
-            if let Some(live) = node.directory.get(&tell.device) {
-                live.lane.pass_or_end(Passing::Call(tell.frame));
+            match node.directory.get(&tell.device) {
+                Some(live) => live.lane.pass_or_end(Passing::Call(tell.frame)),
+                None => {
+                    let (device, frame) = (tell.device, tell.frame);
+                    node.tell_others(Word::Aside(Aside::Call { device, frame }));
+                }
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Who is there: which users' connections show themselves to whom, on this node.
+//! Who is there: which users' connections show themselves to whom. With several nodes each pair is
+//! kept on one of them, its home, which hears of connections wherever they live.
 //!
 //! A plain value: lists, ends and contacts' facts in, what connections must hear out. Two users
 //! hear of each other as long as each has a connection that names the other *and* they are known
@@ -7,6 +8,7 @@
 //! connection. Nothing here is logged or kept.
 
 pub(crate) mod actor;
+pub(crate) mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -168,6 +170,11 @@ impl<W: Clone> Presence<W> {
     pub fn restart(&mut self) {
         let asked = self.mutual.iter().filter(|(_, mutual)| mutual.asked);
         self.due.extend(asked.map(|(pair, _)| *pair));
+    }
+
+    /// Forgets everything: all connections show themselves anew, here or elsewhere.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.most_names);
     }
 
     /// Names in all lists.

@@ -102,6 +102,7 @@ impl MemoryQueue {
                 Ok(Reply::Done)
             }
             Call::CheckToken { hash } => Ok(Reply::Token(store.tokens.check(&hash, now_ms))),
+            Call::Holder { device } => Ok(Reply::Holder(store.holder(device, now_ms))),
             Call::DropTokens { device } => {
                 store.tokens.drop_device(&device);
                 Ok(Reply::Dropped(store.holder(device, now_ms)))

@@ -93,6 +93,11 @@ pub enum Call {
         /// The token's hash.
         hash: [u8; 32],
     },
+    /// Who holds a device.
+    Holder {
+        /// The device.
+        device: DeviceId,
+    },
     /// Forgets all tokens of a device.
     DropTokens {
         /// The device.
@@ -236,6 +241,8 @@ pub enum Reply {
     Done,
     /// To `DropTokens`: who holds the device, and must hear of it.
     Dropped(Option<Key>),
+    /// To `Holder`.
+    Holder(Option<Key>),
     /// To `TakeNonce`: whether it was there.
     Nonce(bool),
     /// To `CheckToken`.

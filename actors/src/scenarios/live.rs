@@ -62,7 +62,7 @@ impl Client {
         }
     }
 
-    async fn presence(&mut self) -> Presence {
+    pub(super) async fn presence(&mut self) -> Presence {
         match self.next().await.op {
             ServerOp::Presence(presence) => presence,
             other => panic!("{other:?}"),

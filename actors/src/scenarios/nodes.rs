@@ -11,7 +11,7 @@ use crate::bus::MemoryBus;
 use crate::limiter::Limiter;
 use crate::ports::{Address, Bus, Word};
 use hushwire_wire::NodeId;
-use hushwire_wire::frame::{Event, EventKind};
+use hushwire_wire::frame::{CallAct, Event, EventKind, Presence};
 
 /// A bus that loses what it is told to lose.
 #[derive(Debug, Default)]
@@ -34,8 +34,7 @@ impl Bus for Lossy {
                 Word::Behind { .. }
                 | Word::Notices { .. }
                 | Word::Displaced { .. }
-                | Word::Changed(_)
-                | Word::Ephemeral { .. }
+                | Word::Aside(_)
                 | Word::Ended { .. } => &self.hints,
             };
             // Received by somebody who never reads it.
@@ -46,6 +45,10 @@ impl Bus for Lossy {
             }
         }
         received
+    }
+
+    async fn beat(&self, node: NodeId, there: bool) -> Result<Vec<NodeId>, Unavailable> {
+        self.bus.beat(node, there).await
     }
 
     async fn next(&self, node: NodeId) -> Result<Vec<Word>, Unavailable> {
@@ -327,4 +330,79 @@ async fn what_ends_a_device_reaches_the_node_that_holds_it() {
     assert!(before.elapsed().as_millis() < 26_000);
     // Signed out is not revoked: it comes back, on any node.
     synced(&one, 2, 0).await;
+}
+
+/// The other nodes are known, and everybody's lists with them.
+async fn acquainted(one: &World, two: &World) {
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let _ = (one, two);
+}
+
+async fn seen(someone: &mut Client) -> (UserId, bool) {
+    let Presence { user, on } = someone.presence().await;
+    (user, on)
+}
+
+#[actix::test]
+async fn people_on_two_nodes_see_each_other_come_and_go() {
+    let (one, two, bus) = two([1, 1, 1, 0]);
+    let mut alice = one.json(1, 0).await;
+    let mut bob = two.json(2, 0).await;
+    let mut carol = two.json(3, 0).await;
+    acquainted(&one, &two).await;
+    alice.ask(live::show(&[2, 3])).await;
+    assert_eq!(bob.ask(live::show(&[1])).await, live::ok());
+    for (someone, other) in [(&mut alice, 2), (&mut bob, 1)] {
+        assert_eq!(seen(someone).await, (user(other), true));
+    }
+    // One who names nobody of them is not seen, and sees nobody.
+    carol.ask(live::show(&[2])).await;
+    assert!(carol.is_quiet(Duration::from_secs(1)).await);
+    drop(bob);
+    assert_eq!(seen(&mut alice).await, (user(2), false));
+    let mut bob = one.json(2, 0).await;
+    bob.ask(live::show(&[1, 3])).await;
+    assert_eq!(seen(&mut alice).await, (user(2), true));
+    let mut heard = [seen(&mut bob).await, seen(&mut bob).await];
+    heard.sort_unstable();
+    assert_eq!(heard, [(user(1), true), (user(3), true)]);
+    assert_eq!(seen(&mut carol).await, (user(2), true));
+
+    // A node that is gone: who was there is not, and everybody else still is.
+    bus.bus.leave(two.engine.node());
+    assert_eq!(seen(&mut bob).await, (user(3), false));
+    assert!(alice.is_quiet(Duration::from_secs(20)).await);
+}
+
+#[actix::test]
+async fn a_call_goes_on_between_nodes_whichever_keeps_it() {
+    tokio::time::pause();
+    // The pair is kept by the node of the one, then by that of the other.
+    for rounds in 0..2 {
+        let (one, two, _bus) = two_more([1, 2, 0, 0], unpaced());
+        let (one, two) = if rounds == 0 { (one, two) } else { (two, one) };
+        let mut alice = one.json(1, 0).await;
+        let mut phone = two.json(2, 0).await;
+        let mut tablet = one.json(2, 1).await;
+        acquainted(&one, &two).await;
+        let call = |act| live::sealed(0, 2, rounds, act, 2);
+        let back = |sender, act| live::sealed(sender, 1, rounds, act, 2);
+        assert_eq!(alice.ask(call(CallAct::Ring)).await, live::ok());
+        assert_eq!(phone.call().await.act, CallAct::Ring);
+        assert_eq!(tablet.call().await.act, CallAct::Ring);
+        assert_eq!(phone.ask(back(1, CallAct::Answer)).await, live::ok());
+        assert_eq!(alice.call().await.act, CallAct::Answer);
+        assert_eq!(tablet.call().await.act, CallAct::Elsewhere);
+        let stranger = tablet.ask(back(2, CallAct::Signal)).await;
+        assert_eq!(live::refusal(stranger), "forbidden");
+        assert_eq!(alice.ask(call(CallAct::Signal)).await, live::ok());
+        assert_eq!(phone.call().await.act, CallAct::Signal);
+        // Its node ends, and the device comes back on the other one.
+        drop(phone);
+        let mut phone = one.json(2, 0).await;
+        assert_eq!(phone.ask(back(1, CallAct::End)).await, live::ok());
+        assert_eq!(alice.call().await.act, CallAct::End);
+        let over = alice.ask(call(CallAct::Signal)).await;
+        assert_eq!(live::refusal(over), "forbidden");
+    }
 }

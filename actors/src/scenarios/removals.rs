@@ -20,10 +20,11 @@ async fn a_revoked_device_is_closed_and_loses_all_and_what_it_sent_arrives() {
     assert_eq!(alice.message().await.n, 1);
     let id = alice.op(ClientOp::Send(text(0, 2, 1, 3))).await;
     assert_eq!(phone.message().await.n, 1);
-    assert!(world.engine.is_live(&device(2, 1)));
+    assert_eq!(world.engine.live(&[device(2, 1)]).await.unwrap(), [device(2, 1)]);
     world.engine.revoke(user(2), &[device(2, 1)]).await.unwrap();
     assert_eq!(phone.closed().await, Close::Revoked);
-    assert!(!world.engine.is_live(&device(2, 1)) && world.engine.is_live(&device(2, 0)));
+    let both = [device(2, 0), device(2, 1)];
+    assert_eq!(world.engine.live(&both).await.unwrap(), [device(2, 0)]);
     assert_eq!(world.engine.check_token(&token).await, Ok(None));
     assert_eq!(world.engine.check_token(&other).await, Ok(Some((user(2), device(2, 0)))));
     assert_eq!(world.engine.issue_token(user(2), device(2, 1)).await, Err(Unavailable));
@@ -48,12 +49,12 @@ async fn a_device_that_attaches_while_it_is_revoked_is_closed() {
     phone.op(Client::hello(2, 0, None)).await;
     // Its sign-in asks for a token and then attaches; the revocation comes in between.
     for _ in 0..10_000 {
-        if world.engine.is_live(&device(2, 0)) {
+        if !world.engine.live(&[device(2, 0)]).await.unwrap().is_empty() {
             break;
         }
         tokio::task::yield_now().await;
     }
-    assert!(world.engine.is_live(&device(2, 0)));
+    assert_eq!(world.engine.live(&[device(2, 0)]).await.unwrap(), [device(2, 0)]);
     assert_eq!(world.engine.revoke(user(2), &[device(2, 0)]).await, Ok(()));
     assert_eq!(phone.closed().await, Close::Revoked);
     let mut alice = world.json(1, 0).await;

@@ -15,6 +15,7 @@ use crate::{Change, Readiness};
 
 /// Points that the story of one node does not break, or not in all their places.
 const POINTS: &[&str] = &[
+    "bus: a beat",
     "bus: a word",
     "bus: missed",
     "bus: published",

@@ -17,13 +17,14 @@ use hushwire_wire::{Close, Conn, DecodeError, Encoding, Gen, Reject, Token};
 use super::UNSENT_HIGH;
 use super::channel::{Channel, Out};
 use super::writing::{write_message, write_op};
+use crate::aside::Aside;
 use crate::directory::Live;
 use crate::fault;
 use crate::lane::{Fact, First, Lane};
 use crate::limiter::Paced;
 use crate::node::Node;
 use crate::path::Path;
-use crate::ports::SignedIn;
+use crate::ports::{SignedIn, Word};
 use crate::queue::{Call, To};
 use crate::route::FlightRef;
 use crate::supervise::contain;
@@ -117,6 +118,8 @@ impl Open {
         }
         node.tell(me.user, Note::Came { user: me.user, conn, lane });
         node.calls.came(me.user, me.device, conn);
+        let (user, device) = (me.user, me.device);
+        node.tell_others(Word::Aside(Aside::Came { user, device, conn }));
         open
     }
 
@@ -401,8 +404,12 @@ impl Drop for Open {
         });
         contain(|| node.directory.remove_if(me.device, conn));
         contain(|| node.calls.left(me.user, me.device, conn));
+        contain(|| {
+            let (user, device) = (me.user, me.device);
+            node.tell_others(Word::Aside(Aside::Left { user, device, conn }));
+        });
         if self.shows {
-            contain(|| node.presence.hide(me.user, conn));
+            contain(|| node.presence.hide(&node, me.user, conn));
         }
         contain(|| node.tell(me.user, Note::Left { user: me.user, conn }));
     }

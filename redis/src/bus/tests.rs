@@ -116,6 +116,14 @@ async fn conforms(a: Arc<dyn Bus>, b: Arc<dyn Bus>) {
     let (even, odd) = (of_a.has(1_000).await, of_b.has(1_000).await);
     assert_eq!(even, (0..1_000).map(|k| word(2 * k)).collect::<Vec<_>>());
     assert_eq!(odd, (0..1_000).map(|k| word(2 * k + 1)).collect::<Vec<_>>());
+    let there = async |bus: &Arc<dyn Bus>, node, there| {
+        let mut nodes = bus.beat(node, there).await.unwrap();
+        nodes.sort_unstable();
+        nodes
+    };
+    there(&a, A, true).await;
+    assert_eq!(there(&b, B, true).await, [A, B], "both say so");
+
     of_a.forget();
     of_b.forget();
     assert_eq!(a.publish(A, vec![(Address::Others, word(1))]).await, [true]);
@@ -273,4 +281,20 @@ fn callers_may_be_on_any_runtime() {
         words.extend(runtime().block_on(b.next(B)).unwrap());
     }
     assert_eq!(words, (0..20).map(word).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn who_says_nothing_for_a_while_is_not_there() {
+    let redis = Redis::start();
+    let (a, b) = (bus(&redis).await, bus(&redis).await);
+    let later = |bus: &RedisBus, ms: u64| bus.link.state().say_now(1_000_000 + ms);
+    later(&a, 0);
+    later(&b, 5_000);
+    assert_eq!(a.beat(A, true).await, Ok(vec![A]));
+    assert_eq!(b.beat(B, true).await, Ok(vec![A, B]));
+    later(&b, THERE_MS);
+    assert_eq!(b.beat(B, true).await, Ok(vec![B]));
+    later(&a, THERE_MS + 1);
+    assert_eq!(a.beat(A, true).await.unwrap().len(), 2, "it is back");
+    assert_eq!(b.beat(B, false).await, Ok(vec![A]), "said goodbye");
 }

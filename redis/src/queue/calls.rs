@@ -82,7 +82,7 @@ impl Inner {
                 add(command, settled.iter().map(|one| codec::id(&one.from, &one.mid)));
             }
             Op::Notice { news } => {
-                command.arg(codec::news(news).unwrap_or_default());
+                command.arg(codec::news(news));
             }
             Op::Revoke => {}
             Op::DropFrom { sender } => {

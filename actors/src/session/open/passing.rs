@@ -8,37 +8,48 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use hushwire_wire::frame::{CallAct, Ephemeral, SendCall, SendEphemeral, ServerOp, ShowPresence};
 use hushwire_wire::limits::{CALL_CONTENT_MAX, EPHEMERAL_CONTENT_MAX, PRESENCE_MAX};
 use hushwire_wire::message::{Class, LANE_EPHEMERAL, SEAL_OVERHEAD, Upload};
-use hushwire_wire::{CallId, Close, DeviceId, Reject, Sealed, UserId};
+use hushwire_wire::{CallId, Close, Conn, DeviceId, Reject, Sealed, UserId};
 
 use super::sending::current;
 use super::{BUSY_RETRY_MS, End, Open};
 use crate::admissions::poll_now;
 use crate::admit::UNDER_WAY_RETRY_MS;
+use crate::aside::{self, Aside};
 use crate::call::{Letter, Step};
 use crate::fault;
 use crate::lane::Passing;
-use crate::pairs::Known;
-use crate::ports::{PairFacts, Unavailable, Word};
+use crate::limiter::Paced;
+use crate::node::Node;
+use crate::ports::{PairFacts, SignedIn, Unavailable, Word};
 use crate::session::{check, write_op};
 
 /// Operations of a connection that wait for their pairs, at most.
 const WAITING: usize = 8;
 
-/// A pair's facts, on their way.
-type Loading = Pin<Box<dyn Future<Output = Result<Option<Known>, Unavailable>>>>;
+/// An operation on its way, and its answer, if it has one.
+type Passed = Pin<Box<dyn Future<Output = Result<Option<ServerOp>, Reject>>>>;
 
-/// Operations whose pairs are loaded, in their order; never empty.
+/// An operation that waits for its pair or for another node, and those that came after it.
 pub(super) struct Waiting {
+    id: Option<u64>,
+    passing: Passed,
     ops: VecDeque<(Option<u64>, Live)>,
-    /// The pair of the first.
-    loading: Loading,
     pub(super) until_ms: u64,
+}
+
+/// Who does it.
+struct Passer {
+    node: Arc<Node>,
+    me: SignedIn,
+    conn: Conn,
+    paced: Paced,
 }
 
 /// An operation of the right shape.
@@ -104,10 +115,11 @@ impl Open {
         }
         self.paced.presence()?;
         if !show.on {
-            self.node.presence.hide(self.me.user, self.conn);
+            self.node.presence.hide(&self.node, self.me.user, self.conn);
             self.lane.forget_presence();
             self.shows = false;
-        } else if self.node.presence.show(self.me.user, self.conn, &self.lane, show.to) {
+        } else if self.node.presence.show(&self.node, self.me.user, self.conn, &self.lane, show.to)
+        {
             self.shows = true;
         } else {
             return Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS });
@@ -123,17 +135,20 @@ impl Open {
         out: &mut BytesMut,
     ) -> Result<(), End> {
         while let Some(waiting) = &mut self.waiting {
-            let Poll::Ready(facts) = waiting.loading.as_mut().poll(cx) else { return Ok(()) };
-            let Some((id, op)) = waiting.ops.pop_front() else { return Ok(()) };
-            match waiting.ops.front() {
-                Some((_, next)) => {
-                    let next = next.to();
-                    waiting.loading = Box::pin(current(self.node.clone(), self.me.user, next));
-                    waiting.until_ms = now_ms + self.node.limits.send_deadline_ms;
+            let Poll::Ready(done) = waiting.passing.as_mut().poll(cx) else { return Ok(()) };
+            let id = waiting.id;
+            let next = waiting.ops.pop_front();
+            match next {
+                Some((id, op)) => {
+                    let passing = Box::pin(self.passer().pass(op));
+                    let until_ms = now_ms + self.node.limits.send_deadline_ms;
+                    if let Some(waiting) = &mut self.waiting {
+                        (waiting.id, waiting.passing, waiting.until_ms) = (id, passing, until_ms);
+                    }
                 }
                 None => self.waiting = None,
             }
-            match self.pass(op, facts) {
+            match done {
                 Ok(None) => {}
                 Ok(Some(op)) => write_op(out, self.encoding, id, op),
                 Err(reject) => {
@@ -148,7 +163,7 @@ impl Open {
     /// Answers what has waited too long.
     pub(super) fn give_up_live(&mut self, now_ms: u64, out: &mut BytesMut) {
         let Some(late) = self.waiting.take_if(|waiting| waiting.until_ms <= now_ms) else { return };
-        for (id, _) in late.ops {
+        for id in std::iter::once(late.id).chain(late.ops.into_iter().map(|(id, _)| id)) {
             let op = ServerOp::Reject(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS });
             write_op(out, self.encoding, id, op);
         }
@@ -157,27 +172,30 @@ impl Open {
     /// Does it at once if its pair is known and nothing waits before it.
     fn take(&mut self, id: Option<u64>, op: Live, now_ms: u64) -> Result<Option<ServerOp>, Reject> {
         if let Some(waiting) = &mut self.waiting {
-            if waiting.ops.len() >= WAITING {
+            if waiting.ops.len() >= WAITING - 1 {
                 return Err(Reject::Unavailable { retry_after_ms: UNDER_WAY_RETRY_MS });
             }
             waiting.ops.push_back((id, op));
             return Ok(None);
         }
-        let mut loading = Box::pin(current(self.node.clone(), self.me.user, op.to()));
-        if let Poll::Ready(facts) = poll_now(&mut loading) {
-            return self.pass(op, facts);
+        let mut passing = Box::pin(self.passer().pass(op));
+        if let Poll::Ready(done) = poll_now(&mut passing) {
+            return done;
         }
         let until_ms = now_ms + self.node.limits.send_deadline_ms;
-        let ops = VecDeque::from([(id, op)]);
-        self.waiting = Some(Box::new(Waiting { ops, loading, until_ms }));
+        self.waiting = Some(Box::new(Waiting { id, passing, ops: VecDeque::new(), until_ms }));
         Ok(None)
     }
 
-    fn pass(
-        &self,
-        op: Live,
-        known: Result<Option<Known>, Unavailable>,
-    ) -> Result<Option<ServerOp>, Reject> {
+    fn passer(&self) -> Passer {
+        let (node, paced) = (self.node.clone(), self.paced.clone());
+        Passer { node, me: self.me, conn: self.conn, paced }
+    }
+}
+
+impl Passer {
+    async fn pass(self, op: Live) -> Result<Option<ServerOp>, Reject> {
+        let known = current(self.node.clone(), self.me.user, op.to()).await;
         let busy = |Unavailable| Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS };
         let facts = &known.map_err(busy)?.ok_or(Reject::NotContact {})?.facts;
         match op {
@@ -196,7 +214,7 @@ impl Open {
                 let devices = theirs.map(|d| d.device).collect();
                 let (from, device, conn) = (self.me.user, self.me.device, self.conn);
                 let step = Step { from, device, conn, to, call_id, act, devices, letter };
-                self.node.calls.step(&self.node, step)?;
+                aside::step(&self.node, step).await?;
                 Ok(Some(ServerOp::Ok {}))
             }
         }
@@ -208,7 +226,7 @@ impl Open {
         let frame = Ephemeral { from_user, from_device, msg };
         match self.node.directory.get(&device) {
             Some(live) => live.lane.pass(Passing::Ephemeral(frame)),
-            None => self.node.tell_others(Word::Ephemeral { device, frame }),
+            None => self.node.tell_others(Word::Aside(Aside::Ephemeral { device, frame })),
         }
     }
 

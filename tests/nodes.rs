@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use hushwire_client::{Encoding, Event};
 use hushwire_testbed::{Postgres, Redis, Signal};
 use hushwire_wire::frame::{Ack, ClientOp, ServerOp};
+use hushwire_wire::http::Sessions;
 use hushwire_wire::{Close, Encoding as Wire, Reject};
 use support::devices::{delete, part};
 use support::person::{open_text, seal_text};
@@ -111,6 +112,33 @@ async fn people_on_different_servers_talk_as_on_one() {
     }
 }
 
+async fn sees(someone: &mut Talker, name: &str) -> bool {
+    someone
+        .until(|event| match event {
+            Event::Presence { handle, on } if handle == name => Some(*on),
+            _ => None,
+        })
+        .await
+}
+
+#[tokio::test]
+async fn people_on_different_servers_see_who_is_there() {
+    let mut cluster = Cluster::start(3);
+    let (mut alice, mut bob) = cluster.contacts().await;
+    alice.client.show_presence(true).await.unwrap();
+    bob.client.show_presence(true).await.unwrap();
+    assert!(sees(&mut alice, "bob").await && sees(&mut bob, "alice").await);
+    // Whichever server kept the pair: when the third is gone, they are still there for each other.
+    cluster.nodes[2].kill();
+    bob.leave().await;
+    assert!(!sees(&mut alice, "bob").await);
+    bob.come_back();
+    assert!(sees(&mut alice, "bob").await && sees(&mut bob, "alice").await);
+    // One whose server is gone is not there.
+    cluster.nodes[1].kill();
+    assert!(!sees(&mut alice, "bob").await);
+}
+
 #[tokio::test]
 async fn a_device_that_moves_takes_what_waits_along() {
     let cluster = Cluster::start(3);
@@ -137,6 +165,8 @@ async fn a_device_is_live_on_one_server_at_a_time() {
     pair.bob.http = cluster.nodes[1].http();
     let (mut new, _) = pair.bob.connect(Wire::Json).await;
     assert_eq!(old.closed().await, Some(Close::Displaced));
+    let sessions = cluster.nodes[0].http().get("/v1/sessions", pair.bob.token()).await;
+    assert!(sessions.ok::<Sessions>().sessions[0].live, "on another server");
     // And signed out where it is not, by a token that every server knows.
     let path = format!("/v1/sessions/{}", pair.bob.device().to_base64url());
     let ended = delete(&cluster.nodes[0].http(), &path, pair.bob.token(), None).await;

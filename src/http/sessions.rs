@@ -14,18 +14,21 @@ use super::users::own_log;
 pub(super) async fn list(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Refusal> {
     let log = own_log(&state, caller).await?;
     let rows = state.store.devices(caller.user).await.map_err(Refusal::unavailable)?;
-    let active = rows.into_iter().filter(|row| row.revoked_seq.is_none());
+    let active: Vec<_> = rows.into_iter().filter(|row| row.revoked_seq.is_none()).collect();
+    let devices: Vec<_> = active.iter().map(|row| row.device).collect();
+    let live = state.engine.live(&devices).await.map_err(Refusal::unavailable)?;
     let session = |row: hushwire_schema::DeviceRow| {
         let device = log.device(&row.device)?;
         Some(Session {
             device: row.device,
             kind: device.kind.number(),
             since: row.since_ms,
-            live: state.engine.is_live(&row.device),
+            live: live.contains(&row.device),
             current: row.device == caller.device,
         })
     };
-    Ok(HttpResponse::Ok().json(Sessions { sessions: active.filter_map(session).collect() }))
+    Ok(HttpResponse::Ok()
+        .json(Sessions { sessions: active.into_iter().filter_map(session).collect() }))
 }
 
 pub(super) async fn end(

@@ -4,7 +4,7 @@
 //! Plain values without I/O, clock or keys. What is held was persisted and acknowledged before;
 //! only its showing waits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use hushwire_wire::EpochId;
 use hushwire_wire::frame::{Ack, Failed};
@@ -101,11 +101,11 @@ impl Gaps {
         received: u32,
         order: Option<u64>,
     ) -> Verdict {
-        let is_behind = self.behind.contains_key(&chain);
-        // What was received and waits for the epoch before is not passed over.
-        let known = self.next.get(&chain).copied().filter(|_| is_behind);
+        let waits = self.waits(&chain);
+        // What was received and waits for something else is not passed over.
+        let known = self.next.get(&chain).copied().filter(|_| waits);
         let next = self.next_of(chain, known.unwrap_or(received));
-        if is_behind || counter > *next {
+        if waits || counter > *next {
             self.held.insert((chain, counter), order);
             let release = if self.held.len() > HELD_MAX { self.release_all() } else { Vec::new() };
             return Verdict { hold: order.is_some(), release };
@@ -121,12 +121,25 @@ impl Gaps {
     /// A chain's sender says to have sent `sent` in `before`, its chain in the epoch before, of
     /// which `received` came without a hole: what comes in `chain` waits for the rest.
     pub(crate) fn follows(&mut self, chain: Chain, before: Chain, received: u32, sent: u32) {
-        if *self.next_of(before, received) < sent {
+        // What came there and is held itself holds this up, too.
+        let is_held = self.waits(&before) || self.holds_of(&before).next().is_some();
+        let known = self.next.get(&before).copied().filter(|_| is_held);
+        if *self.next_of(before, known.unwrap_or(received)) < sent {
             if self.behind.len() >= CHAINS_MAX {
                 self.behind.clear();
             }
             self.behind.insert(chain, (before, sent));
         }
+    }
+
+    /// Whether all of a chain waits for something else: for the epoch before, or for what an earlier
+    /// run left held, of which nobody knows the chain.
+    fn waits(&self, chain: &Chain) -> bool {
+        self.behind.contains_key(chain) || !self.stray.is_empty()
+    }
+
+    fn holds_of(&self, chain: &Chain) -> impl Iterator<Item = u32> {
+        self.held.range((*chain, 0)..=(*chain, u32::MAX)).map(|((_, counter), _)| *counter)
     }
 
     fn next_of(&mut self, chain: Chain, received: u32) -> &mut u32 {
@@ -192,6 +205,15 @@ impl Gaps {
         self.release_below(u64::MAX)
     }
 
+    /// A chain that waits for the epoch before, which waits for none.
+    fn foremost(&self) -> Option<(Chain, (Chain, u32))> {
+        let is_first =
+            |(_, (before, _)): &(&Chain, &(Chain, u32))| !self.behind.contains_key(before);
+        // Epochs name the one before by its hash: there is no ring. If there were, any is as good.
+        let first = self.behind.iter().find(is_first).or_else(|| self.behind.iter().next());
+        first.map(|(chain, waits)| (*chain, *waits))
+    }
+
     fn release_below(&mut self, below: u64) -> Vec<u64> {
         let mut release: Vec<u64> = self.stray.extract_if(.., |order| *order < below).collect();
         let over = |order: &Option<u64>| order.is_none_or(|order| order < below);
@@ -202,11 +224,22 @@ impl Gaps {
             let next = self.next.entry(chain).or_default();
             *next = (*next).max(counter.saturating_add(1));
         }
-        // What did not come in an epoch before is given up, too.
-        for (chain, (before, sent)) in std::mem::take(&mut self.behind) {
+        // What did not come in an epoch before is given up, too: the oldest epoch first, for what
+        // came there goes before what came after it.
+        while let Some((chain, (before, sent))) = self.foremost() {
+            self.behind.remove(&chain);
+            let passed: Vec<u32> = self.holds_of(&before).filter(|held| *held < sent).collect();
+            for counter in passed {
+                release.extend(self.held.remove(&(before, counter)).flatten());
+            }
             let next = self.next.entry(before).or_default();
             *next = (*next).max(sent);
             self.drain(chain, &mut release);
+        }
+        if self.stray.is_empty() {
+            // They waited for nothing else.
+            let chains: BTreeSet<Chain> = self.held.keys().map(|(chain, _)| *chain).collect();
+            chains.into_iter().for_each(|chain| self.drain(chain, &mut release));
         }
         release.sort_unstable();
         release
@@ -310,6 +343,48 @@ mod tests {
         gaps.follows(CHAIN, LATER, 2, u32::MAX);
         assert_eq!(gaps.take(CHAIN, 3, 3, None), shown());
         assert!(!gaps.wants_sync());
+    }
+
+    #[test]
+    fn what_is_held_of_an_epoch_holds_up_the_next_ones() {
+        const SECOND: Chain = (EpochId([2; 32]), 0);
+        const THIRD: Chain = (EpochId([3; 32]), 0);
+        // Of the first epoch one is missing for good; all of the second came, and waits for it.
+        let arrive = |gaps: &mut Gaps| {
+            assert_eq!(gaps.take(CHAIN, 0, 0, Some(1)), shown());
+            for (counter, order) in [(0, 2), (1, 3)] {
+                gaps.follows(SECOND, CHAIN, 1, 2);
+                assert_eq!(gaps.take(SECOND, counter, counter, Some(order)), held());
+            }
+            gaps.follows(THIRD, SECOND, 2, 2);
+            assert_eq!(gaps.take(THIRD, 0, 0, Some(4)), held(), "the second is held");
+        };
+        let mut gaps = Gaps::default();
+        arrive(&mut gaps);
+        gaps.asked(0, 10);
+        assert_eq!(gaps.answered(), [2, 3, 4]);
+        // The question was asked when the first of them was there only.
+        let mut gaps = Gaps::default();
+        arrive(&mut gaps);
+        gaps.asked(0, 3);
+        assert_eq!(gaps.answered(), [2, 3, 4]);
+        assert!(!gaps.wants_sync());
+        // What was missing comes after all.
+        let mut gaps = Gaps::default();
+        arrive(&mut gaps);
+        let release = vec![2, 3, 4];
+        assert_eq!(gaps.take(CHAIN, 1, 1, Some(5)), Verdict { hold: false, release });
+    }
+
+    #[test]
+    fn what_an_earlier_run_left_held_is_shown_before_what_comes_now() {
+        let mut gaps = Gaps::restore(vec![7, 9]);
+        // The chain has no hole, as far as this run knows.
+        assert_eq!(gaps.take(CHAIN, 3, 3, Some(10)), held());
+        gaps.asked(0, 11);
+        assert_eq!(gaps.take(CHAIN, 4, 4, Some(11)), held());
+        assert_eq!(gaps.answered(), [7, 9, 10, 11]);
+        assert_eq!(gaps.take(CHAIN, 5, 5, Some(12)), shown());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use hushwire_identity::Code;
 use hushwire_wire::frame::{Accepted, News};
-use hushwire_wire::{DeviceId, Gen, Mid, Reject, Rule, Sealed, UserId, limits};
+use hushwire_wire::{DeviceId, EpochId, Gen, Mid, Reject, Rule, Sealed, UserId, limits};
 
 use crate::said::{Id, Said};
 
@@ -194,6 +194,9 @@ pub struct Outbox {
     paced_from: u64,
     control_from: u64,
     resubmit_from: u64,
+    /// By recipient: the epoch and the highest counter of what was sent again for this loss, one
+    /// for each recipient of an entry at most.
+    again_at: HashMap<UserId, (EpochId, u32)>,
     wake: Option<u64>,
 }
 
@@ -223,6 +226,7 @@ impl Outbox {
             paced_from: 0,
             control_from: 0,
             resubmit_from: 0,
+            again_at: HashMap::new(),
             wake: None,
         }
     }
@@ -500,6 +504,7 @@ impl Outbox {
     }
 
     fn begin_resync(&mut self, r#gen: Gen) {
+        self.again_at.clear();
         let accepted = self.entries.iter().filter(|(_, entry)| entry.accepted);
         let todo: VecDeque<u64> = accepted.map(|(order, _)| *order).collect();
         for order in &todo {

@@ -1,5 +1,6 @@
 //! One message on its way, as the store keeps it.
 
+use hushwire_wire::message::Upload;
 use hushwire_wire::{DeviceId, EpochId, Mid, Sealed, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,12 @@ impl Entry {
     pub(super) fn is_done(&self) -> bool {
         let targets = self.sent.iter().flat_map(|sent| &sent.targets);
         self.accepted && targets.into_iter().all(|target| self.settled.contains(&target.device))
+    }
+
+    /// The epoch of its bytes and its place in the sender's chain there.
+    pub(super) fn place(&self) -> Option<(EpochId, u32)> {
+        let header = Upload::parse(&self.sent.as_ref()?.upload).ok()?.header;
+        Some((header.epoch, header.counter))
     }
 
     /// It was encrypted once: its bytes may be anywhere.

@@ -22,6 +22,9 @@ impl Outbox {
         let withdraw = self.needless(entry);
         let id = entry.id;
         let is_first = !entry.accepted;
+        if let Some(place) = entry.place().filter(|_| re.is_some() && entry.said.is_paced()) {
+            self.again_at.insert(to, place);
+        }
         let live = self.live.entry(order).or_default();
         live.on_wire = true;
         live.freed = false;
@@ -102,11 +105,29 @@ impl Outbox {
             if live.fresh {
                 live.sealing = true;
                 out.push(Effect::Seal { order, fresh: true });
+            } else if self.comes_too_late(order) {
+                self.live.entry(order).or_default().sealing = true;
+                out.push(Effect::Seal { order, fresh: false });
             } else {
                 self.transmit(order, out);
             }
             return;
         }
+    }
+
+    /// Whether something older went again under the same epoch with a higher counter, having been
+    /// encrypted again: the recipient shows by counters, so this one has to follow it.
+    fn comes_too_late(&self, order: u64) -> bool {
+        let Some(entry) = self.entries.get(&order).filter(|entry| entry.said.is_paced()) else {
+            return false;
+        };
+        let Some((epoch, counter)) = entry.place() else { return false };
+        let kept = self.entries.range(..order).rev().map(|(_, older)| older).find_map(|older| {
+            let is_before = older.to == entry.to && older.accepted && older.said.is_paced();
+            is_before.then(|| older.place()).flatten()
+        });
+        let passed = [kept, self.again_at.get(&entry.to).copied()];
+        passed.into_iter().flatten().any(|(other, highest)| other == epoch && highest > counter)
     }
 
     fn pump_up(&mut self, now: u64, out: &mut Vec<Effect>) {

@@ -438,3 +438,34 @@ fn who_parts_gives_up_what_was_to_go_to_them() {
     assert!(effects.contains(&Effect::Drop(1)) && effects.contains(&Effect::Drop(2)));
     assert!(outbox.entry(3).is_some());
 }
+
+#[test]
+fn what_follows_something_that_was_encrypted_again_is_encrypted_again_too() {
+    use hushwire_wire::message::{Class, Header, write_upload};
+    let in_epoch = |n: u8, epoch: u8, counter: u32| {
+        let (class, epoch, mid) = (Class::Text, EpochId([epoch; 32]), Mid([n; 16]));
+        let header = Header { class, sender: 0, lane: 0, counter, epoch, mid };
+        Sent { epoch, upload: write_upload(&header, &[0; 32], &[0; 272], &[]).into(), ..sent(n) }
+    };
+    let mut outbox = up();
+    for (n, epoch, counter) in [(1, 7, 5), (2, 8, 0), (3, 8, 1)] {
+        let order = u64::from(n);
+        submit(&mut outbox, text(n), 0);
+        outbox.sealed(order, in_epoch(n, epoch, counter), 0);
+        outbox.answered(order, accepted(order, n, &[]), 0);
+    }
+    let effects = outbox.resync(Gen([2; 16]), 1_000);
+    assert_eq!(transmitted(&effects).len(), 1);
+    let effects = outbox.answered(1, reject(Reject::EpochStale {}), 1_000);
+    assert!(effects.contains(&Effect::Seal { order: 1, fresh: true }));
+    // It comes after what was said later, in the chain of the epoch that they share now.
+    assert_eq!(transmitted(&outbox.sealed(1, in_epoch(11, 8, 2), 1_000)).len(), 1);
+    outbox.answered(1, accepted(1, 11, &[]), 1_000);
+    for (order, n, counter) in [(2, 12, 3), (3, 13, 4)] {
+        let now = 1_000 * order;
+        assert_eq!(outbox.tick(now), [Effect::Seal { order, fresh: false }]);
+        assert_eq!(transmitted(&outbox.sealed(order, in_epoch(n, 8, counter), now)).len(), 1);
+        outbox.answered(order, accepted(order, n, &[]), now);
+    }
+    assert_eq!(outbox.tick(9_000), [Effect::SayResynced(Gen([2; 16]))]);
+}

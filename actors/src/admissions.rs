@@ -58,9 +58,11 @@ pub struct Ask {
     pub offer: Offer,
     /// Its class, which says what it costs.
     pub class: Class,
-    /// The sender's stamp that the pair's facts were read at, if they allow the message. `None` if
-    /// they refuse it: then only repeats and refusals are told, and nothing is changed.
-    pub checked: Option<Stamp>,
+    /// The sender's stamp that the pair's facts were read at; `None` if there are none.
+    pub stamp: Option<Stamp>,
+    /// Whether the facts allow the message, and it has room. If not, only repeats and refusals are
+    /// told, and whether the facts are those of now; nothing is changed.
+    pub allowed: bool,
 }
 
 /// The answer to an [`Ask`].
@@ -68,7 +70,7 @@ pub struct Ask {
 pub enum Admitted {
     /// To be routed; when the message was first admitted, in milliseconds since 1970.
     At(u64),
-    /// Not to be routed: answered before, or refused. To an ask that was not checked also what it
+    /// Not to be routed: answered before, or refused. To an ask that is not allowed also what it
     /// would have been: `New`, `Changed`, `Again` or `Resubmitted`.
     Told(Verdict),
     /// The sender's stamp is another one: the facts are to be loaded again. Nothing was changed.

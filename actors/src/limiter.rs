@@ -221,9 +221,11 @@ impl Shard {
         if matches!(verdict, Verdict::Answer(_) | Verdict::Refused(_)) {
             return Admitted::Told(verdict);
         }
-        let Some(stamp) = ask.checked else { return Admitted::Told(verdict) };
-        if stamp.v != v {
+        if ask.stamp.is_some_and(|stamp| stamp.v != v) {
             return Admitted::Changed;
+        }
+        if !ask.allowed {
+            return Admitted::Told(verdict);
         }
         if verdict != Verdict::Again && !self.admit.counter_rises(device, offer) {
             return Admitted::Told(Verdict::Refused(Reject::CounterReuse {}));
@@ -323,8 +325,8 @@ mod tests {
 
     fn ask(user: UserId, to: u8, sn: u64, class: Class) -> Ask {
         let device = DeviceId([user.0[1]; 16]);
-        let checked = Some(Stamp { r#gen: Gen([0; 16]), v: 0 });
-        Ask { r#gen: Gen([1; 16]), user, device, offer: offer(to, sn), class, checked }
+        let (stamp, allowed) = (Some(Stamp { r#gen: Gen([0; 16]), v: 0 }), true);
+        Ask { r#gen: Gen([1; 16]), user, device, offer: offer(to, sn), class, stamp, allowed }
     }
 
     fn send(limiter: &Limiter, to: u8, sn: u64, class: Class) -> Option<u64> {
@@ -434,11 +436,14 @@ mod tests {
         let limiter = limiter(&Limits::default());
         let [before, _] = told(limiter.stamps([ME, UserId([2; 32])]));
         told(limiter.raise(vec![ME]));
-        let mut mine = Ask { checked: Some(before), ..ask(ME, 2, 1, Class::Text) };
-        assert_eq!(told(limiter.admit(&mine)), Admitted::Changed);
-        mine.checked = None;
+        let mut mine = Ask { stamp: Some(before), ..ask(ME, 2, 1, Class::Text) };
+        for allowed in [true, false] {
+            mine.allowed = allowed;
+            assert_eq!(told(limiter.admit(&mine)), Admitted::Changed, "nor do they refuse");
+        }
+        mine.stamp = None;
         assert_eq!(told(limiter.admit(&mine)), Admitted::Told(Verdict::New));
-        mine.checked = Some(told(limiter.stamps([ME, ME]))[0]);
+        (mine.stamp, mine.allowed) = (Some(told(limiter.stamps([ME, ME]))[0]), true);
         assert!(matches!(told(limiter.admit(&mine)), Admitted::At(_)));
     }
 }

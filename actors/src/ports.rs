@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hushwire_wire::frame::Hello;
-use hushwire_wire::{Close, Conn, DeviceId, EpochId, NodeId, Nonce, UserId};
+use hushwire_wire::{Close, Conn, DeviceId, EpochId, Gen, NodeId, Nonce, UserId};
 
 use crate::admissions::Admissions;
 use crate::aside::Aside;
@@ -134,6 +134,8 @@ pub enum Word {
         device: DeviceId,
         /// The connection, as the queue store knows it.
         conn: Conn,
+        /// The generation that the message was admitted in.
+        r#gen: Gen,
         /// The copy.
         entry: Entry,
     },

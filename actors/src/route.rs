@@ -20,7 +20,7 @@ use crate::lane::{Delivery, Fact, Lane};
 use crate::node::Node;
 use crate::path::{Event, Next, Path};
 use crate::ports::Word;
-use crate::queue::{Key, Op, To};
+use crate::queue::{Call, Key, Op, To};
 use crate::session::channel::Custodian;
 
 /// A device that a message is for.
@@ -67,6 +67,7 @@ pub(crate) struct Away {
     from: NodeId,
     ticket: u64,
     device: DeviceId,
+    r#gen: Gen,
     entry: Entry,
 }
 
@@ -137,12 +138,13 @@ fn carry_out(node: &Arc<Node>, flight: FlightRef, path: Path, next: Next, live: 
         }
         Next::Publish { node: to, conn } => {
             let (Some(device), entry) = (flight.device(), flight.entry()) else { return };
+            let r#gen = flight.generation();
             let until_ms = node.now_ms() + node.limits.bus_within_ms;
             let ticket = match node.waits.put(flight, path, until_ms) {
                 Ok(ticket) => ticket,
                 Err(flight) => return follow(node, flight, path, Event::NotThere),
             };
-            let word = Word::Route { from: node.id, ticket, device, conn, entry };
+            let word = Word::Route { from: node.id, ticket, device, conn, r#gen, entry };
             if !node.post.push(to, word)
                 && let Some(wait) = node.waits.take(ticket, |_| true)
             {
@@ -164,7 +166,10 @@ fn carry_out(node: &Arc<Node>, flight: FlightRef, path: Path, next: Next, live: 
 
 fn write(node: &Arc<Node>, flight: FlightRef, path: Path, op: Op) {
     let Some(device) = flight.device() else { return };
-    node.call(device, op, To::Custody { flights: vec![Some(flight)], device, path });
+    // Not of now: after a loss, what was accepted before it comes first.
+    let r#gen = flight.generation();
+    let to = To::Custody { flights: vec![Some(flight)], device, path };
+    node.intake.push(Call::Device { r#gen, device, op }, to);
 }
 
 impl Flight {
@@ -240,9 +245,18 @@ impl FlightRef {
         from: NodeId,
         ticket: u64,
         device: DeviceId,
+        r#gen: Gen,
         entry: Entry,
     ) -> Self {
-        Self::Away(Arc::new(Away { node: node.clone(), from, ticket, device, entry }))
+        Self::Away(Arc::new(Away { node: node.clone(), from, ticket, device, r#gen, entry }))
+    }
+
+    /// The generation of the queue store that its message was admitted in.
+    pub(crate) fn generation(&self) -> Gen {
+        match self {
+            Self::Here { flight, .. } => flight.r#gen,
+            Self::Away(away) => away.r#gen,
+        }
     }
 
     /// The copy.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use hushwire_actors::custody::{Custody, Outcome, Place};
 use hushwire_actors::envelope::{Entry, Envelope};
 use hushwire_actors::session::channel::Custodian;
-use hushwire_wire::NodeId;
+use hushwire_wire::{Gen, NodeId};
 
 use crate::bug::Bug;
 use crate::ids;
@@ -27,15 +27,17 @@ pub(crate) struct Flight {
     pub(crate) custody: Custody,
     /// The connection that sent it.
     pub(crate) conn: u8,
+    /// The generation that it was admitted in.
+    pub(crate) r#gen: Gen,
 }
 
 /// One device's copy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Copy {
     /// Its custody is kept on the node where this is.
-    Here { flight: u8, k: usize, device: u8, entry: Entry },
+    Here { flight: u8, k: usize, device: u8, r#gen: Gen, entry: Entry },
     /// Its custody is kept on another node.
-    Away { from: NodeId, ticket: u64, device: u8, entry: Entry },
+    Away { from: NodeId, ticket: u64, device: u8, r#gen: Gen, entry: Entry },
 }
 
 /// What follows from a copy that reached a place.
@@ -83,6 +85,12 @@ impl Copy {
     pub(crate) const fn device(&self) -> u8 {
         match self {
             Self::Here { device, .. } | Self::Away { device, .. } => *device,
+        }
+    }
+
+    pub(crate) const fn generation(&self) -> Gen {
+        match self {
+            Self::Here { r#gen, .. } | Self::Away { r#gen, .. } => *r#gen,
         }
     }
 
@@ -145,6 +153,7 @@ impl Flight {
     pub(crate) fn copy(&self, flight: u8, k: usize) -> Option<Copy> {
         let device = *self.targets.get(k)?;
         let own = self.own.contains(&k);
-        Some(Copy::Here { flight, k, device, entry: ids::entry(&self.envelope, own) })
+        let (r#gen, entry) = (self.r#gen, ids::entry(&self.envelope, own));
+        Some(Copy::Here { flight, k, device, r#gen, entry })
     }
 }

@@ -300,7 +300,8 @@ impl World {
         let number = node.next_flight;
         node.next_flight += 1;
         let own = custody.own().collect();
-        let flight = Flight { envelope, targets, own, custody, conn };
+        let r#gen = self.store.r#gen();
+        let flight = Flight { envelope, targets, own, custody, conn, r#gen };
         let copies: Vec<_> = first.iter().filter_map(|k| flight.copy(number, *k)).collect();
         node.flights.insert(number, flight);
         if let Some(session) = node.sessions.get_mut(&conn) {
@@ -347,12 +348,13 @@ impl World {
                 node.next_ticket += 1;
                 let ticket = node.next_ticket;
                 let (device, entry) = (ids::device(copy.device()), copy.entry().clone());
+                let r#gen = copy.generation();
                 if self.config.bug == Some(Bug::ReceivedIsTaken) && self.lives(to) {
                     self.reach(at, &copy, Place::Queued);
                 }
                 self.nodes[at].waits.insert(ticket, (copy, path));
                 self.mark("published");
-                let word = Word::Route { from: id, ticket, device, conn, entry };
+                let word = Word::Route { from: id, ticket, device, conn, r#gen, entry };
                 self.publish(at, to, word);
             }
             Next::Enqueue { dead } => {
@@ -374,7 +376,7 @@ impl World {
     }
 
     fn write(&mut self, at: usize, copy: Copy, path: Path, op: Op) {
-        let (node, r#gen) = (self.nodes[at].id, self.nodes[at].r#gen);
+        let (node, r#gen) = (self.nodes[at].id, copy.generation());
         let device = ids::device(copy.device());
         let to = To::Custody { flights: vec![Some(copy)], path };
         self.send(Item::Call { node, r#gen, device, op, to });
@@ -406,8 +408,8 @@ impl World {
     /// A word of another node.
     pub(crate) fn hear(&mut self, at: usize, word: Word) {
         match word {
-            Word::Route { from, ticket, device, conn, entry } => {
-                let copy = Copy::Away { from, ticket, device: device.0[0], entry };
+            Word::Route { from, ticket, device, conn, r#gen, entry } => {
+                let copy = Copy::Away { from, ticket, device: device.0[0], r#gen, entry };
                 self.deliver(at, copy, Path::guest(conn));
             }
             Word::Custody { ticket, place } => {

@@ -193,7 +193,8 @@ end
 
 -- ARGV after the time: records a user has at most, how long they are kept, the line, sn, mid, hash,
 -- epoch, counter, size, the generation of a loss that is made good or nothing, the sender's version
--- that was checked or nothing, the bucket, how much it holds, and what the message costs.
+-- that the facts are of or nothing, 1 if they allow it, the bucket, how much it holds, and what the
+-- message costs.
 redis.register_function('hushwire1_admit', function(keys, args)
   if not is_gen(keys[1], args[1]) then return { 'other gen' } end
   local self = open_sent(keys, args)
@@ -208,11 +209,11 @@ redis.register_function('hushwire1_admit', function(keys, args)
   local may_go = verdict == 'new' or verdict == 'changed' or verdict == 'again'
     or verdict == 'resubmitted'
   if not may_go then return told end
-  if args[13] == '' then return { 'would', verdict } end
-  if args[13] ~= (redis.call('GET', self.v) or '0') then return { 'outdated' } end
+  if args[13] ~= '' and args[13] ~= (redis.call('GET', self.v) or '0') then return { 'outdated' } end
+  if args[14] ~= '1' then return { 'would', verdict } end
   if verdict ~= 'again' and not self:counter_rises(line, r, offer) then return { 'counter' } end
   if verdict == 'new' then
-    local wait = self:take(args[14], tonumber(args[15]), tonumber(args[16]))
+    local wait = self:take(args[15], tonumber(args[16]), tonumber(args[17]))
     if wait then return { 'rate', wait } end
   end
   return { 'at', self:routed(line, offer, verdict, most, remember) }

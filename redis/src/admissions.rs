@@ -57,17 +57,18 @@ impl Admissions for RedisAdmissions {
         if !self.is_reachable() {
             return Soon::Now(Err(Unavailable));
         }
-        if ask.checked.is_some_and(|stamp| stamp.r#gen != ask.r#gen) {
+        if ask.stamp.is_some_and(|stamp| stamp.r#gen != ask.r#gen) {
             return Soon::now(Admitted::Changed);
         }
-        let Ask { r#gen, user, device, ref offer, class, checked } = *ask;
+        let Ask { r#gen, user, device, ref offer, class, stamp, allowed } = *ask;
         let Price { paced, most_ms, cost_ms } = self.rates.price(class);
         let mut command = self.on("admit", r#gen, &user);
         command.arg(self.most).arg(self.remember_ms).arg(line(&device, &offer.to));
         command.arg(&offer.sn.to_be_bytes()).arg(&offer.mid.0).arg(&offer.hash);
         command.arg(&offer.epoch.0).arg(&offer.counter.to_be_bytes()).arg(offer.size);
         command.arg(offer.re.map_or(Vec::new(), |re| re.0.to_vec()));
-        command.arg(checked.map_or(String::new(), |stamp| stamp.v.to_string()));
+        command.arg(stamp.map_or(String::new(), |stamp| stamp.v.to_string()));
+        command.arg(u8::from(allowed));
         command.arg(if paced { "p" } else { "c" }).arg(most_ms).arg(cost_ms);
         let (link, rates) = (self.link.clone(), self.rates);
         self.link.begin(async move {

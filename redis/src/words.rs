@@ -4,7 +4,7 @@
 use hushwire_actors::custody::{Place, Skip};
 use hushwire_actors::ports::Word;
 use hushwire_wire::codec::{from_cbor, to_cbor};
-use hushwire_wire::{Close, Conn, DeviceId, NodeId};
+use hushwire_wire::{Close, Conn, DeviceId, Gen, NodeId};
 
 use crate::codec::{entry, message, take};
 
@@ -27,8 +27,8 @@ const PLACES: [Place; 8] = [
 /// A word of the node `from` as others read it.
 pub(crate) fn write(from: NodeId, word: &Word) -> Vec<u8> {
     let (letter, fields) = match word {
-        Word::Route { from: _, ticket, device, conn, entry } => {
-            let to = [&ticket.to_be_bytes()[..], &device.0, &conn.0].concat();
+        Word::Route { from: _, ticket, device, conn, r#gen, entry } => {
+            let to = [&ticket.to_be_bytes()[..], &device.0, &conn.0, &r#gen.0].concat();
             (b'r', [to, message(entry)].concat())
         }
         Word::Custody { ticket, place } => {
@@ -59,8 +59,9 @@ pub(crate) fn read(bytes: &[u8]) -> Option<(NodeId, Word)> {
         b'r' => {
             let ticket = u64::from_be_bytes(take(&mut rest)?);
             let (device, conn) = (DeviceId(take(&mut rest)?), Conn(take(&mut rest)?));
+            let r#gen = Gen(take(&mut rest)?);
             let entry = entry(std::mem::take(&mut rest))?;
-            Word::Route { from, ticket, device, conn, entry }
+            Word::Route { from, ticket, device, conn, r#gen, entry }
         }
         b'c' => {
             let ticket = u64::from_be_bytes(take(&mut rest)?);
@@ -165,8 +166,9 @@ mod tests {
                             withdraw: [Mid(ids[1])].into(),
                             body: SharedBody::new(Sealed::from(body)),
                         };
+                        let r#gen = Gen(ids[2]);
                         let entry = Entry { envelope: Arc::new(envelope), tag: ids[0], own: false };
-                        Word::Route { from, ticket, device, conn, entry }
+                        Word::Route { from, ticket, device, conn, r#gen, entry }
                     }
                     1 => Word::Custody { ticket, place: PLACES[place] },
                     2 => Word::CustodyNo { ticket, conn },

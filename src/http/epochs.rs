@@ -33,7 +33,8 @@ pub(super) async fn post(
         post.check_rate(&keys, &state.settings.limits)?;
         match state.store.post_epoch(keys.stamp, post.new_epoch()).await {
             Ok(told) => {
-                state.tell(vec![(caller.user, peer)], told).await?;
+                // It is made. Where it is not known yet the one before is refused, for a moment.
+                drop(state.tell(vec![(caller.user, peer)], told).await);
                 return Ok(HttpResponse::Created().json(created));
             }
             Err(PostEpochError::Moved) => {}

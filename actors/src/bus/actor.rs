@@ -134,8 +134,8 @@ fn not_there(node: &Arc<Node>, wait: Option<Wait>) {
 fn take(node: &Arc<Node>, word: Word) {
     fault::point("bus: a word");
     match word {
-        Word::Route { from, ticket, device, conn, entry } => {
-            let flight = FlightRef::away(node, from, ticket, device, entry);
+        Word::Route { from, ticket, device, conn, r#gen, entry } => {
+            let flight = FlightRef::away(node, from, ticket, device, r#gen, entry);
             route::deliver(node, flight, Path::guest(conn));
         }
         Word::Custody { ticket, place } => {

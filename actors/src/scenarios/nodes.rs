@@ -234,6 +234,27 @@ async fn a_change_holds_on_every_node_from_the_next_send_on() {
 }
 
 #[actix::test]
+async fn a_refusal_is_never_of_what_was_before_a_change() {
+    let (one, two, bus) = two([1, 1, 0, 0]);
+    let mut alice = one.json(1, 0).await;
+    let mut bob = synced(&two, 2, 0).await;
+    let pair = (user(1), user(2));
+    // Alice's node knows the pair from when its epoch was not the newest.
+    let stale = |stale: bool| {
+        one.people.pairs.lock().unwrap().get_mut(&pair).unwrap().heads_current = !stale;
+    };
+    stale(true);
+    assert_eq!(alice.send(text(0, 2, 1, 1)).await, Err(Reject::EpochStale {}));
+    bus.hints.store(true, Ordering::Relaxed);
+    stale(false);
+    two.engine.committed(Change { pairs: vec![pair], events: vec![] }).await.unwrap();
+    let id = alice.op(ClientOp::Send(text(0, 2, 1, 1))).await;
+    let n = bob.message().await.n;
+    bob.ack(n).await;
+    assert!(matches!(alice.answer(id).await, ServerOp::Accepted(_)));
+}
+
+#[actix::test]
 async fn facts_that_cannot_be_loaded_anew_are_used_until_somebody_changes_them() {
     let (one, two, bus) = two([1, 1, 0, 0]);
     let mut alice = one.json(1, 0).await;
@@ -299,7 +320,8 @@ async fn a_connection_that_does_not_live_here_is_refused_at_once() {
         async move { bus.bus.next(from).await }
     });
     tokio::task::yield_now().await;
-    let word = Word::Route { from, ticket: 3, device, conn, entry };
+    let r#gen = one.engine.generation();
+    let word = Word::Route { from, ticket: 3, device, conn, r#gen, entry };
     say(&bus, &two, word).await;
     let no = Word::CustodyNo { ticket: 3, conn };
     assert_eq!(timeout(PATIENCE, asking).await.unwrap().unwrap(), Ok(vec![no]));

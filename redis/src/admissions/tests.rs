@@ -43,6 +43,8 @@ impl Clock for Hands {
 enum Checked {
     Now,
     Before,
+    Refused,
+    RefusedBefore,
     Not,
 }
 
@@ -63,8 +65,10 @@ fn any_act() -> impl Strategy<Value = Act> {
     let re = proptest::option::weighted(0.3, 1u8..3);
     let size = prop_oneof![9 => Just(400usize), 1 => Just(1_500_000usize)];
     let class = prop_oneof![2 => Just(Class::Text), 3 => Just(Class::Reaction)];
-    let checked =
-        prop_oneof![8 => Just(Checked::Now), 1 => Just(Checked::Before), 1 => Just(Checked::Not)];
+    let checked = prop_oneof![
+        12 => Just(Checked::Now), 1 => Just(Checked::Before), 1 => Just(Checked::Refused),
+        1 => Just(Checked::RefusedBefore), 1 => Just(Checked::Not)
+    ];
     let admit = (ids.clone(), sn(), 0u8..3, 0u8..2, 0u32..5, size, re, class, checked).prop_map(
         |((device, to), sn, variant, epoch, counter, size, re, class, checked)| {
             let offer = Offer {
@@ -155,13 +159,16 @@ impl Both {
         match act.clone() {
             Act::Admit { device, offer, class, checked } => {
                 let [stamp, _] = of.stamps([user, UserId([0; 32])]).await.unwrap();
-                let checked = match checked {
-                    Checked::Now => Some(stamp),
-                    Checked::Before => Some(Stamp { v: stamp.v + 1, ..stamp }),
-                    Checked::Not => None,
+                let other = Stamp { v: stamp.v + 1, ..stamp };
+                let (stamp, allowed) = match checked {
+                    Checked::Now => (Some(stamp), true),
+                    Checked::Before => (Some(other), true),
+                    Checked::Refused => (Some(stamp), false),
+                    Checked::RefusedBefore => (Some(other), false),
+                    Checked::Not => (None, false),
                 };
                 let device = DeviceId([device; 16]);
-                let ask = Ask { r#gen, user, device, offer, class, checked };
+                let ask = Ask { r#gen, user, device, offer, class, stamp, allowed };
                 format!("{:?}", of.admit(&ask).await)
             }
             Act::Land { device, to, landing } => {
@@ -226,9 +233,9 @@ async fn a_burst_of_sends_at_once_shares_a_connection() {
     let asks = (0..1_000u16).map(|k| {
         let mut user = [0; 32];
         user[..2].copy_from_slice(&k.to_be_bytes());
-        let checked = Some(Stamp { r#gen, v: 0 });
+        let (stamp, allowed) = (Some(Stamp { r#gen, v: 0 }), true);
         let (user, device, class) = (UserId(user), DeviceId([1; 16]), Class::Text);
-        admissions.admit(&Ask { r#gen, user, device, offer: offer.clone(), class, checked })
+        admissions.admit(&Ask { r#gen, user, device, offer: offer.clone(), class, stamp, allowed })
     });
     for soon in asks.collect::<Vec<_>>() {
         assert!(matches!(soon.await, Ok(Admitted::At(_))));
@@ -257,9 +264,10 @@ async fn a_change_is_seen_by_every_node_and_another_generation_knows_nothing() {
 
     let Act::Admit { offer, class, .. } = first() else { unreachable!() };
     let device = DeviceId([1; 16]);
-    let mut ask = Ask { r#gen, user, device, offer, class, checked: Some(raised) };
+    let stamp = Some(raised);
+    let mut ask = Ask { r#gen, user, device, offer, class, stamp, allowed: true };
     assert_eq!(one.admit(&ask).await, Ok(Admitted::Changed));
-    ask.checked = Some(one.stamps([user, peer]).await.unwrap()[0]);
+    ask.stamp = Some(one.stamps([user, peer]).await.unwrap()[0]);
     assert!(matches!(one.admit(&ask).await, Ok(Admitted::At(_))));
     let landing = Landing::Accepted(Arc::new(Accepted {
         sn: 1,
@@ -283,6 +291,6 @@ async fn a_change_is_seen_by_every_node_and_another_generation_knows_nothing() {
     assert_eq!(one.admit(&ask).await, Err(Unavailable), "of another generation");
     ask.r#gen = known(&one);
     assert_eq!(one.admit(&ask).await, Ok(Admitted::Changed), "the stamp is of before");
-    ask.checked = Some(one.stamps([user, peer]).await.unwrap()[0]);
+    ask.stamp = Some(one.stamps([user, peer]).await.unwrap()[0]);
     assert!(matches!(one.admit(&ask).await, Ok(Admitted::At(_))));
 }

@@ -116,7 +116,7 @@ mod tests {
 
     use hushwire_actors::envelope::{Entry, Envelope};
     use hushwire_wire::deliver::SharedBody;
-    use hushwire_wire::{Conn, DeviceId, Mid, NodeId, Sealed, UserId};
+    use hushwire_wire::{Conn, DeviceId, Gen, Mid, NodeId, Sealed, UserId};
 
     use super::*;
 
@@ -153,7 +153,10 @@ mod tests {
         };
         let entry = Entry { envelope: Arc::new(envelope), tag: [5; 16], own: false };
         let (from, device, conn) = (NodeId([6; 16]), DeviceId([7; 16]), Conn([8; 16]));
-        let bytes = words::write(from, &Word::Route { from, ticket: 1, device, conn, entry });
+        let bytes = words::write(
+            from,
+            &Word::Route { from, ticket: 1, device, conn, r#gen: Gen([4; 16]), entry },
+        );
         let (inbox, fit) = (Inbox::new(NodeId([9; 16])), BYTES / bytes.len());
         (0..=fit).for_each(|_| inbox.put(&bytes, false));
         assert_eq!(inbox.next().await, Err(Unavailable));

@@ -31,7 +31,8 @@ pub(crate) async fn accept(
         post.check(&state.logs, &keys, request_id.0)?;
         match state.store.accept(caller.user, request_id, keys.stamp, post.new_epoch()).await {
             Ok(told) => {
-                state.tell(vec![(caller.user, asker)], told).await?;
+                // They are contacts. Where it is not known yet they are none, for a moment.
+                drop(state.tell(vec![(caller.user, asker)], told).await);
                 return Ok(HttpResponse::Created().json(created));
             }
             Err(AcceptError::Moved) => {}

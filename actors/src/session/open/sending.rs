@@ -16,7 +16,7 @@ use hushwire_wire::message::Upload;
 use hushwire_wire::{Gen, Reject, UserId};
 
 use super::{BUSY_RETRY_MS, End, Open};
-use crate::admissions::{Admitted, Ask, poll_now};
+use crate::admissions::{Admitted, Ask, Landed, Landing, poll_now};
 use crate::admit::{Offer, UNDER_WAY_RETRY_MS, Verdict};
 use crate::envelope::Envelope;
 use crate::fault;
@@ -71,12 +71,13 @@ impl Open {
         let until_ms = now_ms + self.node.limits.send_deadline_ms;
         let mut unanswered = Unanswered { id, to: send.to, sn: send.sn, until_ms, admitting: None };
         let ask = Ask {
-            r#gen: self.node.queue.generation(),
+            r#gen: self.channel.generation(),
             user: self.me.user,
             device: self.me.device,
             offer: self.offer(&send, &upload),
             class: upload.header.class,
-            checked: None,
+            stamp: None,
+            allowed: false,
         };
         let mut admitting = Box::pin(admit(self.node.clone(), self.me, ask, upload));
         match poll_now(&mut admitting) {
@@ -100,18 +101,26 @@ impl Open {
     }
 
     fn check_resync(&self, re: Option<Gen>) -> Result<(), Reject> {
+        let busy = Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS });
+        let r#gen = self.channel.generation();
         match re {
-            None if self.channel.is_resyncing() => {
-                Err(Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS })
-            }
-            Some(r#gen) if r#gen != self.channel.generation() => {
-                Err(Reject::bad("op.send.re", "the current generation"))
-            }
+            // The node may know of a loss before the session does: nothing may overtake what is sent
+            // again.
+            _ if !self.is_current(r#gen) => busy,
+            None if self.channel.is_resyncing() => busy,
+            // It is told of the next loss while it makes good the one before.
+            Some(re) if re != r#gen && self.channel.is_resyncing() => busy,
+            Some(re) if re != r#gen => Err(Reject::bad("op.send.re", "the current generation")),
             Some(_) if self.me.since_ms >= self.node.queue.born_ms() => {
                 Err(Reject::bad("op.send.re", "a device older than the generation"))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether the queue store is still of this generation, as far as this node knows.
+    fn is_current(&self, r#gen: Gen) -> bool {
+        r#gen == self.node.queue.generation()
     }
 
     fn offer(&self, send: &Send, upload: &Upload) -> Offer {
@@ -135,7 +144,15 @@ impl Open {
             Judged::Answered(answer) => return Some(ServerOp::Accepted((*answer).clone())),
         };
         fault::point("session: admitted");
-        let Ask { r#gen, offer, .. } = ask;
+        let Ask { r#gen, user, device, offer, .. } = ask;
+        if !self.is_current(r#gen) {
+            // Admitted in a queue store that is lost by now: on its way, it would overtake what its
+            // sender sends again first.
+            let (to, landing) = (offer.to, Landing::Neither);
+            drop(self.node.admissions.landed(Landed { r#gen, user, device, to, landing }));
+            let busy = Reject::Unavailable { retry_after_ms: BUSY_RETRY_MS };
+            return Some(ServerOp::Reject(busy));
+        }
         let envelope = Arc::new(Envelope {
             from_user: self.me.user,
             from_device: self.me.device,
@@ -196,18 +213,18 @@ async fn admit(
     let to = ask.offer.to;
     let mut full = node.queue.is_full();
     for _ in 0..LOADS {
-        let checked = match load(&node, me.user, to).await {
-            Ok(Some(known)) => {
-                check::targets(&me, to, &upload, &known.facts).map(|targets| (targets, known.stamp))
-            }
-            Ok(None) => Err(Reject::NotContact {}),
-            Err(Unavailable) => Err(busy()),
+        let (stamp, checked) = match load(&node, me.user, to).await {
+            Ok(Some(known)) => (Some(known.stamp), check::targets(&me, to, &upload, &known.facts)),
+            Ok(None) => (None, Err(Reject::NotContact {})),
+            Err(Unavailable) => (None, Err(busy())),
         };
-        ask.checked = checked.as_ref().ok().map(|(_, stamp)| *stamp).filter(|_| !full);
+        (ask.stamp, ask.allowed) = (stamp, checked.is_ok() && !full);
         match (node.admissions.admit(&ask).await.map_err(|Unavailable| busy())?, checked) {
-            (Admitted::At(at), Ok((targets, _))) => {
+            (Admitted::At(at), Ok(targets)) => {
                 return Ok(Judged::Going { ask, upload, targets, at });
             }
+            // What refuses may be as old as what allows.
+            (Admitted::Changed, _) => node.pairs.outdated(me.user, to),
             (Admitted::Told(Verdict::Answer(answer)), _) => return Ok(Judged::Answered(answer)),
             (Admitted::Told(Verdict::Refused(reject)), _) | (_, Err(reject)) => {
                 return Err(reject);
@@ -215,7 +232,6 @@ async fn admit(
             (Admitted::Told(Verdict::New), Ok(_)) => return Err(Reject::StoreFull {}),
             // What is under way already still has room.
             (Admitted::Told(_), Ok(_)) => full = false,
-            (Admitted::Changed, Ok(_)) => node.pairs.outdated(me.user, to),
         }
     }
     Err(busy())

@@ -20,6 +20,9 @@ ROUND := $(abspath $(TARGET))/vectors
 
 # `make cluster`: where people reach it.
 LISTEN ?= 127.0.0.1:8080
+# `make chaos`: for how many minutes faults befall; SEED=... repeats them, CHAOS=--help tells more.
+MINUTES ?= 5
+CHAOS ?=
 # `make fuzz`: seconds for each target.
 FUZZ_SECONDS ?= 60
 # `make fuzz-live`: requests and frames; SEED=... repeats a run.
@@ -28,7 +31,7 @@ COUNT ?= 2000000
 # `make model`: which worlds; see `make model WORLDS=--help`.
 WORLDS ?=
 
-.PHONY: help run test demo cluster lint bench fuzz fuzz-live model setup fmt clippy rules vectors api build binary-rules
+.PHONY: help run test demo cluster chaos lint bench fuzz fuzz-live model setup fmt clippy rules vectors api build binary-rules
 
 help: ## lists the targets
 	@echo "Hushwire: an end-to-end encrypted messaging engine. Targets:"
@@ -57,6 +60,11 @@ cluster: setup build ## three servers behind a balancer on this machine, to talk
 	@scripts/setup tests
 	$(CARGO) build --locked -p hushwire-testbed
 	@$(TARGET)/debug/hushwire-cluster --server $(TARGET)/debug/hushwire --listen $(LISTEN)
+
+chaos: setup build ## breaks every part of a cluster for MINUTES=5 while people talk, and counts what is lost
+	@scripts/setup tests
+	$(CARGO) build --locked -p hushwire-chaos
+	$(TARGET)/debug/hushwire-chaos --server $(TARGET)/debug/hushwire --minutes $(MINUTES) --seed $(SEED) $(CHAOS)
 
 bench: setup ## figures: cryptography, the server beside a bare relay, and in bad weather (a quarter of an hour)
 	$(CARGO) build --release --locked -p hushwire -p hushwire-benches

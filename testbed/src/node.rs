@@ -41,7 +41,8 @@ impl Node {
         let settings: Vec<_> =
             settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let (public, admin) = (port::free(), port::free());
-        let program = program.to_owned();
+        // It is started in a folder of its own.
+        let program = program.canonicalize().unwrap_or_else(|_| program.to_owned());
         let process = launch(&program, &settings, folder.path(), public, admin);
         let mut node = Self { program, settings, folder, process, public, admin };
         node.await_ready();
@@ -83,6 +84,14 @@ impl Node {
         get(self.admin, "/readyz").is_some_and(|reply| reply.contains(" 200 "))
     }
 
+    /// Whether it answers a request that takes its queue store.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        let body = "POST /v1/auth/challenge HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                    Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+        ask(self.public, body).is_some_and(|reply| reply.contains(" 200 "))
+    }
+
     /// Asks it to end, and waits for it; whether it ended as it should.
     pub fn terminate(&mut self) -> bool {
         self.process.signal(Signal::TERM);
@@ -102,6 +111,12 @@ impl Node {
     /// # Panics
     /// If it is not ready within 30 s.
     pub fn restart(&mut self) {
+        self.relaunch();
+        self.await_ready();
+    }
+
+    /// The same, without waiting until it is ready: what it needs may not be there.
+    pub fn relaunch(&mut self) {
         self.process.kill();
         self.process =
             launch(&self.program, &self.settings, self.folder.path(), self.public, self.admin);
@@ -142,13 +157,13 @@ fn launch(
 
 /// What a server on this machine answers, head and body.
 fn get(port: u16, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect_timeout(
-        &SocketAddr::from(([127, 0, 0, 1], port)),
-        Duration::from_secs(1),
-    )
-    .ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    ask(port, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+}
+
+fn ask(port: u16, request: &str) -> Option<String> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(8))).ok()?;
     stream.write_all(request.as_bytes()).ok()?;
     let mut reply = String::new();
     stream.read_to_string(&mut reply).ok()?;

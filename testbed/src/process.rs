@@ -14,6 +14,8 @@ const ELSEWHERE: &[&str] =
 #[derive(Debug)]
 pub struct Process {
     child: Child,
+    /// It was waited for: its id may be somebody else's by now.
+    is_gone: bool,
 }
 
 impl Process {
@@ -28,7 +30,7 @@ impl Process {
         let errors = log.try_clone().expect("a file can be shared");
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         let child = command.spawn().expect("a program that was found starts");
-        Self { child }
+        Self { child, is_gone: false }
     }
 
     /// Its id.
@@ -39,7 +41,8 @@ impl Process {
 
     /// Sends it a signal; one that ended hears nothing.
     pub fn signal(&self, signal: Signal) {
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| !self.is_gone) {
             let _ = kill_process(pid, signal);
         }
     }
@@ -47,17 +50,21 @@ impl Process {
     /// Kills it (SIGKILL) and waits for its end.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.is_gone |= self.child.wait().is_ok();
     }
 
     /// Waits for its end; its status.
     pub fn wait(&mut self) -> Option<std::process::ExitStatus> {
-        self.child.wait().ok()
+        let status = self.child.wait().ok();
+        self.is_gone |= status.is_some();
+        status
     }
 
     /// Whether it runs.
     pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        let status = self.child.try_wait();
+        self.is_gone |= matches!(status, Ok(Some(_)));
+        matches!(status, Ok(None))
     }
 }
 

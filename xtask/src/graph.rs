@@ -47,6 +47,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "hushwire-fuzz-live",
         &["hushwire-wire", "hushwire-identity", "hushwire-e2ee", "hushwire-fuzz"],
     ),
+    // Breaks a cluster under people with the SDK; linked into nothing but a test.
+    ("hushwire-chaos", &["hushwire-wire", "hushwire-client", "hushwire-testbed"]),
     // Drives the engine's values; linked into nothing.
     ("hushwire-model", &["hushwire-wire", "hushwire-actors"]),
     // Describes the types, behind its feature `api`.

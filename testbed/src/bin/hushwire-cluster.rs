@@ -43,6 +43,13 @@ async fn main() -> ExitCode {
         eprintln!("hushwire-cluster: this system lets no program wait for its end");
         return ExitCode::FAILURE;
     };
+    if !arguments.server.is_file() {
+        eprintln!(
+            "hushwire-cluster: --server: there is no program at {}: build it with `cargo build -p hushwire`",
+            arguments.server.display()
+        );
+        return ExitCode::from(2);
+    }
     let settings: Vec<_> =
         arguments.settings.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     let say = |what: &str| println!("Starting {what} ...");

@@ -18,6 +18,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
  && install -d -m 0750 /out/data
 
 FROM debian:bookworm-slim
+# Authorities, for PostgreSQL and Redis over TLS.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates \
+ && rm -rf /var/lib/apt/lists/*
 LABEL org.opencontainers.image.title="hushwire" \
       org.opencontainers.image.description="An end-to-end encrypted real-time messaging engine: the server." \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \

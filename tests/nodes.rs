@@ -7,7 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use hushwire_client::{Encoding, Event};
-use hushwire_testbed::{Postgres, Redis, Signal};
+use hushwire_testbed::{Cluster, Postgres, Redis, Signal};
 use hushwire_wire::frame::{Ack, ClientOp, ServerOp};
 use hushwire_wire::http::Sessions;
 use hushwire_wire::{Close, Encoding as Wire, Reject};
@@ -20,13 +20,13 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What servers stand on, and the servers.
-struct Cluster {
+struct Servers {
     postgres: Postgres,
     redis: Redis,
     nodes: Vec<Server>,
 }
 
-impl Cluster {
+impl Servers {
     fn start(nodes: usize) -> Self {
         Self::start_over(Redis::start(), nodes)
     }
@@ -82,7 +82,7 @@ async fn connected(someone: &mut Talker) {
 
 #[tokio::test]
 async fn people_on_different_servers_talk_as_on_one() {
-    let cluster = Cluster::start(2);
+    let cluster = Servers::start(2);
     // Asked on one node, heard of on the other; accepted there, heard of here.
     let (mut alice, mut bob) = cluster.contacts().await;
     say(&mut alice, 0..5).await;
@@ -112,18 +112,22 @@ async fn people_on_different_servers_talk_as_on_one() {
     }
 }
 
+/// What is told next of a contact's presence. A server that is gone is missed after 9 s.
 async fn sees(someone: &mut Talker, name: &str) -> bool {
-    someone
-        .until(|event| match event {
-            Event::Presence { handle, on } if handle == name => Some(*on),
-            _ => None,
-        })
-        .await
+    let told = async {
+        loop {
+            match someone.events.recv().await.expect("the client runs") {
+                Event::Presence { handle, on } if handle == name => return on,
+                _ => {}
+            }
+        }
+    };
+    timeout(PATIENCE, told).await.expect("a sign in time")
 }
 
 #[tokio::test]
 async fn people_on_different_servers_see_who_is_there() {
-    let mut cluster = Cluster::start(3);
+    let mut cluster = Servers::start(3);
     let (mut alice, mut bob) = cluster.contacts().await;
     alice.client.show_presence(true).await.unwrap();
     bob.client.show_presence(true).await.unwrap();
@@ -141,7 +145,7 @@ async fn people_on_different_servers_see_who_is_there() {
 
 #[tokio::test]
 async fn a_device_that_moves_takes_what_waits_along() {
-    let cluster = Cluster::start(3);
+    let cluster = Servers::start(3);
     let (mut alice, mut bob) = cluster.contacts().await;
     let mut said = 0;
     for round in 0..6 {
@@ -159,7 +163,7 @@ async fn a_device_that_moves_takes_what_waits_along() {
 
 #[tokio::test]
 async fn a_device_is_live_on_one_server_at_a_time() {
-    let cluster = Cluster::start(2);
+    let cluster = Servers::start(2);
     let mut pair = cluster.pair().await;
     let (mut old, _) = pair.bob.connect(Wire::Cbor).await;
     pair.bob.http = cluster.nodes[1].http();
@@ -176,7 +180,7 @@ async fn a_device_is_live_on_one_server_at_a_time() {
 
 #[tokio::test]
 async fn a_block_on_one_server_holds_on_the_other_from_the_next_send_on() {
-    let cluster = Cluster::start(2);
+    let cluster = Servers::start(2);
     let mut pair = cluster.pair().await;
     let (mut alice, _) = pair.alice.connect(Wire::Json).await;
     pair.bob.http = cluster.nodes[1].http();
@@ -200,7 +204,7 @@ async fn a_block_on_one_server_holds_on_the_other_from_the_next_send_on() {
 
 #[tokio::test]
 async fn a_server_that_is_killed_loses_nothing() {
-    let mut cluster = Cluster::start(2);
+    let mut cluster = Servers::start(2);
     let (mut alice, mut bob) = cluster.contacts().await;
     say(&mut alice, 0..3).await;
     heard(&mut bob, 3).await;
@@ -229,7 +233,7 @@ async fn a_server_that_is_killed_loses_nothing() {
 
 #[tokio::test]
 async fn a_server_that_stands_still_is_passed_by() {
-    let cluster = Cluster::start(2);
+    let cluster = Servers::start(2);
     let (mut alice, mut bob) = cluster.contacts().await;
     say(&mut alice, 0..2).await;
     heard(&mut bob, 2).await;
@@ -246,7 +250,7 @@ async fn a_server_that_stands_still_is_passed_by() {
 
 #[tokio::test]
 async fn a_subscription_that_is_lost_is_made_again() {
-    let cluster = Cluster::start(2);
+    let cluster = Servers::start(2);
     let (mut alice, mut bob) = cluster.contacts().await;
     say(&mut alice, 0..2).await;
     heard(&mut bob, 2).await;
@@ -259,7 +263,7 @@ async fn a_subscription_that_is_lost_is_made_again() {
 
 #[tokio::test]
 async fn all_of_redis_lost_is_made_good_on_every_server() {
-    let mut cluster = Cluster::start(2);
+    let mut cluster = Servers::start(2);
     let (mut alice, mut bob) = cluster.contacts().await;
     say(&mut alice, 0..2).await;
     heard(&mut bob, 2).await;
@@ -274,7 +278,7 @@ async fn all_of_redis_lost_is_made_good_on_every_server() {
 
 #[tokio::test]
 async fn servers_are_replaced_one_by_one_while_people_talk() {
-    let mut cluster = Cluster::start(3);
+    let mut cluster = Servers::start(3);
     let (mut alice, mut bob) = cluster.contacts().await;
     let mut said = 0;
     for round in 0..3 {
@@ -292,5 +296,36 @@ async fn servers_are_replaced_one_by_one_while_people_talk() {
         said += 4;
         heard(&mut bob, said).await;
         cluster.nodes[round].restart();
+    }
+}
+
+#[tokio::test]
+async fn people_behind_a_balancer_go_on_whatever_server_ends() {
+    let settings = [
+        ("limits.message_interval_ms", "0"),
+        ("limits.registrations_per_hour", "0"),
+        ("limits.sign_ins_per_minute", "0"),
+    ];
+    let server = std::path::Path::new(env!("CARGO_BIN_EXE_hushwire"));
+    let mut cluster = Cluster::start(server, None, &settings, |_| ());
+    let url = cluster.url();
+    let alice = Talker::register_at(&url, "alice", Encoding::Cbor).await;
+    let bob = Talker::register_at(&url, "bob", Encoding::Json).await;
+    let (mut alice, mut bob) = become_contacts(alice, bob, "alice", "bob").await;
+    let mut said = 0;
+    for k in 0..3 {
+        cluster.nodes[k].process().kill();
+        say(&mut alice, said..said + 3).await;
+        heard(&mut bob, said + 3).await;
+        cluster.nodes[k].restart();
+        let next = &mut cluster.nodes[(k + 1) % 3];
+        assert!(next.terminate(), "{}", next.log());
+        say(&mut alice, said + 3..said + 6).await;
+        said += 6;
+        heard(&mut bob, said).await;
+        cluster.nodes[(k + 1) % 3].restart();
+    }
+    for node in &cluster.nodes {
+        assert!(!node.log().contains("panic"), "{}", node.log());
     }
 }

@@ -255,8 +255,19 @@ impl Talk {
         messages: u32,
         now_ms: u64,
     ) -> Result<Self, String> {
-        let to = open(program, subject, &pair.to).await?;
-        let from = open(program, subject, &pair.from).await?;
+        Self::between((program, program), subject, pair, messages, now_ms).await
+    }
+
+    /// The same, the sender at the first program and the recipient at the second.
+    pub(crate) async fn between(
+        (near, far): (&Program, &Program),
+        subject: Subject,
+        pair: &mut Pair,
+        messages: u32,
+        now_ms: u64,
+    ) -> Result<Self, String> {
+        let to = open(far, subject, &pair.to).await?;
+        let from = open(near, subject, &pair.from).await?;
         let mut frames = Vec::new();
         for _ in 0..messages {
             pair.sn += 1;

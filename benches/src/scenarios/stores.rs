@@ -41,9 +41,11 @@ pub(crate) struct Plan {
 }
 
 /// Keys, and rows of the table, in its order.
-const ROWS: [(&str, &str); 10] = [
+const ROWS: [(&str, &str); 12] = [
     ("hop_p50_us", "one hop, p50, us"),
     ("hop_p99_us", "one hop, p99, us"),
+    ("between_p50_us", "one hop between two servers, p50, us"),
+    ("between_p99_us", "one hop between two servers, p99, us"),
     ("enqueue_rate", "queue: enqueued a second"),
     ("enqueue_cpu_us", "queue: server CPU of an enqueued message, us"),
     ("enqueue_redis_us", "queue: Redis CPU of an enqueued message, us"),
@@ -75,6 +77,8 @@ async fn measure(plan: &Plan, folder: &Path) -> Result<(), String> {
     let ground =
         Ground { postgres: Postgres::start(), redis, _replica: replica, copies: plan.copies };
     let server = start_with(&plan.server, folder, &ground.settings()).await?;
+    let other = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let far = start_with(&plan.server, other.path(), &ground.settings()).await?;
     let api = Api::new(server.address)?;
     let card = api.card().await?;
     let now_ms = card.server_time;
@@ -85,7 +89,10 @@ async fn measure(plan: &Plan, folder: &Path) -> Result<(), String> {
     let mut figures = Round::default();
     let progress = bar("rounds", u64::from(plan.rounds));
     for _ in 0..plan.rounds {
-        hops(plan, &server, &mut pair, now_ms, &mut figures).await?;
+        let names = ("hop_p50_us", "hop_p99_us");
+        hops(plan, (&server, &server), &mut pair, now_ms, (names, &mut figures)).await?;
+        let names = ("between_p50_us", "between_p99_us");
+        hops(plan, (&server, &far), &mut pair, now_ms, (names, &mut figures)).await?;
         queue(plan, &ground, &server, &mut hub, now_ms, &mut figures).await?;
         progress.inc(1);
     }
@@ -123,19 +130,20 @@ impl Ground {
     }
 }
 
-/// One pair, both connected: no message of theirs touches Redis.
+/// One pair, both connected: who sent what goes to Redis, and no message of theirs does.
 async fn hops(
     plan: &Plan,
-    server: &Program,
+    servers: (&Program, &Program),
     pair: &mut Pair,
     now_ms: u64,
-    out: &mut Round,
+    ((p50, p99), out): ((&'static str, &'static str), &mut Round),
 ) -> Result<(), String> {
-    let mut talk = Talk::open(server, Subject::Server, pair, plan.hops + 50, now_ms).await?;
+    let messages = plan.hops + 50;
+    let mut talk = Talk::between(servers, Subject::Server, pair, messages, now_ms).await?;
     talk.run(50).await?;
     let hops = talk.run(plan.hops).await?;
-    out.add("hop_p50_us", micros(hops.value_at_quantile(0.5)));
-    out.add("hop_p99_us", micros(hops.value_at_quantile(0.99)));
+    out.add(p50, micros(hops.value_at_quantile(0.5)));
+    out.add(p99, micros(hops.value_at_quantile(0.99)));
     Ok(())
 }
 
@@ -184,8 +192,8 @@ fn table(plan: &Plan, figures: &Round) -> String {
     }
     let _ = writeln!(
         out,
-        "\n{} rounds; {} hops; {} messages in the queue of one device from {SPOKES} senders; {} \
-         copies;\nserver on core 0, generator on core 1, PostgreSQL and Redis where there is room.",
+        "\n{} rounds; {} hops each; {} messages in the queue of one device from {SPOKES} senders; {} \
+         copies;\nservers on core 0, generator on core 1, PostgreSQL and Redis where there is room.",
         plan.rounds, plan.hops, plan.messages, plan.copies,
     );
     out

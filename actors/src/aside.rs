@@ -50,6 +50,11 @@ pub enum Aside {
         /// To whom.
         to: Vec<UserId>,
     },
+    /// A node may have missed something: homes of pairs on it are to be told again.
+    Again {
+        /// Which.
+        node: NodeId,
+    },
     /// From the home of a pair: a connection hears who is there.
     Presence {
         /// The connection.
@@ -116,6 +121,7 @@ pub(crate) fn take(node: &Arc<Node>, aside: Aside) {
         Aside::Show { node: at, user, conn, to } => {
             node.presence.shown_elsewhere(node, user, (at, conn), to);
         }
+        Aside::Again { node: home } => node.presence.again(node, Some(home)),
         Aside::Presence { conn, user, on } => node.presence.hear(conn, user, on),
         Aside::Step { node: from, ticket, step, found } => {
             if found && !node.calls.knows(&step) {

@@ -10,7 +10,7 @@ use hushwire_wire::{Close, Conn, DeviceId};
 use tokio::time::{sleep, sleep_until};
 
 use super::Wait;
-use crate::aside;
+use crate::aside::{self, Aside};
 use crate::custody::Place;
 use crate::directory::Live;
 use crate::fault;
@@ -84,7 +84,8 @@ async fn hear(node: Arc<Node>) {
                     live.lane.tell(Fact::Touch);
                     live.lane.tell(Fact::EventsLost);
                 });
-                node.presence.move_homes(&node);
+                node.presence.anew(&node);
+                node.tell_others(Word::Aside(Aside::Again { node: node.id }));
                 sleep(AGAIN).await;
             }
         }
@@ -96,16 +97,11 @@ async fn beat(node: Arc<Node>) {
     if node.ports.bus.is_alone() {
         return;
     }
-    let mut moved = false;
     loop {
         if let Ok(nodes) = node.ports.bus.beat(node.id, !node.is_draining()).await {
-            // What homes were told after they moved has come by now.
-            if std::mem::take(&mut moved) {
-                node.presence.settle();
-            }
+            node.presence.beat();
             if node.homes.set(nodes) {
-                moved = true;
-                node.presence.move_homes(&node);
+                node.presence.anew(&node);
             }
         }
         fault::point("bus: a beat");

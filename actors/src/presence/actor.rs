@@ -6,6 +6,7 @@
 //! nodes come or go, all lists are told anew, and who is not confirmed is not there any more.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -21,11 +22,14 @@ use crate::lane::{Lane, Passing};
 use crate::node::Node;
 use crate::ports::Word;
 use crate::route::FlightRef;
-use crate::session::open::sending::load;
+use crate::session::open::sending::current;
 use crate::supervise::Alive;
 
 /// The pause after the accounts could not be asked.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Beats that homes have to confirm who is there.
+const SETTLES_IN: u8 = 2;
 
 type Ways = Arc<Lane<FlightRef>>;
 
@@ -44,12 +48,15 @@ enum Way {
 pub(crate) struct Present {
     inner: Mutex<(Presence<Way>, Option<Waker>)>,
     shown: Mutex<Shown<Ways>>,
+    /// Beats until what is not confirmed is not there; 0 for none.
+    settles_in: AtomicU8,
 }
 
 impl Present {
     pub(crate) fn new(most_names: usize) -> Self {
         let inner = Mutex::new((Presence::new(most_names), None));
-        Self { inner, shown: Mutex::new(Shown::new(most_names)) }
+        let shown = Mutex::new(Shown::new(most_names));
+        Self { inner, shown, settles_in: AtomicU8::new(0) }
     }
 
     /// A connection shows itself to these and nobody else. `false` if there is no room.
@@ -124,21 +131,30 @@ impl Present {
         }
     }
 
-    /// Nodes came or went: all pairs are kept anew.
-    pub(crate) fn move_homes(&self, node: &Node) {
+    /// Nodes came or went, or words for this one may be lost: what is kept here is told anew.
+    pub(crate) fn anew(&self, node: &Node) {
         self.change(node, |presence| {
             presence.clear();
             (Vec::new(), ())
         });
+        self.again(node, None);
+    }
+
+    /// All homes are told again, or `only` the one that forgot.
+    pub(crate) fn again(&self, node: &Node, only: Option<NodeId>) {
         let nodes = node.homes.all();
-        let told = self.lock_shown().again(&nodes);
+        let told = self.lock_shown().again(&nodes, only);
+        self.settles_in.store(SETTLES_IN, Ordering::Relaxed);
         self.tell_homes(node, told);
     }
 
-    /// Some time after that: who was not confirmed is not there.
-    pub(crate) fn settle(&self) {
-        let mut shown = self.lock_shown();
-        shown.settle(|lane, user| pass(lane, user, false));
+    /// A beat: who was not confirmed for long enough is not there.
+    pub(crate) fn beat(&self) {
+        let waits = |left: u8| left.checked_sub(1);
+        let left = self.settles_in.fetch_update(Ordering::Relaxed, Ordering::Relaxed, waits);
+        if left == Ok(1) {
+            self.lock_shown().settle(|lane, user| pass(lane, user, false));
+        }
     }
 
     fn tell_homes(&self, node: &Node, told: Vec<Told>) {
@@ -229,7 +245,7 @@ async fn look_up(node: Arc<Node>) {
     node.presence.change(&node, |presence| (Vec::new(), presence.restart()));
     loop {
         let due = node.presence.next_due().await;
-        let facts = load(&node, due.0, due.1).await;
+        let facts = current(node.clone(), due.0, due.1).await;
         let contacts = matches!(facts, Ok(Some(_)));
         fault::point("presence: a pair");
         node.presence.change(&node, |presence| (presence.looked_up(due, contacts), ()));

@@ -25,8 +25,6 @@ pub(crate) struct Shown<L> {
     all: HashMap<Conn, One<L>>,
     names: usize,
     most_names: usize,
-    /// Rises when homes move.
-    round: u32,
 }
 
 #[derive(Debug)]
@@ -35,13 +33,13 @@ struct One<L> {
     lane: L,
     /// Sorted, each once.
     to: Box<[UserId]>,
-    /// Who is there, and in which round that was said last.
-    on: BTreeMap<UserId, u32>,
+    /// Who is there, and whether that was said since it was told again.
+    on: BTreeMap<UserId, bool>,
 }
 
 impl<L> Shown<L> {
     pub(crate) fn new(most_names: usize) -> Self {
-        Self { all: HashMap::new(), names: 0, most_names, round: 0 }
+        Self { all: HashMap::new(), names: 0, most_names }
     }
 
     /// A connection shows itself to `to` and nobody else, of whom it knows nothing yet.
@@ -76,27 +74,35 @@ impl<L> Shown<L> {
     /// A home says who is there. The way into the connection, if that is news to it.
     pub(crate) fn hear(&mut self, conn: Conn, user: UserId, on: bool) -> Option<&L> {
         let one = self.all.get_mut(&conn).filter(|one| one.to.binary_search(&user).is_ok())?;
-        let was = if on { one.on.insert(user, self.round) } else { one.on.remove(&user) };
+        let was = if on { one.on.insert(user, true) } else { one.on.remove(&user) };
         (was.is_some() != on).then_some(&one.lane)
     }
 
-    /// Homes moved: what they must hear, of all connections.
-    pub(crate) fn again(&mut self, nodes: &[NodeId]) -> Vec<Told> {
-        self.round += 1;
-        let all = self.all.iter();
-        all.flat_map(|(conn, one)| told(one.user, *conn, &[], &one.to, nodes)).collect()
+    /// Homes moved, or `only` this one forgot: what they must hear, of all connections. What they
+    /// said is to be confirmed.
+    pub(crate) fn again(&mut self, nodes: &[NodeId], only: Option<NodeId>) -> Vec<Told> {
+        let mut all = Vec::new();
+        for (conn, one) in &mut self.all {
+            let user = one.user;
+            for (peer, confirmed) in &mut one.on {
+                let home = home(nodes, pair(user, *peer));
+                *confirmed &= only.is_some() && home != only;
+            }
+            let told = told(user, *conn, &[], &one.to, nodes);
+            all.extend(told.into_iter().filter(|told| only.is_none_or(|only| told.home == only)));
+        }
+        all
     }
 
-    /// Who was not confirmed since homes moved is not there.
+    /// Who was not confirmed is not there.
     pub(crate) fn settle(&mut self, mut gone: impl FnMut(&L, UserId)) {
         for one in self.all.values_mut() {
-            let (round, lane) = (self.round, &one.lane);
-            one.on.retain(|user, said| {
-                let stays = *said == round;
-                if !stays {
+            let lane = &one.lane;
+            one.on.retain(|user, confirmed| {
+                if !*confirmed {
                     gone(lane, *user);
                 }
-                stays
+                *confirmed
             });
         }
     }
@@ -173,11 +179,27 @@ mod tests {
         for peer in [1, 2] {
             assert!(shown.hear(CONN, user(peer), true).is_some());
         }
-        assert_eq!(names(&shown.again(&nodes[..1])), 2);
+        assert_eq!(names(&shown.again(&nodes[..1], None)), 2);
         assert!(shown.hear(CONN, user(1), true).is_none(), "no news");
         let mut gone = Vec::new();
         shown.settle(|(), user| gone.push(user));
         shown.settle(|(), user| gone.push(user));
         assert_eq!(gone, [user(2)]);
+    }
+
+    #[test]
+    fn what_one_home_forgot_is_told_to_it_alone_and_only_that_is_to_be_confirmed() {
+        let (mut shown, nodes) = (Shown::new(100), nodes(2));
+        let everybody: Vec<_> = (1..40).map(user).collect();
+        shown.show(ME, CONN, (), everybody.clone(), &nodes).unwrap();
+        for peer in &everybody {
+            assert!(shown.hear(CONN, *peer, true).is_some());
+        }
+        let told = shown.again(&nodes, Some(nodes[0]));
+        let [told] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(told.home, nodes[0]);
+        let mut gone = Vec::new();
+        shown.settle(|(), user| gone.push(user));
+        assert_eq!(gone, told.to);
     }
 }

@@ -357,7 +357,7 @@ async fn what_ends_a_device_reaches_the_node_that_holds_it() {
 /// The other nodes are known, and everybody's lists with them.
 async fn acquainted(one: &World, two: &World) {
     tokio::time::sleep(Duration::from_secs(7)).await;
-    let _ = (one, two);
+    assert_eq!((one.engine.counts().sockets > 0, two.engine.counts().sockets > 0), (true, true));
 }
 
 async fn seen(someone: &mut Client) -> (UserId, bool) {
@@ -390,10 +390,26 @@ async fn people_on_two_nodes_see_each_other_come_and_go() {
     assert_eq!(heard, [(user(1), true), (user(3), true)]);
     assert_eq!(seen(&mut carol).await, (user(2), true));
 
+    // What was lost with a subscription is told again, and nobody flickers.
+    bus.interrupted.store(true, Ordering::Relaxed);
+    say(&bus, &two, Word::Notices { device: device(9, 9) }).await;
+    let state = |op| matches!(op, ServerOp::Event(Event { kind: EventKind::State, .. }));
+    assert!(state(carol.next().await.op), "on that node");
+    // Reading answers pings, too.
+    for someone in [&mut carol, &mut bob, &mut alice] {
+        assert!(someone.is_quiet(Duration::from_secs(4)).await);
+    }
+    drop(carol);
+    assert_eq!(seen(&mut bob).await, (user(3), false));
+    let mut carol = two.json(3, 0).await;
+    carol.ask(live::show(&[2])).await;
+    assert_eq!((seen(&mut bob).await, seen(&mut carol).await), ((user(3), true), (user(2), true)));
+
     // A node that is gone: who was there is not, and everybody else still is.
     bus.bus.leave(two.engine.node());
     assert_eq!(seen(&mut bob).await, (user(3), false));
-    assert!(alice.is_quiet(Duration::from_secs(20)).await);
+    assert!(bob.is_quiet(Duration::from_secs(1)).await);
+    assert!(alice.is_quiet(Duration::from_secs(9)).await);
 }
 
 #[actix::test]

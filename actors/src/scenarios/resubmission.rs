@@ -3,6 +3,7 @@
 use hushwire_wire::frame::Resynced;
 
 use super::*;
+use crate::queue::{Call, Reply, Stored};
 
 const OLD: Gen = Gen([9; 16]);
 
@@ -75,4 +76,64 @@ async fn a_device_that_came_after_the_loss_has_nothing_to_put_back() {
     let refused = alice.send(again(1, world.engine.generation())).await;
     assert!(matches!(refused, Err(Reject::BadRequest { field, .. }) if field == "op.send.re"));
     assert_eq!(world.engine.counts().queued_messages, 0);
+}
+
+/// A store that loses everything when it is told to.
+#[derive(Debug)]
+struct Forgetful(Mutex<Arc<MemoryQueue>>);
+
+impl Forgetful {
+    fn now(&self) -> Arc<MemoryQueue> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Queue for Forgetful {
+    async fn call(&self, calls: Vec<Call>) -> Vec<Result<Reply, Unavailable>> {
+        self.now().call(calls).await
+    }
+
+    fn generation(&self) -> Gen {
+        self.now().generation()
+    }
+
+    fn is_full(&self) -> bool {
+        self.now().is_full()
+    }
+
+    fn born_ms(&self) -> u64 {
+        self.now().born_ms()
+    }
+
+    fn stored(&self) -> Stored {
+        self.now().stored()
+    }
+}
+
+#[actix::test]
+async fn nothing_new_overtakes_what_is_lost_before_its_sender_hears_of_the_loss() {
+    tokio::time::pause();
+    let mut store = None;
+    let world = World::over([1, 1, 0, 0], unpaced(), |queue| {
+        let queue = Arc::new(Forgetful(Mutex::new(Arc::new(queue))));
+        store = Some(queue.clone());
+        queue
+    });
+    let mut alice = world.json(1, 0).await;
+    alice.send(text(0, 2, 1, 1)).await.unwrap();
+    let Ports { random, clock, .. } = world.engine.ports();
+    let empty = MemoryQueue::new(unpaced(), &*random, clock);
+    let r#gen = empty.generation();
+    *store.unwrap().0.lock().unwrap() = Arc::new(empty);
+    // The node knows, and the session does not yet.
+    let waits = Err(Reject::Unavailable { retry_after_ms: 1_000 });
+    assert_eq!(alice.send(text(0, 2, 2, 1)).await, waits);
+    let ServerOp::Resync(news) = alice.next().await.op else { panic!("no news of a loss") };
+    assert_eq!(news.r#gen, r#gen);
+    alice.send(again(1, r#gen)).await.unwrap();
+    assert_eq!(alice.ask(ClientOp::Resynced(Resynced { r#gen })).await, ServerOp::Ok {});
+    alice.send(text(0, 2, 2, 1)).await.unwrap();
+    let mut bob = world.json(2, 0).await;
+    assert_eq!([sn_of(&bob.message().await), sn_of(&bob.message().await)], [1, 2]);
 }

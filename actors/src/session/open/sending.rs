@@ -238,7 +238,7 @@ async fn admit(
 }
 
 /// The facts of a pair as `a` needs them, from the port, into the cache.
-pub(crate) async fn load(node: &Node, a: UserId, b: UserId) -> Result<Option<Known>, Unavailable> {
+async fn load(node: &Node, a: UserId, b: UserId) -> Result<Option<Known>, Unavailable> {
     for _ in 0..LOADS {
         let at = match node.pairs.get(a, b) {
             Ok(known) => return Ok(Some(known)),
@@ -259,7 +259,7 @@ pub(crate) async fn load(node: &Node, a: UserId, b: UserId) -> Result<Option<Kno
 }
 
 /// The same, if nobody knows of a newer change of `a`: for what is not admitted.
-pub(super) async fn current(
+pub(crate) async fn current(
     node: Arc<Node>,
     a: UserId,
     b: UserId,

@@ -4,19 +4,24 @@
 use std::sync::Arc;
 
 use bb8_redis::redis::cmd;
+use hushwire_actors::admissions::{Admissions as _, Admitted, Ask, Landed, Landing};
+use hushwire_actors::admit::Offer;
 use hushwire_actors::envelope::{Entry, Envelope};
 use hushwire_actors::ledger::{Ledger, Room as LedgerRoom};
+use hushwire_actors::ports::{Address, Bus as _, Word};
 use hushwire_actors::queue::{Op, Outcome, Reply, Settled, Taken};
 use hushwire_actors::{Limits, ports::Unavailable};
 use hushwire_testbed::Redis;
 use hushwire_wire::deliver::SharedBody;
 use hushwire_wire::frame::News;
-use hushwire_wire::{Conn, DeviceId, Mid, Nonce, Sealed, UserId};
+use hushwire_wire::message::Class;
+use hushwire_wire::{Conn, DeviceId, EpochId, Mid, Nonce, Sealed, UserId};
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
 use super::*;
 use crate::testing::{open, settings};
+use crate::{RedisAdmissions, RedisBus};
 
 const NODE: NodeId = NodeId([1; 16]);
 
@@ -505,6 +510,42 @@ async fn what_is_switched_on_later_stops_writes_until_it_is_mended() {
     until(&queue, |facts| facts.refused.is_none()).await;
 }
 
+/// Everything that several nodes ask for.
+async fn among_nodes(link: &Link) {
+    let (admissions, bus) =
+        (RedisAdmissions::new(link.clone(), &Limits::default()), RedisBus::new(link.clone()));
+    let r#gen = link.state().facts().r#gen.unwrap();
+    admissions.raise(vec![user(1), user(2)]).await.unwrap();
+    let [stamp, _] = admissions.stamps([user(1), user(2)]).await.unwrap();
+    let offer = |sn: u32, re| Offer {
+        to: user(2),
+        sn: u64::from(sn),
+        mid: Mid([1; 16]),
+        hash: [1; 32],
+        epoch: EpochId([1; 32]),
+        counter: sn,
+        size: 100,
+        re,
+        withdraw: Box::default(),
+    };
+    let (device, class) = (DeviceId([1; 16]), Class::Text);
+    for offer in [offer(1, None), offer(2, Some(r#gen))] {
+        let (stamp, allowed) = (Some(stamp), true);
+        let ask = Ask { r#gen, user: user(1), device, offer, class, stamp, allowed };
+        let admitted = admissions.admit(&ask).await;
+        assert!(matches!(admitted, Ok(Admitted::At(_))), "{admitted:?}");
+    }
+    let landing = Landing::Refused(2);
+    let landed = Landed { r#gen, user: user(1), device, to: user(2), landing };
+    assert_eq!(admissions.landed(landed).await, Ok(true));
+    assert_eq!(bus.beat(NODE, true).await, Ok(vec![NODE]));
+    assert_eq!(bus.next(NODE).await, Err(Unavailable), "from now on it listens");
+    let words = [Address::Node(NODE), Address::Others].map(|to| (to, Word::Notices { device }));
+    assert_eq!(bus.publish(NODE, words.to_vec()).await, [true, true]);
+    assert_eq!(bus.next(NODE).await, Ok(vec![Word::Notices { device }]));
+    assert_eq!(bus.beat(NODE, false).await, Ok(vec![]));
+}
+
 #[tokio::test]
 async fn the_settings_and_the_user_that_are_shipped_are_enough_and_no_more() {
     let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
@@ -557,8 +598,10 @@ async fn the_settings_and_the_user_that_are_shipped_are_enough_and_no_more() {
         let reply = queue.call(vec![call.clone()]).await.remove(0);
         assert!(reply.is_ok(), "{call:?}");
     }
+    among_nodes(&queue.inner.link).await;
     let mut connection = queue.inner.link.connection().await.unwrap();
     for command in [
+        "PUBLISH elsewhere x",
         "SAVE",
         "BGSAVE",
         "BGREWRITEAOF",

@@ -13,7 +13,7 @@ use hushwire_wire::http::Sessions;
 use hushwire_wire::{Close, Encoding as Wire, Reject};
 use support::devices::{delete, part};
 use support::person::{open_text, seal_text};
-use support::talker::{Talker, become_contacts};
+use support::talker::{Talker, become_contacts, heard, say};
 use support::{Pair, Person, Server};
 use tokio::time::timeout;
 
@@ -59,21 +59,6 @@ impl Servers {
     async fn pair(&self) -> Pair {
         Pair::meet(&self.nodes[0].http(), "alice", "bob").await
     }
-}
-
-/// Says so many lines, and waits until each is accepted.
-async fn say(alice: &mut Talker, lines: std::ops::Range<u32>) {
-    for n in lines {
-        let id = alice.client.send_text("bob", &format!("line {n}")).await.unwrap();
-        alice.accepted(id).await;
-    }
-}
-
-/// Everything shown until the last of so many lines, in order.
-async fn heard(bob: &mut Talker, lines: u32) {
-    bob.shown(&format!("line {}", lines - 1)).await;
-    let expected: Vec<_> = (0..lines).map(|n| format!("line {n}")).collect();
-    assert_eq!(bob.texts("alice").await, expected);
 }
 
 async fn connected(someone: &mut Talker) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hushwire_client::Event;
 use hushwire_testbed::{Redis, Signal};
 use support::Server;
-use support::talker::{Talker, contacts};
+use support::talker::{contacts, heard, say};
 
 /// How long Redis may take to be used again.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,21 +32,6 @@ async fn until_ready(server: &Server, says: &str) {
         assert!(started.elapsed() < PATIENCE, "{}: {}", readiness(server).await, server.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-/// Says so many lines, and waits until each is accepted.
-async fn say(alice: &mut Talker, lines: std::ops::Range<u32>) {
-    for n in lines {
-        let id = alice.client.send_text("bob", &format!("line {n}")).await.unwrap();
-        alice.accepted(id).await;
-    }
-}
-
-/// Everything shown until the last of so many lines, in order.
-async fn heard(bob: &mut Talker, lines: u32) {
-    bob.shown(&format!("line {}", lines - 1)).await;
-    let expected: Vec<_> = (0..lines).map(|n| format!("line {n}")).collect();
-    assert_eq!(bob.texts("alice").await, expected);
 }
 
 #[tokio::test]

@@ -233,9 +233,9 @@ impl Admit {
     /// gone on.
     pub fn accepted(&mut self, device: DeviceId, to: UserId, answer: Arc<Accepted>) -> bool {
         let Some(record) = self.records.get_mut(&(device, to)) else { return false };
+        record.under_way = record.under_way.saturating_sub(1);
         // A message encrypted twice under one number (DELIVERY, interleaving q): the first that
         // completes is the answer.
-        record.under_way = record.under_way.saturating_sub(1);
         if record.sn != answer.sn || record.answer().is_some() {
             return false;
         }

@@ -112,7 +112,7 @@ pub enum Aside {
 /// Hears what another node tells.
 pub(crate) fn take(node: &Arc<Node>, aside: Aside) {
     match aside {
-        Aside::Changed(change) => change::apply(node, change),
+        Aside::Changed(change) => change::apply(node, &change),
         Aside::Ephemeral { device, frame } => {
             if let Some(live) = node.directory.get(&device) {
                 live.lane.pass(Passing::Ephemeral(frame));

@@ -39,7 +39,7 @@ pub struct Change {
 /// # Errors
 /// If other nodes may not know yet.
 pub(crate) async fn committed(node: &Arc<Node>, change: Change) -> Result<(), Unavailable> {
-    apply(node, change.clone());
+    apply(node, &change);
     let both = change.pairs.iter().flat_map(|(a, b)| [*a, *b]);
     let users: Vec<_> = both.collect::<BTreeSet<_>>().into_iter().collect();
     let raised = if users.is_empty() {
@@ -70,8 +70,8 @@ fn raise_later(node: &Arc<Node>, users: Vec<UserId>) {
 
 /// Forgets what was cached, and tells the users' live devices here. Users of whom an event says that
 /// one removed or blocked the other hear nothing live of each other from now on.
-pub(crate) fn apply(node: &Arc<Node>, change: Change) {
-    for (a, b) in change.pairs {
+pub(crate) fn apply(node: &Arc<Node>, change: &Change) {
+    for &(a, b) in &change.pairs {
         node.pairs.changed(a, b);
         let parted = change.events.iter().any(|(user, event)| parts(*user, event, a, b));
         node.presence.changed(node, a, b, parted);
@@ -79,7 +79,8 @@ pub(crate) fn apply(node: &Arc<Node>, change: Change) {
             node.calls.parted(a, b);
         }
     }
-    for (user, event) in change.events {
+    for (user, event) in &change.events {
+        let (user, event) = (*user, event.clone());
         node.tell(user, Note::Changed { user, event });
     }
 }

@@ -63,3 +63,17 @@ impl Drop for Place {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix::test]
+    async fn what_waits_is_bounded_and_gives_its_place_back() {
+        let landings = Landings::new(actix::Arbiter::current());
+        let mut places: Vec<_> = (0..MOST).map(|_| landings.place().expect("room")).collect();
+        assert!(landings.place().is_none() && landings.place().is_none());
+        places.pop();
+        assert!(landings.place().is_some());
+    }
+}

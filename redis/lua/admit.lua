@@ -11,7 +11,7 @@
 local ADMITTED, REFUSED, ACCEPTED = 'd', 'r', 'a'
 local REPEAT_EVERY_MS, REPEATS_FAST, REPEAT_SLOWLY_MS = 2000, 20, 60000
 local AGAIN_MESSAGES, AGAIN_BYTES, AGAIN_PER_SECOND = 1000, 4194304, 5
-local UNDER_WAY_MS = 15000
+local LANDS_WITHIN_MS = 15000
 -- Fields of what was sent again that are no numbers.
 local AGAIN_FIELDS = 4
 local EXPIRED_AT_ONCE = 100
@@ -97,7 +97,7 @@ function Sent:look(line, r, offer)
   if is_lower(offer.sn, r.sn) then return stale(r) end
   if is_lower(r.sn, offer.sn) then
     local busy = r.state == ADMITTED and r.under_way > 0
-      and r.routed <= self.now and self.now < r.routed + UNDER_WAY_MS
+      and r.routed <= self.now and self.now < r.routed + LANDS_WITHIN_MS
     return busy and 'busy' or 'new'
   end
   local same, accepted = r.hash == offer.hash, r.state == ACCEPTED

@@ -53,19 +53,6 @@ impl RedisBus {
         Self { link, ear: OnceLock::new() }
     }
 
-    /// Whether words of other nodes are heard, as far as is known: a connection that leads nowhere
-    /// is found out within 5 s.
-    #[must_use]
-    pub fn listens(&self) -> bool {
-        self.ear.get().is_some_and(|ear| ear.inbox.listens())
-    }
-
-    /// How many words came that this version cannot read.
-    #[must_use]
-    pub fn unread(&self) -> u64 {
-        self.ear.get().map_or(0, |ear| ear.inbox.unread())
-    }
-
     fn ear(&self, node: NodeId) -> Result<&Ear, Unavailable> {
         if let Some(ear) = self.ear.get() {
             return Ok(ear);

@@ -293,7 +293,8 @@ impl Link {
         Ok(self.inner.shared.put(connection.inner))
     }
 
-    /// A command failed on a shared connection: it is not used again, unless Redis only refused.
+    /// A command failed on a shared connection: it is not used again, since it may lead to a primary
+    /// no more, or lack the functions.
     pub(crate) fn failed_shared(&self, shared: &Shared, error: &RedisError) -> Unavailable {
         self.inner.shared.drop(shared);
         self.state().doubt();

@@ -1,5 +1,6 @@
 //! Real processes for tests: PostgreSQL, Redis, servers and a balancer on loopback ports of their own,
-//! with data folders of their own. Whoever drops one stops it; whoever dies takes it along.
+//! with data folders of their own. Whoever drops one stops it; whoever is killed leaves
+//! it running.
 //!
 //! Nothing here is linked into a server or a client. A program that is missing is named, with the
 //! command that installs it.

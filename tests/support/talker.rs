@@ -148,3 +148,18 @@ pub async fn become_contacts(
         .await;
     (alice, bob)
 }
+
+/// Says so many lines, and waits until each is accepted.
+pub async fn say(alice: &mut Talker, lines: std::ops::Range<u32>) {
+    for n in lines {
+        let id = alice.client.send_text("bob", &format!("line {n}")).await.unwrap();
+        alice.accepted(id).await;
+    }
+}
+
+/// Everything shown until the last of so many lines, in order.
+pub async fn heard(bob: &mut Talker, lines: u32) {
+    bob.shown(&format!("line {}", lines - 1)).await;
+    let expected: Vec<_> = (0..lines).map(|n| format!("line {n}")).collect();
+    assert_eq!(bob.texts("alice").await, expected);
+}

@@ -214,15 +214,20 @@ async fn an_interrupted_bus_makes_every_session_ask() {
     assert!(before.elapsed().as_millis() < 1_500);
 }
 
+/// The first message of alice reaches bob, who acknowledges it.
+async fn arrives(alice: &mut Client, bob: &mut Client) {
+    let id = alice.op(ClientOp::Send(text(0, 2, 1, 1))).await;
+    let n = bob.message().await.n;
+    bob.ack(n).await;
+    assert!(matches!(alice.answer(id).await, ServerOp::Accepted(_)));
+}
+
 #[actix::test]
 async fn a_change_holds_on_every_node_from_the_next_send_on() {
     let (one, two, bus) = two([1, 1, 0, 0]);
     let mut alice = one.json(1, 0).await;
     let mut bob = synced(&two, 2, 0).await;
-    let id = alice.op(ClientOp::Send(text(0, 2, 1, 1))).await;
-    let n = bob.message().await.n;
-    bob.ack(n).await;
-    assert!(matches!(alice.answer(id).await, ServerOp::Accepted(_)));
+    arrives(&mut alice, &mut bob).await;
     // Bob's node commits that they are no contacts, and the word of it is lost.
     bus.hints.store(true, Ordering::Relaxed);
     let pair = (user(1), user(2));
@@ -248,10 +253,7 @@ async fn a_refusal_is_never_of_what_was_before_a_change() {
     bus.hints.store(true, Ordering::Relaxed);
     stale(false);
     two.engine.committed(Change { pairs: vec![pair], events: vec![] }).await.unwrap();
-    let id = alice.op(ClientOp::Send(text(0, 2, 1, 1))).await;
-    let n = bob.message().await.n;
-    bob.ack(n).await;
-    assert!(matches!(alice.answer(id).await, ServerOp::Accepted(_)));
+    arrives(&mut alice, &mut bob).await;
 }
 
 #[actix::test]
@@ -259,10 +261,7 @@ async fn facts_that_cannot_be_loaded_anew_are_used_until_somebody_changes_them()
     let (one, two, bus) = two([1, 1, 0, 0]);
     let mut alice = one.json(1, 0).await;
     let mut bob = synced(&two, 2, 0).await;
-    let id = alice.op(ClientOp::Send(text(0, 2, 1, 1))).await;
-    let n = bob.message().await.n;
-    bob.ack(n).await;
-    assert!(matches!(alice.answer(id).await, ServerOp::Accepted(_)));
+    arrives(&mut alice, &mut bob).await;
     *one.people.down.lock().unwrap() = true;
     tokio::time::advance(Duration::from_secs(20)).await;
     assert!(alice.send(text(0, 2, 2, 1)).await.is_ok(), "known");

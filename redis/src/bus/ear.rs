@@ -52,10 +52,14 @@ async fn listen(
     let gone = Arc::new(Notify::new());
     let took = {
         let (inbox, gone, all) = (inbox.clone(), gone.clone(), link.channel_of_all());
+        let log = link.log().clone();
         move |push: PushInfo| match push.kind {
             PushKind::Message => {
                 if let [Value::BulkString(on), Value::BulkString(bytes)] = push.data.as_slice() {
-                    inbox.put(bytes, *on == all);
+                    // Rarely, however many come: of another version, while one replaces another.
+                    if inbox.put(bytes, *on == all).is_some_and(u64::is_power_of_two) {
+                        warn!(log, "words of other nodes cannot be read: another version?");
+                    }
                 }
             }
             PushKind::Disconnection | PushKind::Unsubscribe => gone.notify_one(),

@@ -45,13 +45,14 @@ impl Inbox {
     }
 
     /// Takes in what was published.
-    pub(super) fn put(&self, bytes: &[u8], to_all: bool) {
+    ///
+    /// How many came that this version cannot read, if this is one of them.
+    pub(super) fn put(&self, bytes: &[u8], to_all: bool) -> Option<u64> {
         let Some((from, word)) = words::read(bytes) else {
-            self.unread.fetch_add(1, Ordering::Relaxed);
-            return;
+            return Some(self.unread.fetch_add(1, Ordering::Relaxed) + 1);
         };
         if to_all && from == self.node {
-            return;
+            return None;
         }
         {
             let mut inner = self.lock();
@@ -63,6 +64,7 @@ impl Inbox {
             }
         }
         self.came.notify_one();
+        None
     }
 
     /// Words may have been lost.
@@ -96,10 +98,12 @@ impl Inbox {
         self.listens.store(listens, Ordering::Relaxed);
     }
 
+    #[cfg(test)]
     pub(super) fn listens(&self) -> bool {
         self.listens.load(Ordering::Relaxed)
     }
 
+    #[cfg(test)]
     /// How much came that this version cannot read.
     pub(super) fn unread(&self) -> u64 {
         self.unread.load(Ordering::Relaxed)
@@ -125,9 +129,9 @@ mod tests {
         let (inbox, word) =
             (Inbox::new(NodeId([9; 16])), Word::Notices { device: DeviceId([1; 16]) });
         let bytes = words::write(NodeId([8; 16]), &word);
-        (0..WORDS).for_each(|_| inbox.put(&bytes, false));
+        (0..WORDS).for_each(|_| assert_eq!(inbox.put(&bytes, false), None));
         assert!(!inbox.lock().interrupted, "they found a place");
-        (0..3).for_each(|_| inbox.put(&bytes, false));
+        (0..3).for_each(|_| assert_eq!(inbox.put(&bytes, false), None));
         assert_eq!(inbox.next().await, Err(Unavailable));
         assert_eq!(inbox.next().await.unwrap().len(), WORDS);
         inbox.put(&bytes, false);
@@ -158,7 +162,7 @@ mod tests {
             &Word::Route { from, ticket: 1, device, conn, r#gen: Gen([4; 16]), entry },
         );
         let (inbox, fit) = (Inbox::new(NodeId([9; 16])), BYTES / bytes.len());
-        (0..=fit).for_each(|_| inbox.put(&bytes, false));
+        (0..=fit).for_each(|_| assert_eq!(inbox.put(&bytes, false), None));
         assert_eq!(inbox.next().await, Err(Unavailable));
         assert_eq!(inbox.next().await.unwrap().len(), fit);
         inbox.put(&bytes, false);

@@ -133,6 +133,16 @@ async fn conforms(a: Arc<dyn Bus>, b: Arc<dyn Bus>) {
     assert_eq!(of_a.count(|one| one.is_err()) + of_b.count(|one| one.is_err()), 0, "no gap");
 }
 
+impl RedisBus {
+    fn listens(&self) -> bool {
+        self.ear.get().is_some_and(|ear| ear.inbox.listens())
+    }
+
+    fn unread(&self) -> u64 {
+        self.ear.get().map_or(0, |ear| ear.inbox.unread())
+    }
+}
+
 async fn bus(redis: &Redis) -> Arc<RedisBus> {
     Arc::new(RedisBus::new(open(settings(redis)).await.unwrap()))
 }

@@ -2,13 +2,12 @@
 //! between them and whoever speaks to them.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hushwire_testbed::{Postgres, Process, Redis, Signal};
+use hushwire_testbed::{Postgres, Process, Redis, Signal, node, port};
 use tempfile::TempDir;
 
 use crate::proxy::Proxy;
@@ -24,8 +23,8 @@ const READY_WITHIN: Duration = Duration::from_millis(300);
 #[derive(Debug)]
 pub struct Node {
     folder: TempDir,
-    address: SocketAddr,
-    admin: SocketAddr,
+    public: u16,
+    admin: u16,
     process: Option<Process>,
     /// Whether it should run.
     wanted: bool,
@@ -55,10 +54,6 @@ pub struct Parts {
     pub starts: Vec<Duration>,
     /// What no fault of the schedule explains.
     pub troubles: Vec<String>,
-}
-
-fn free() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 fn local(port: u16) -> SocketAddr {
@@ -95,7 +90,7 @@ impl Parts {
             let node = Node::new().map_err(say)?;
             parts.nodes.push(node);
         }
-        parts.front.set_upstreams(parts.nodes.iter().map(|node| node.address).collect());
+        parts.front.set_upstreams(parts.nodes.iter().map(|node| local(node.public)).collect());
         let until = Instant::now() + Duration::from_secs(60);
         while !parts.are_ready() {
             parts.tick();
@@ -130,25 +125,26 @@ impl Parts {
         }
     }
 
-    fn settings(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("DATABASE__URL", self.postgres.url()),
-            ("REDIS__URL", format!("redis://{}", self.back.address())),
+    fn settings(&self) -> Vec<(String, String)> {
+        let all = [
+            ("database.url", self.postgres.url()),
+            ("redis.url", format!("redis://{}", self.back.address())),
             // Both: a failover loses nothing.
-            ("REDIS__COPIES", "2".to_owned()),
-            ("REDIS__CHECK_EVERY_MS", "1000".to_owned()),
-            ("SERVER__WORKERS", "2".to_owned()),
-            ("SOCKETS__UNSIGNED_PER_ADDRESS", "2000".to_owned()),
-            ("LIMITS__MESSAGE_INTERVAL_MS", "0".to_owned()),
-            ("LIMITS__EPOCHS_PER_HOUR", "0".to_owned()),
-            ("LIMITS__EPOCHS_PER_DAY", "0".to_owned()),
-            ("LIMITS__PREKEYS_PER_HOUR", "0".to_owned()),
-            ("LIMITS__HTTP_REQUESTS_PER_MINUTE", "0".to_owned()),
-            ("LIMITS__REGISTRATIONS_PER_HOUR", "0".to_owned()),
-            ("LIMITS__SIGN_INS_PER_MINUTE", "0".to_owned()),
-            ("LIMITS__UPGRADES_PER_MINUTE", "0".to_owned()),
-            ("LOG__LEVEL", "info".to_owned()),
-        ]
+            ("redis.copies", "2".to_owned()),
+            ("redis.check_every_ms", "1000".to_owned()),
+            ("server.workers", "2".to_owned()),
+            ("sockets.unsigned_per_address", "2000".to_owned()),
+            ("limits.message_interval_ms", "0".to_owned()),
+            ("limits.epochs_per_hour", "0".to_owned()),
+            ("limits.epochs_per_day", "0".to_owned()),
+            ("limits.prekeys_per_hour", "0".to_owned()),
+            ("limits.http_requests_per_minute", "0".to_owned()),
+            ("limits.registrations_per_hour", "0".to_owned()),
+            ("limits.sign_ins_per_minute", "0".to_owned()),
+            ("limits.upgrades_per_minute", "0".to_owned()),
+            ("log.level", "info".to_owned()),
+        ];
+        all.map(|(key, value)| (key.to_owned(), value)).into()
     }
 
     /// `kill -9` of a server.
@@ -275,8 +271,8 @@ impl Node {
         let now = Instant::now();
         Ok(Self {
             folder: TempDir::new()?,
-            address: free()?,
-            admin: free()?,
+            public: port::free(),
+            admin: port::free(),
             process: None,
             wanted: true,
             paused: false,
@@ -288,14 +284,14 @@ impl Node {
     }
 
     fn log_path(&self) -> PathBuf {
-        self.folder.path().join("server.log")
+        self.folder.path().join("log")
     }
 
     /// What is out of order, if anything.
     fn tick(
         &mut self,
         binary: &Path,
-        settings: &[(&str, String)],
+        settings: &[(String, String)],
         starts: &mut Vec<Duration>,
     ) -> Option<String> {
         let now = Instant::now();
@@ -327,7 +323,7 @@ impl Node {
             && now >= self.look_at
         {
             self.look_at = now + Duration::from_millis(100);
-            if is_ready(self.admin) {
+            if node::is_ready(self.admin, READY_WITHIN) {
                 starts.push(since.elapsed());
                 self.awaited = None;
             }
@@ -335,27 +331,7 @@ impl Node {
         trouble
     }
 
-    fn spawn(&self, binary: &Path, settings: &[(&str, String)]) -> Process {
-        let mut command = Command::new(binary);
-        command.arg("serve").current_dir(self.folder.path());
-        command.env("HUSHWIRE__SERVER__LISTEN", self.address.to_string());
-        command.env("HUSHWIRE__ADMIN__LISTEN", self.admin.to_string());
-        for (name, value) in settings {
-            command.env(format!("HUSHWIRE__{name}"), value);
-        }
-        Process::start(&mut command, &self.log_path())
+    fn spawn(&self, binary: &Path, settings: &[(String, String)]) -> Process {
+        node::serve(binary, settings, self.folder.path(), self.public, self.admin)
     }
-}
-
-/// Whether a server says that it is ready.
-fn is_ready(admin: SocketAddr) -> bool {
-    let ask = || -> io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&admin, READY_WITHIN)?;
-        stream.set_read_timeout(Some(READY_WITHIN))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")?;
-        let mut head = [0; 15];
-        stream.read_exact(&mut head)?;
-        Ok(String::from_utf8_lossy(&head).into_owned())
-    };
-    ask().is_ok_and(|head| head.starts_with("HTTP/1.1 200"))
 }

@@ -7,8 +7,8 @@
 #![deny(missing_docs)]
 
 mod cluster;
-mod node;
-mod port;
+pub mod node;
+pub mod port;
 mod postgres;
 mod process;
 mod redis;

@@ -15,6 +15,8 @@ use crate::process::Process;
 
 /// How long a start may take.
 const WITHIN: Duration = Duration::from_secs(30);
+/// How long `/readyz` may take.
+const READY_WITHIN: Duration = Duration::from_secs(2);
 /// How long an end may take that it was asked for.
 const ENDS_WITHIN: Duration = Duration::from_secs(35);
 
@@ -43,7 +45,7 @@ impl Node {
         let (public, admin) = (port::free(), port::free());
         // It is started in a folder of its own.
         let program = program.canonicalize().unwrap_or_else(|_| program.to_owned());
-        let process = launch(&program, &settings, folder.path(), public, admin);
+        let process = serve(&program, &settings, folder.path(), public, admin);
         let mut node = Self { program, settings, folder, process, public, admin };
         node.await_ready();
         node
@@ -81,15 +83,7 @@ impl Node {
     /// Whether it takes new work.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        get(self.admin, "/readyz").is_some_and(|reply| reply.contains(" 200 "))
-    }
-
-    /// Whether it answers a request that takes its queue store.
-    #[must_use]
-    pub fn answers(&self) -> bool {
-        let body = "POST /v1/auth/challenge HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-                    Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
-        ask(self.public, body).is_some_and(|reply| reply.contains(" 200 "))
+        is_ready(self.admin, READY_WITHIN)
     }
 
     /// Asks it to end, and waits for it; whether it ended as it should.
@@ -111,15 +105,9 @@ impl Node {
     /// # Panics
     /// If it is not ready within 30 s.
     pub fn restart(&mut self) {
-        self.relaunch();
-        self.await_ready();
-    }
-
-    /// The same, without waiting until it is ready: what it needs may not be there.
-    pub fn relaunch(&mut self) {
         self.process.kill();
         self.process =
-            launch(&self.program, &self.settings, self.folder.path(), self.public, self.admin);
+            serve(&self.program, &self.settings, self.folder.path(), self.public, self.admin);
         self.await_ready();
     }
 
@@ -135,7 +123,12 @@ impl Node {
     }
 }
 
-fn launch(
+/// Starts a server with its ports and its log (`log`) in a folder of its own, and these settings
+/// besides, as `section.key` and value. It is not waited for.
+///
+/// # Panics
+/// If it cannot be started.
+pub fn serve(
     program: &Path,
     settings: &[(String, String)],
     folder: &Path,
@@ -155,17 +148,17 @@ fn launch(
     Process::start(&mut command, &folder.join("log"))
 }
 
-/// What a server on this machine answers, head and body.
-fn get(port: u16, path: &str) -> Option<String> {
-    ask(port, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
-}
-
-fn ask(port: u16, request: &str) -> Option<String> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(8))).ok()?;
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).ok()?;
-    Some(reply)
+/// Whether the server with this admin port says, in so long, that it takes new work.
+#[must_use]
+pub fn is_ready(admin: u16, within: Duration) -> bool {
+    let ask = || -> std::io::Result<[u8; 15]> {
+        let address = SocketAddr::from(([127, 0, 0, 1], admin));
+        let mut stream = TcpStream::connect_timeout(&address, within)?;
+        stream.set_read_timeout(Some(within))?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")?;
+        let mut head = [0; 15];
+        stream.read_exact(&mut head)?;
+        Ok(head)
+    };
+    ask().is_ok_and(|head| head.starts_with(b"HTTP/1.1 200"))
 }

@@ -144,7 +144,8 @@ pub(crate) fn take(node: &Arc<Node>, aside: Aside) {
 /// Takes a step of a call where the call is kept.
 pub(crate) async fn step(node: &Arc<Node>, step: Step) -> Result<(), Reject> {
     let home = node.homes.of(pair(step.from, step.to));
-    let elsewhere = (!node.ports.bus.is_alone() && step.act != CallAct::Ring).then(|| step.clone());
+    let may_have_moved = step.act != CallAct::Ring && node.homes.all().len() > 1;
+    let elsewhere = may_have_moved.then(|| step.clone());
     let taken = if home == node.id {
         node.calls.step(node, step)
     } else {
@@ -168,15 +169,15 @@ async fn ask(
     step: Step,
     within: Duration,
 ) -> Option<Result<(), Reject>> {
-    let (ticket, answer) = node.steps.put()?;
-    let found = to.is_none();
+    // A session that ends meanwhile gives its place back, too.
+    let (place, answer) = node.steps.put()?;
+    let (ticket, found) = (place.ticket, to.is_none());
     let word = Word::Aside(Aside::Step { node: node.id, ticket, step, found });
     match to {
         Some(to) => drop(node.post.push(to, word)),
         None => node.tell_others(word),
     }
     let answered = timeout(within, answer).await;
-    node.steps.forget(ticket);
     answered.ok()?.ok().map(|refused| refused.map_or(Ok(()), Err))
 }
 
@@ -195,9 +196,21 @@ struct Asked {
     waiting: HashMap<u64, oneshot::Sender<Refused>>,
 }
 
+/// A step's place among those that wait. Dropped, it is free.
+struct Place<'a> {
+    steps: &'a Steps,
+    ticket: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.steps.lock().waiting.remove(&self.ticket);
+    }
+}
+
 impl Steps {
-    /// A ticket, and what its answer comes to; `None` if too many wait.
-    fn put(&self) -> Option<(u64, oneshot::Receiver<Refused>)> {
+    /// A place, and what its answer comes to; `None` if too many wait.
+    fn put(&self) -> Option<(Place<'_>, oneshot::Receiver<Refused>)> {
         let mut inner = self.lock();
         if inner.waiting.len() >= STEPS {
             return None;
@@ -205,17 +218,13 @@ impl Steps {
         inner.tickets += 1;
         let (ticket, (answer, comes)) = (inner.tickets, oneshot::channel());
         inner.waiting.insert(ticket, answer);
-        Some((ticket, comes))
+        Some((Place { steps: self, ticket }, comes))
     }
 
     fn answer(&self, ticket: u64, refused: Option<Reject>) {
         if let Some(answer) = self.lock().waiting.remove(&ticket) {
             let _ = answer.send(refused);
         }
-    }
-
-    fn forget(&self, ticket: u64) {
-        self.lock().waiting.remove(&ticket);
     }
 
     fn lock(&self) -> MutexGuard<'_, Asked> {
@@ -233,10 +242,11 @@ mod tests {
         let (first, mut answer) = steps.put().unwrap();
         let kept: Vec<_> = (1..STEPS).map(|_| steps.put().unwrap()).collect();
         assert!(steps.put().is_none());
-        steps.answer(first, Some(Reject::Forbidden {}));
-        steps.answer(first, None);
+        steps.answer(first.ticket, Some(Reject::Forbidden {}));
+        steps.answer(first.ticket, None);
         assert_eq!(answer.try_recv(), Ok(Some(Reject::Forbidden {})));
-        kept.iter().for_each(|(ticket, _)| steps.forget(*ticket));
-        assert!(steps.put().is_some() && steps.lock().waiting.len() == 1);
+        // Whoever waits no more, answered or not, leaves nothing behind.
+        drop((first, kept));
+        assert!(steps.lock().waiting.is_empty());
     }
 }

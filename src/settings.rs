@@ -156,6 +156,16 @@ pub struct Redis {
     pub url: Secret,
     /// A file that holds the URL in its place.
     pub url_file: PathBuf,
+    /// Sentinels that know where the primary is, as URLs; the host of its own URL is then what they
+    /// call it.
+    pub sentinels: Vec<Secret>,
+    /// The authorities that sign the certificates of Redis and Sentinels, as PEM; empty for the
+    /// system's.
+    pub ca_file: PathBuf,
+    /// The certificate that Redis and Sentinels ask for, if they do, as PEM.
+    pub certificate_file: PathBuf,
+    /// Its private key, as PEM.
+    pub key_file: PathBuf,
     /// How many Redis processes have a message before its sender is told `accepted`.
     pub copies: usize,
     /// Connections to Redis.
@@ -175,6 +185,10 @@ impl Default for Redis {
         Self {
             url: Secret::default(),
             url_file: PathBuf::new(),
+            sentinels: Vec::new(),
+            ca_file: PathBuf::new(),
+            certificate_file: PathBuf::new(),
+            key_file: PathBuf::new(),
             copies: 1,
             connections: 8,
             within_ms: 2_000,

@@ -138,6 +138,9 @@ fn redis(redis: &Redis) -> Result<hushwire_redis::Settings, StartError> {
     let failed = |path: PathBuf, source| StartError::RedisUrlFile { path, source };
     Ok(hushwire_redis::Settings {
         url: url(&redis.url, &redis.url_file, failed)?,
+        sentinels: redis.sentinels.iter().map(|url| url.0.clone()).collect(),
+        ca_file: set(&redis.ca_file),
+        certificate: set(&redis.certificate_file).zip(set(&redis.key_file)),
         copies: redis.copies,
         connections: redis.connections,
         within: Duration::from_millis(redis.within_ms),
@@ -145,6 +148,11 @@ fn redis(redis: &Redis) -> Result<hushwire_redis::Settings, StartError> {
         check_every: Duration::from_millis(redis.check_every_ms),
         prefix: redis.prefix.clone(),
     })
+}
+
+/// A path, unless it is empty.
+fn set(path: &Path) -> Option<PathBuf> {
+    (!path.as_os_str().is_empty()).then(|| path.to_owned())
 }
 
 /// A URL, or what its file holds.
@@ -164,12 +172,11 @@ fn url(
 fn postgres(database: &Database, alone: bool) -> Result<PostgresSettings, StartError> {
     let failed = |path: PathBuf, source| StartError::UrlFile { path, source };
     let url = url(&database.url, &database.url_file, failed)?;
-    let ca_file = &database.ca_file;
     Ok(PostgresSettings {
         url,
         connections: database.connections,
         within: Duration::from_millis(database.within_ms),
-        ca_file: Some(ca_file.clone()).filter(|path| !path.as_os_str().is_empty()),
+        ca_file: set(&database.ca_file),
         alone,
     })
 }

@@ -4,6 +4,9 @@
 //! Looked at when a server starts and every half a minute. What is found refuses: nothing is written
 //! until it is mended, and each finding says how.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::fmt;
 

@@ -13,11 +13,15 @@ use slog::{error, info, warn};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::check::{self, Finding};
-use crate::link::{Inner, Link, Loan, OpenError};
+use crate::error::OpenError;
+use crate::link::{Inner, Link};
+use crate::primary::Loan;
 use crate::state::{Facts, Room, State};
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(2);
+/// How long after a look that failed.
+const AGAIN: Duration = Duration::from_millis(500);
 /// Looks that fail in a row until Redis counts as unreachable.
 const FAILED: u32 = 2;
 
@@ -25,8 +29,6 @@ const FAILED: u32 = 2;
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Info {
     run_id: String,
-    version: u32,
-    is_primary: bool,
     /// Those that are online.
     replicas: Vec<(String, u16)>,
     /// Replicas, online or not.
@@ -83,15 +85,7 @@ async fn info(link: &Link, connection: &mut Loan<'_>) -> Result<Info, OpenError>
         link.failed(connection, &error);
         OpenError::Refused(error)
     })?;
-    let info = parse(&text);
-    if info.version < 7 {
-        return Err(OpenError::TooOld { found: info.version });
-    }
-    if !info.is_primary {
-        connection.broken();
-        return Err(OpenError::Replica);
-    }
-    Ok(info)
+    Ok(parse(&text))
 }
 
 /// The first look of all: Redis must be fit for messages.
@@ -106,7 +100,8 @@ pub(crate) async fn first(link: &Link) -> Result<Facts, OpenError> {
 pub(crate) async fn keep(link: Weak<Inner>, state: Arc<State>) {
     let (mut failed, mut checked) = (0, Instant::now());
     loop {
-        let _ = timeout(EVERY, state.doubted()).await;
+        let pause = if failed == 0 { EVERY } else { AGAIN };
+        let _ = timeout(pause, state.doubted()).await;
         let Some(link) = Link::upgrade(&link) else { return };
         match look(&link).await {
             Ok((mut facts, replicas)) => {
@@ -130,6 +125,7 @@ pub(crate) async fn keep(link: Weak<Inner>, state: Arc<State>) {
             }
             Err(error) => {
                 failed += 1;
+                link.reconnect();
                 if failed == FAILED {
                     warn!(link.log(), "Redis cannot be used"; "why" => %error);
                     link.state().change(|known| known.reachable = false);
@@ -164,11 +160,6 @@ fn parse(text: &str) -> Info {
         let Some((name, value)) = line.trim_end().split_once(':') else { continue };
         match name {
             "run_id" => value.clone_into(&mut info.run_id),
-            "redis_version" => {
-                let major = value.split('.').next().and_then(|major| major.parse().ok());
-                info.version = major.unwrap_or(0);
-            }
-            "role" => info.is_primary = value == "master",
             "connected_slaves" => info.connected = value.parse().unwrap_or(0),
             "used_memory" => info.used = value.parse().unwrap_or(0),
             "maxmemory" => info.most = value.parse().unwrap_or(0),
@@ -206,11 +197,10 @@ mod tests {
 
     #[test]
     fn info_is_read_and_room_follows_from_it() {
-        let text = "redis_version:7.0.15\r\nrun_id:abc\r\nrole:master\r\nused_memory:90\r\n\
+        let text = "run_id:abc\r\nused_memory:90\r\n\
             maxmemory:100\r\nslave0:ip=1,port=2,state=online,offset=3\r\n\
             slave1:ip=1,port=3,state=wait_bgsave,offset=0\r\nconnected_slaves:2\r\n";
         let info = parse(text);
-        assert_eq!((info.version, info.is_primary), (7, true));
         assert_eq!((info.connected, info.replicas), (2, vec![("1".to_owned(), 2)]));
         assert_eq!((info.run_id.as_str(), room(info.used, info.most)), ("abc", Room::Reserved));
         assert_eq!(

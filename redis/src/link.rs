@@ -4,17 +4,12 @@
 //! nobody else's. One that failed or timed out is never used again.
 
 use std::convert::Infallible;
-use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bb8::{ManageConnection as _, RunError};
 use bb8_redis::redis::aio::MultiplexedConnection;
-use bb8_redis::redis::io::tcp::TcpSettings;
-use bb8_redis::redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind,
-    IntoConnectionInfo as _, ProtocolVersion, PushInfo, RedisError, cmd,
-};
+use bb8_redis::redis::{AsyncConnectionConfig, Client, ProtocolVersion, PushInfo, RedisError, cmd};
 use hushwire_actors::admissions::Soon;
 use hushwire_actors::ports::{Random, Unavailable};
 use hushwire_wire::NodeId;
@@ -26,10 +21,12 @@ use tokio::time::timeout;
 
 use crate::bus::ANSWERS_WITHIN;
 use crate::check::{self, Finding};
+use crate::error::OpenError;
+use crate::keeper;
+use crate::primary::{self, Loan, Primary};
 use crate::settings::Settings;
 use crate::shared::{Shared, SharedConnection};
 use crate::state::State;
-use crate::{keeper, library};
 
 /// The way to Redis. Clones are the same; with the last the connections end.
 #[derive(Clone, Debug)]
@@ -61,84 +58,6 @@ impl Drop for Inner {
     }
 }
 
-/// Redis cannot be used. No message holds a password.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The URL is none.
-    #[error("it is not a URL like redis://user:password@host:6379")]
-    Url(#[source] RedisError),
-    /// Nobody answers.
-    #[error("nobody answers at {at}: start Redis there, or correct host and port")]
-    Absent {
-        /// Where.
-        at: String,
-        /// Why.
-        source: RedisError,
-    },
-    /// Wrong password or user.
-    #[error("user or password are wrong: correct them in the URL")]
-    Password,
-    /// Rights are missing.
-    #[error("the user lacks a right: give it what deploy/redis.conf lists")]
-    Rights(#[source] RedisError),
-    /// The version is too old.
-    #[error("it is Redis {found}: at least 7 is needed, for functions")]
-    TooOld {
-        /// Its major version.
-        found: u32,
-    },
-    /// It is a replica.
-    #[error("it is a replica, which takes no writes: name the primary")]
-    Replica,
-    /// It would bring messages to a disk, or lose some.
-    #[error("messages would not be in memory only:\n{}", lines(.0))]
-    NotMemoryOnly(Vec<Finding>),
-    /// It refused.
-    #[error("it refused")]
-    Refused(#[source] RedisError),
-    /// It did not answer in time.
-    #[error("it did not answer in time: it hangs, or something between drops packets")]
-    Unreachable,
-    /// A thread could not be started.
-    #[error("a thread could not be started")]
-    Thread(#[source] std::io::Error),
-}
-
-fn lines(findings: &[Finding]) -> String {
-    findings.iter().map(|one| format!("  {one}")).collect::<Vec<_>>().join("\n")
-}
-
-/// One connection, for one caller.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    inner: MultiplexedConnection,
-    broken: bool,
-}
-
-impl Connection {
-    /// It is not used again.
-    pub(crate) const fn broken(&mut self) {
-        self.broken = true;
-    }
-}
-
-impl Deref for Connection {
-    type Target = MultiplexedConnection;
-
-    fn deref(&self) -> &Self::Target {
-        &self.inner
-    }
-}
-
-impl DerefMut for Connection {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.inner
-    }
-}
-
-/// A connection on loan.
-pub(crate) type Loan<'a> = bb8::PooledConnection<'a, Primary>;
-
 impl Link {
     /// Connects, loads the function library, reads the generation, and looks after all of it from
     /// then on.
@@ -156,7 +75,7 @@ impl Link {
             // The pool would say no more than that there is no connection.
             let primary = &looking.inner.primary;
             let tried = timeout(looking.inner.settings.within, primary.connect()).await;
-            tried.map_err(|_| OpenError::Unreachable)?.map_err(|error| looking.why(error))?;
+            tried.map_err(|_| OpenError::Unreachable)??;
             keeper::first(&looking).await
         };
         let looked = link.run(look).await;
@@ -201,10 +120,7 @@ impl Link {
         loads: bool,
     ) -> Result<Self, OpenError> {
         let settings = Arc::new(settings);
-        let info = settings.url.as_str().into_connection_info().map_err(OpenError::Url)?;
-        // Off by default, it would hold replies back for 40 ms.
-        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let primary = Primary { info, settings: settings.clone(), loads };
+        let primary = Primary::new(settings.clone(), loads)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("redis")
@@ -290,7 +206,7 @@ impl Link {
             self.state().doubt();
             Unavailable
         })?;
-        Ok(self.inner.shared.put(connection.inner))
+        Ok(self.inner.shared.put(connection.into_shared()))
     }
 
     /// A command failed on a shared connection: it is not used again, since it may lead to a primary
@@ -302,15 +218,22 @@ impl Link {
         Unavailable
     }
 
+    /// No connection that there is is used again.
+    pub(crate) fn reconnect(&self) {
+        self.inner.primary.begin_turn();
+        self.inner.shared.forget();
+    }
+
     /// A connection that hears what is published, outside the pool: what it subscribes to comes to
     /// `took`, as does its end.
     pub(crate) async fn listener(
         &self,
         took: impl Fn(PushInfo) + Send + Sync + 'static,
-    ) -> Result<MultiplexedConnection, RedisError> {
-        let info = &self.inner.primary.info;
+    ) -> Result<MultiplexedConnection, OpenError> {
+        let (info, _) = self.inner.primary.reach().await?;
+        let why = |error| OpenError::from_redis(error, &primary::at(&info));
         let resp3 = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.clone().set_redis_settings(resp3))?;
+        let client = Client::open(info.clone().set_redis_settings(resp3)).map_err(why)?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.inner.settings.within))
             .set_response_timeout(Some(ANSWERS_WITHIN))
@@ -318,35 +241,15 @@ impl Link {
                 took(push);
                 Ok(())
             });
-        client.get_multiplexed_async_connection_with_config(&config).await
+        client.get_multiplexed_async_connection_with_config(&config).await.map_err(why)
     }
 
     /// A connection to the primary, or why there is none.
     pub(crate) async fn opened(&self) -> Result<Loan<'_>, OpenError> {
         self.inner.pool.get().await.map_err(|error| match error {
             RunError::TimedOut => OpenError::Unreachable,
-            RunError::User(error) => self.why(error),
+            RunError::User(error) => error,
         })
-    }
-
-    fn why(&self, error: RedisError) -> OpenError {
-        match error.code() {
-            Some("WRONGPASS" | "NOAUTH") => OpenError::Password,
-            Some("NOPERM") => OpenError::Rights(error),
-            Some("READONLY") => OpenError::Replica,
-            _ if error.kind() == ErrorKind::AuthenticationFailed => OpenError::Password,
-            _ if error.is_timeout() => OpenError::Unreachable,
-            _ if error.is_io_error() => OpenError::Absent { at: self.at(), source: error },
-            _ => OpenError::Refused(error),
-        }
-    }
-
-    /// Where Redis is, without user and password.
-    fn at(&self) -> String {
-        let url = self.inner.settings.url.as_str();
-        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-        host.split('/').next().unwrap_or_default().to_owned()
     }
 
     /// Looks at the settings of the primary and of its replicas, `host:port` each.
@@ -355,11 +258,12 @@ impl Link {
         replicas: &[(String, u16)],
     ) -> Result<Vec<Finding>, OpenError> {
         let mut connection = self.opened().await?;
-        let primary = format!("{} (primary)", self.at());
+        let at = connection.at().to_owned();
+        let primary = format!("{at} (primary)");
         let checked = check::server(&mut connection, &primary, !replicas.is_empty()).await;
         let mut findings = checked.map_err(|error| {
             connection.broken();
-            self.why(error)
+            OpenError::from_redis(error, &at)
         })?;
         for (host, port) in replicas {
             let name = format!("{host}:{port} (replica)");
@@ -372,9 +276,7 @@ impl Link {
     }
 
     async fn check_replica(&self, host: &str, port: u16, name: &str) -> Option<Vec<Finding>> {
-        let addr = ConnectionAddr::Tcp(host.to_owned(), port);
-        let info = self.inner.primary.info.clone().set_addr(addr);
-        let client = Client::open(info).ok()?;
+        let client = Client::open(self.inner.primary.info_of(host, port)).ok()?;
         let config = self.inner.primary.config();
         let mut connection =
             client.get_multiplexed_async_connection_with_config(&config).await.ok()?;
@@ -394,7 +296,7 @@ impl Link {
         let have: usize = cmd("WAIT")
             .arg(wanted)
             .arg(within)
-            .query_async(&mut connection.inner)
+            .query_async(&mut ***connection)
             .await
             .map_err(|error| self.failed(connection, &error))?;
         if have >= wanted {
@@ -498,44 +400,5 @@ fn hex(bytes: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     for byte in bytes {
         out.extend([byte >> 4, byte & 15].map(|half| HEX[usize::from(half)]));
-    }
-}
-
-/// Opens connections to the primary.
-#[derive(Clone, Debug)]
-pub(crate) struct Primary {
-    info: ConnectionInfo,
-    settings: Arc<Settings>,
-    /// Whether a connection loads the functions.
-    loads: bool,
-}
-
-impl Primary {
-    fn config(&self) -> AsyncConnectionConfig {
-        AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.settings.within))
-            .set_response_timeout(Some(self.settings.within + self.settings.copied_within))
-    }
-}
-
-impl bb8::ManageConnection for Primary {
-    type Connection = Connection;
-    type Error = RedisError;
-
-    async fn connect(&self) -> Result<Connection, RedisError> {
-        let client = Client::open(self.info.clone())?;
-        let mut inner = client.get_multiplexed_async_connection_with_config(&self.config()).await?;
-        if self.loads {
-            library::load(&mut inner).await?;
-        }
-        Ok(Connection { inner, broken: false })
-    }
-
-    async fn is_valid(&self, connection: &mut Connection) -> Result<(), RedisError> {
-        cmd("PING").query_async(&mut connection.inner).await
-    }
-
-    fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.broken
     }
 }

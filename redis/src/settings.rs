@@ -1,12 +1,20 @@
 //! How Redis is reached and what is asked of it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The settings of the queue store.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `redis://[user:password@]host:port`, or `unix:///path`.
+    /// `redis://[user:password@]host:port`, `rediss://…` for TLS, or `unix:///path`. With Sentinels,
+    /// the host is what they call the primary.
     pub url: String,
+    /// Sentinels that know where the primary is: URLs like the primary's, each with its port.
+    pub sentinels: Vec<String>,
+    /// Authorities that sign the certificates of Redis and Sentinels, as PEM; `None` for the system's.
+    pub ca_file: Option<PathBuf>,
+    /// A certificate to show to Redis and Sentinels, and its key, as PEM.
+    pub certificate: Option<(PathBuf, PathBuf)>,
     /// How many Redis processes have a message before its sender is told `accepted`.
     pub copies: usize,
     /// Connections for commands.
@@ -25,6 +33,9 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             url: "redis://127.0.0.1:6379".to_owned(),
+            sentinels: Vec::new(),
+            ca_file: None,
+            certificate: None,
             copies: 1,
             connections: 8,
             within: Duration::from_secs(2),

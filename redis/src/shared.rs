@@ -38,6 +38,11 @@ impl SharedConnection {
         self.lock().take_if(|shared| shared.number == failed.number);
     }
 
+    /// Whichever there is is not used again.
+    pub(crate) fn forget(&self) {
+        *self.lock() = None;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Shared>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -150,10 +150,15 @@ impl Loaded {
 /// set may be told.
 fn shown(key: &str, value: &Value) -> String {
     let name = key.rsplit('.').next().unwrap_or(key);
-    let secret = ["secret", "password", "token", "key", "url"]
+    let is_empty = match &value.kind {
+        ValueKind::String(text) => text.is_empty(),
+        ValueKind::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    let secret = ["secret", "password", "token", "key", "url", "sentinels"]
         .iter()
         .any(|word| name == *word || name.ends_with(&format!("_{word}")))
-        && !matches!(&value.kind, ValueKind::String(text) if text.is_empty());
+        && !is_empty;
     // What `config` prints is no TOML: texts have no quotes, lists have them around them.
     let toml = value.clone().try_deserialize::<toml::Value>();
     toml.ok().filter(|_| !secret).map_or("\"***\"".to_owned(), |value| value.to_string())
@@ -411,6 +416,8 @@ mod tests {
         assert_eq!(shown("turn.shared_secret", &value), "\"***\"");
         assert_eq!(shown("database.url", &value), "\"***\"");
         assert_eq!(shown("database.url", &Value::from("")), "\"\"");
+        assert_eq!(shown("redis.sentinels", &Value::from(vec!["redis://:x@y:1"])), "\"***\"");
+        assert_eq!(shown("redis.sentinels", &Value::from(Vec::<&str>::new())), "[]");
         assert_eq!(shown("server.domain", &value), "\"hunter2\"");
     }
 

@@ -21,14 +21,32 @@ impl Settings {
         let redis = &self.redis;
         let url = redis.url.0.as_str();
         let file = !redis.url_file.as_os_str().is_empty();
-        let schemes = ["redis://", "unix://", "redis+unix://"];
+        let at_host = |url: &str| url.starts_with("redis://") || url.starts_with("rediss://");
+        let of_machine = |url: &str| url.starts_with("unix://") || url.starts_with("redis+unix://");
+        let sentinels = &redis.sentinels;
+        let (certificate, key) = (&redis.certificate_file, &redis.key_file);
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let checks = [
             (url.is_empty() || !file, "redis.url_file", "redis.url or redis.url_file, not both"),
             (
-                url.is_empty() || schemes.iter().any(|scheme| url.starts_with(scheme)),
+                url.is_empty() || at_host(url) || of_machine(url),
                 "redis.url",
                 "a URL like redis://user:password@host:6379, or nothing",
+            ),
+            (
+                sentinels.len() <= 16 && sentinels.iter().all(|url| at_host(&url.0)),
+                "redis.sentinels",
+                "at most 16 URLs like redis://user:password@host:26379",
+            ),
+            (
+                sentinels.is_empty() || at_host(url) || file,
+                "redis.url",
+                "a URL like redis://user:password@NAME, with the name that Sentinels know",
+            ),
+            (
+                certificate.as_os_str().is_empty() == key.as_os_str().is_empty(),
+                "redis.key_file",
+                "redis.certificate_file and redis.key_file, both or neither",
             ),
             ((1..=5).contains(&redis.copies), "redis.copies", "1 to 5"),
             ((2..=1_000).contains(&redis.connections), "redis.connections", "2 to 1000"),
@@ -272,6 +290,11 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::settings::Secret;
+
+    fn secret(text: &str) -> Secret {
+        Secret(text.to_owned())
+    }
 
     #[test]
     fn what_is_not_allowed_is_named() {
@@ -289,6 +312,15 @@ mod tests {
         wrong("database.path", |s| s.database.path = PathBuf::from("/"));
         wrong("tls.key_file", |s| s.tls.certificate_file = PathBuf::from("chain.pem"));
         wrong("tls.key_file", |s| s.tls.key_file = PathBuf::from("key.pem"));
+        wrong("redis.url", |s| s.redis.url = secret("http://x"));
+        wrong("redis.url", |s| s.redis.sentinels = vec![secret("redis://x:1")]);
+        wrong("redis.url", |s| {
+            s.redis.url = secret("unix:///redis.sock");
+            s.redis.sentinels = vec![secret("redis://x:1")];
+        });
+        wrong("redis.sentinels", |s| s.redis.sentinels = vec![secret("x:26379")]);
+        wrong("redis.sentinels", |s| s.redis.sentinels = vec![secret("redis://x:1"); 17]);
+        wrong("redis.key_file", |s| s.redis.certificate_file = PathBuf::from("chain.pem"));
         wrong("http.proxies", |s| s.http.proxies = vec!["10.0.0.1/8".to_owned()]);
         wrong("http.proxies", |s| s.http.proxies = vec!["proxy.example".to_owned()]);
         wrong("http.body_timeout_ms", |s| s.http.body_timeout_ms = 0);

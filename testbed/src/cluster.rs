@@ -1,4 +1,5 @@
-//! Three servers behind a balancer, over one PostgreSQL and one Redis with a replica.
+//! Three servers behind a balancer, over one PostgreSQL and one Redis with a replica, which takes over
+//! when three Sentinels find that the primary is gone.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::process::{Process, find};
-use crate::{Node, Postgres, Redis, port};
+use crate::{Node, Postgres, Redis, Sentinel, port};
 
 /// How long the balancer may take.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -25,6 +26,8 @@ pub struct Cluster {
     listen: SocketAddr,
     /// The servers.
     pub nodes: Vec<Node>,
+    /// Know which Redis is the primary.
+    pub sentinels: Vec<Sentinel>,
     /// Has a copy of everything that waits.
     pub replica: Redis,
     /// Where messages wait.
@@ -51,10 +54,14 @@ impl Cluster {
         say("Redis and its replica");
         let redis = Redis::start();
         let replica = redis.replica(&[]);
-        let (database, queue) = (postgres.url(), redis.url());
+        say("three Sentinels");
+        let sentinels = Sentinel::three(&redis);
+        let (database, queue) = (postgres.url(), format!("redis://{}", Sentinel::SERVICE));
+        let urls = sentinels.iter().map(Sentinel::url).collect::<Vec<_>>().join(",");
         let mut all = vec![
             ("database.url", database.as_str()),
             ("redis.url", queue.as_str()),
+            ("redis.sentinels", urls.as_str()),
             ("redis.copies", "2"),
             ("http.proxies", "127.0.0.1"),
         ];
@@ -68,7 +75,7 @@ impl Cluster {
         say("the balancer");
         let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port::free())));
         let (balancer, folder) = balance(listen, &nodes);
-        Self { balancer, _folder: folder, listen, nodes, replica, redis, postgres }
+        Self { balancer, _folder: folder, listen, nodes, sentinels, replica, redis, postgres }
     }
 
     /// `http://HOST:PORT` of the balancer.

@@ -12,6 +12,7 @@ pub mod port;
 mod postgres;
 mod process;
 mod redis;
+mod sentinel;
 
 pub use cluster::Cluster;
 pub use node::Node;
@@ -19,3 +20,4 @@ pub use postgres::Postgres;
 pub use process::Process;
 pub use redis::Redis;
 pub use rustix::process::Signal;
+pub use sentinel::Sentinel;

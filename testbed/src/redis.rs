@@ -13,7 +13,7 @@ use crate::port;
 use crate::process::{Process, find};
 
 /// How long a start may take.
-const WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const WITHIN: Duration = Duration::from_secs(20);
 
 /// How long one is waited for that does not say who it is.
 const SHY: Duration = Duration::from_millis(300);
@@ -65,18 +65,24 @@ impl Redis {
         Self::launched(settings, None)
     }
 
-    /// Starts one with a `redis.conf`, and more settings, which win over it.
+    /// Starts one with a copy of a `redis.conf`, into which a Sentinel may write, and more settings,
+    /// which win over it.
     ///
     /// # Panics
     /// If it does not start within 20 s.
     #[must_use]
     pub fn start_from(file: &Path, settings: &[(&str, &str)]) -> Self {
-        Self::launched(settings, Some(file.to_owned()))
+        Self::launched(settings, Some(file))
     }
 
     #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
-    fn launched(settings: &[(&str, &str)], file: Option<PathBuf>) -> Self {
+    fn launched(settings: &[(&str, &str)], file: Option<&Path>) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
+        let file = file.map(|file| {
+            let copy = folder.path().join("redis.conf");
+            std::fs::copy(file, &copy).expect("a file that can be read");
+            copy
+        });
         let settings: Vec<_> =
             settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let port = port::free();
@@ -149,16 +155,7 @@ impl Redis {
     /// # Errors
     /// If the server does not answer within 2 s.
     pub fn command(&self, words: &[&str]) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        let mut request = format!("*{}\r\n", words.len());
-        for word in words {
-            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-        }
-        stream.write_all(request.as_bytes())?;
-        let mut reply = vec![0; 65_536];
-        let read = stream.read(&mut reply)?;
-        Ok(String::from_utf8_lossy(&reply[..read]).into_owned())
+        command(self.port, words)
     }
 
     #[expect(clippy::panic, reason = "a test cannot go on without it")]
@@ -195,6 +192,20 @@ impl Redis {
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
+}
+
+/// Sends one command to a port, and returns the reply as it comes, up to 64 KiB of it.
+pub(crate) fn command(port: u16, words: &[&str]) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let mut request = format!("*{}\r\n", words.len());
+    for word in words {
+        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    stream.write_all(request.as_bytes())?;
+    let mut reply = vec![0; 65_536];
+    let read = stream.read(&mut reply)?;
+    Ok(String::from_utf8_lossy(&reply[..read]).into_owned())
 }
 
 fn launch(

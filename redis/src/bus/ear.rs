@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bb8_redis::redis::{PushInfo, PushKind, RedisError, Value, cmd};
+use bb8_redis::redis::{PushInfo, PushKind, Value, cmd};
 use slog::{debug, info, warn};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::inbox::Inbox;
+use crate::error::OpenError;
 use crate::link::Link;
 
 /// How often the connection is tried: one that nothing comes over may lead nowhere.
@@ -28,12 +29,12 @@ pub(super) async fn hear(link: Link, channels: [Vec<u8>; 2], inbox: Arc<Inbox>) 
         let mut stood = false;
         let ended = listen(&link, &channels, &inbox, &mut stood).await;
         inbox.set_listens(false);
-        let why = ended.err().map(|error| error.kind());
+        let why = ended.err().map(|error| error.to_string()).unwrap_or_default();
         if stood {
             pause = PAUSES.0;
-            warn!(link.log(), "words of other nodes may be lost: subscribing again"; "kind" => ?why);
+            warn!(link.log(), "words of other nodes may be lost: subscribing again"; "why" => why);
         } else {
-            debug!(link.log(), "no subscription"; "kind" => ?why);
+            debug!(link.log(), "no subscription"; "why" => why);
         }
         sleep(pause).await;
         pause = PAUSES.1.min(pause * 2);
@@ -46,7 +47,7 @@ async fn listen(
     channels: &[Vec<u8>; 2],
     inbox: &Arc<Inbox>,
     stood: &mut bool,
-) -> Result<(), RedisError> {
+) -> Result<(), OpenError> {
     // Before: another generation may be another server, which this one is left for.
     let generation = link.state().facts().r#gen;
     let gone = Arc::new(Notify::new());
@@ -67,13 +68,14 @@ async fn listen(
         }
     };
     let mut connection = link.listener(took).await?;
-    connection.subscribe(&channels[..]).await?;
+    connection.subscribe(&channels[..]).await.map_err(OpenError::Refused)?;
     *stood = true;
     inbox.set_listens(true);
     inbox.interrupt();
     info!(link.log(), "words of other nodes are heard");
     while timeout(TRIED_EVERY, gone.notified()).await.is_err() {
-        let _: String = cmd("PING").query_async(&mut connection).await?;
+        let _: String =
+            cmd("PING").query_async(&mut connection).await.map_err(OpenError::Refused)?;
         if link.state().facts().r#gen != generation {
             break;
         }

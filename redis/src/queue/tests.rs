@@ -1,6 +1,8 @@
 //! The functions of the library against the values that the model checks: the same operations, the
 //! same answers.
 
+mod shipped;
+
 use std::sync::Arc;
 
 use bb8_redis::redis::cmd;
@@ -429,64 +431,6 @@ async fn a_redis_that_comes_back_empty_begins_a_generation_for_all() {
 }
 
 #[tokio::test]
-async fn each_reason_not_to_start_is_told() {
-    let redis = Redis::start();
-    let replica = redis.replica(&[]);
-    let locked = Redis::start_with(&[("requirepass", "right")]);
-    let said = async |url: String| {
-        let settings = crate::Settings { url, ..settings(&redis) };
-        let error = open(settings).await.unwrap_err();
-        let said = format!("{error:?} {error}");
-        assert!(!said.contains("s3cret"), "{said}");
-        error.to_string()
-    };
-    let absent = said("redis://127.0.0.1:1".to_owned()).await;
-    assert!(absent.contains("nobody answers at 127.0.0.1:1"), "{absent}");
-    assert!(said(replica.url()).await.contains("it is a replica"));
-    assert!(said(locked.url()).await.contains("user or password are wrong"));
-    let wrong = format!("redis://:s3cret@127.0.0.1:{}", locked.port());
-    assert!(said(wrong).await.contains("user or password are wrong"));
-    assert!(said("http://x".to_owned()).await.contains("not a URL"));
-}
-
-#[tokio::test]
-async fn what_would_bring_messages_to_a_disk_or_lose_them_is_refused() {
-    let good = settings(&Redis::start());
-    for (setting, value) in [
-        ("save", "3600 1"),
-        ("appendonly", "yes"),
-        ("maxmemory-policy", "allkeys-lru"),
-        ("maxmemory", "0"),
-        ("slowlog-log-slower-than", "10000"),
-        ("crash-log-enabled", "yes"),
-    ] {
-        let redis = Redis::start_with(&[(setting, value)]);
-        let refused = open(crate::Settings { url: redis.url(), ..good.clone() }).await.unwrap_err();
-        let said = refused.to_string();
-        assert!(said.contains(&format!("(primary): {setting} is ")), "{said}");
-        assert!(said.contains(&format!("redis-cli CONFIG SET {setting}")), "{said}");
-    }
-    let redis = Redis::start();
-    for (setting, value) in
-        [("save", "3600 1"), ("appendonly", "yes"), ("repl-diskless-load", "disabled")]
-    {
-        let replica = redis.replica(&[(setting, value)]);
-        let started = std::time::Instant::now();
-        // Until it is online it is no replica that has messages.
-        while open(settings(&redis)).await.is_ok() {
-            assert!(started.elapsed() < std::time::Duration::from_secs(60), "{setting}");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        let said = open(settings(&redis)).await.unwrap_err().to_string();
-        assert!(said.contains(&format!("(replica): {setting} is ")), "{said}");
-        drop(replica);
-        while redis.command(&["INFO", "replication"]).unwrap().contains("slave0:") {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    }
-}
-
-#[tokio::test]
 async fn what_is_switched_on_later_stops_writes_until_it_is_mended() {
     let redis = Redis::start();
     let often = std::time::Duration::from_millis(100);
@@ -508,120 +452,6 @@ async fn what_is_switched_on_later_stops_writes_until_it_is_mended() {
     until(&queue, |facts| facts.refused.is_some()).await;
     redis.command(&["ACL", "SETUSER", "default", "+config"]).unwrap();
     until(&queue, |facts| facts.refused.is_none()).await;
-}
-
-/// Everything that several nodes ask for.
-async fn among_nodes(link: &Link) {
-    let (admissions, bus) =
-        (RedisAdmissions::new(link.clone(), &Limits::default()), RedisBus::new(link.clone()));
-    let r#gen = link.state().facts().r#gen.unwrap();
-    admissions.raise(vec![user(1), user(2)]).await.unwrap();
-    let [stamp, _] = admissions.stamps([user(1), user(2)]).await.unwrap();
-    let offer = |sn: u32, re| Offer {
-        to: user(2),
-        sn: u64::from(sn),
-        mid: Mid([1; 16]),
-        hash: [1; 32],
-        epoch: EpochId([1; 32]),
-        counter: sn,
-        size: 100,
-        re,
-        withdraw: Box::default(),
-    };
-    let (device, class) = (DeviceId([1; 16]), Class::Text);
-    for offer in [offer(1, None), offer(2, Some(r#gen))] {
-        let (stamp, allowed) = (Some(stamp), true);
-        let ask = Ask { r#gen, user: user(1), device, offer, class, stamp, allowed };
-        let admitted = admissions.admit(&ask).await;
-        assert!(matches!(admitted, Ok(Admitted::At(_))), "{admitted:?}");
-    }
-    let landing = Landing::Refused(2);
-    let landed = Landed { r#gen, user: user(1), device, to: user(2), landing };
-    assert_eq!(admissions.landed(landed).await, Ok(true));
-    assert_eq!(bus.beat(NODE, true).await, Ok(vec![NODE]));
-    assert_eq!(bus.next(NODE).await, Err(Unavailable), "from now on it listens");
-    let words = [Address::Node(NODE), Address::Others].map(|to| (to, Word::Notices { device }));
-    assert_eq!(bus.publish(NODE, words.to_vec()).await, [true, true]);
-    assert_eq!(bus.next(NODE).await, Ok(vec![Word::Notices { device }]));
-    assert_eq!(bus.beat(NODE, false).await, Ok(vec![]));
-}
-
-#[tokio::test]
-async fn the_settings_and_the_user_that_are_shipped_are_enough_and_no_more() {
-    let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
-    let folder = tempfile::tempdir().unwrap();
-    let users = std::fs::read_to_string(deploy.join("redis-users.acl")).unwrap();
-    let users = users.replace("user hushwire off resetpass", "user hushwire on >right");
-    let file = folder.path().join("users.acl");
-    std::fs::write(&file, users).unwrap();
-    let file = file.to_str().unwrap();
-    let redis = Redis::start_from(&deploy.join("redis.conf"), &[("aclfile", file)]);
-    let url = format!("redis://hushwire:right@127.0.0.1:{}", redis.port());
-    let settings = crate::Settings { url, prefix: "hushwire".to_owned(), ..settings(&redis) };
-    let queue = RedisQueue::new(open(settings).await.unwrap(), Limits::default());
-    let page = Op::Page {
-        conn: conn(1),
-        after: 0,
-        notices_after: 0,
-        skip: vec![],
-        messages: 9,
-        bytes: 9_999,
-    };
-    let news = News::Delivered { mid: Mid([1; 16]), device: DeviceId([2; 16]) };
-    for op in [
-        Op::Attach { node: NODE, conn: conn(1) },
-        Op::Enqueue { entries: vec![entry(1, 2, 1, 1, 100)], dead: None },
-        Op::Force { entries: vec![entry(1, 2, 2, 2, 100)] },
-        page,
-        Op::Notice { news },
-        Op::Ack { settled: vec![], notices: 9 },
-        Op::Flip { conn: conn(1), last: u64::MAX >> 12, notices_last: u64::MAX >> 12 },
-        Op::Touch { node: NODE, conn: conn(1) },
-        Op::DropFrom { sender: user(0) },
-        Op::Back { conn: conn(1), entries: vec![] },
-        Op::Detach { conn: conn(1), entries: vec![] },
-        Op::Revoke,
-    ] {
-        let reply = device_call(&queue, 2, op.clone()).await;
-        assert!(reply.is_ok(), "{op:?}");
-    }
-    let (nonce, device) = (Nonce([1; 32]), DeviceId([3; 16]));
-    let token = Call::PutToken { hash: [4; 32], user: user(1), device, ttl_ms: 9_000 };
-    for call in [
-        Call::PutNonce(nonce),
-        Call::TakeNonce(nonce),
-        token,
-        Call::CheckToken { hash: [4; 32] },
-        Call::DropTokens { device },
-        Call::Sweep { most: 9 },
-    ] {
-        let reply = queue.call(vec![call.clone()]).await.remove(0);
-        assert!(reply.is_ok(), "{call:?}");
-    }
-    among_nodes(&queue.inner.link).await;
-    let mut connection = queue.inner.link.connection().await.unwrap();
-    for command in [
-        "PUBLISH elsewhere x",
-        "SAVE",
-        "BGSAVE",
-        "BGREWRITEAOF",
-        "CONFIG SET save 1",
-        "MONITOR",
-        "DUMP x",
-        "SHUTDOWN NOSAVE",
-        "FLUSHALL",
-        "KEYS *",
-        "MIGRATE x 1 y 0 1",
-        "GET elsewhere",
-    ] {
-        let mut words = command.split(' ');
-        let mut wanted = cmd(words.next().unwrap());
-        for word in words {
-            wanted.arg(word);
-        }
-        let refused = wanted.query_async::<()>(&mut **connection).await.unwrap_err();
-        assert_eq!(refused.code(), Some("NOPERM"), "{command}: {refused}");
-    }
 }
 
 #[tokio::test]

@@ -113,6 +113,9 @@ pub(crate) struct Engine {
     token: Option<(Token, u64)>,
     phase: Phase,
     backoff: Backoff,
+    /// Until when, in ticks, a connection that nobody closed may still come in at the server, and
+    /// displace the one that followed it.
+    late_until: u64,
     /// By frame id: what was asked, and when.
     questions: HashMap<u64, (Question, u64)>,
     next_id: u64,
@@ -491,6 +494,8 @@ impl Engine {
         let leaving = expiry::load(&mut store)?;
         let profile = store.record(Space::Own, b"profile")?.unwrap_or_default();
         let presence = store.record(Space::Own, b"presence")?.unwrap_or_default();
+        // Of the program that ran before.
+        let late_until = clock.ticks_ms() + connection::LATE_MS;
         let last = unshown.keys().chain(&held).chain(&waiting).max().copied().unwrap_or(0);
         Ok(Some(Self {
             store,
@@ -524,6 +529,7 @@ impl Engine {
             token: None,
             phase: Phase::Down { retry_at: Some(0) },
             backoff: Backoff::default(),
+            late_until,
             questions: HashMap::new(),
             next_id: 0,
             events,

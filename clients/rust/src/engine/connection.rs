@@ -24,6 +24,9 @@ const GREETING_MS: u64 = 10_000;
 const ANSWER_MS: u64 = 30_000;
 /// How long closing may take.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// How long a connection that nobody closed may still come in at a server, in milliseconds: until it
+/// misses a pong, and then some.
+pub(super) const LATE_MS: u64 = 60_000;
 /// The name in `hello`.
 const CLIENT: &str = concat!("hushwire-client/", env!("CARGO_PKG_VERSION"));
 
@@ -91,9 +94,14 @@ impl Engine {
 
     /// The connection ended, or is ended: when to come back, if at all.
     pub(super) fn lost(&mut self, why: &str, ending: &Ending) {
-        let retry_in_ms =
-            ending.comes_back().then(|| self.backoff.next(ending.after_ms, self.random.as_mut()));
         let now = self.clock.ticks_ms();
+        let comes_back = ending.comes_back() || self.displaced_itself(ending, now);
+        let is_open = matches!(self.phase, Phase::Greeting { .. } | Phase::Up(_));
+        if is_open && ending.code.is_none() {
+            self.late_until = now + LATE_MS;
+        }
+        let retry_in_ms =
+            comes_back.then(|| self.backoff.next(ending.after_ms, self.random.as_mut()));
         self.phase = Phase::Down { retry_at: retry_in_ms.map(|ms| now + ms) };
         self.questions.clear();
         self.after.frames.clear();
@@ -101,6 +109,13 @@ impl Engine {
         self.gaps.disconnected();
         self.live.disconnected();
         self.tell(Event::Disconnected { why: why.to_owned(), retry_in_ms });
+    }
+
+    /// Whether what displaced this connection may have been an earlier one of this very program, that
+    /// came in late. Believed once for each: of two programs one stays away.
+    fn displaced_itself(&mut self, ending: &Ending, now: u64) -> bool {
+        let is_displaced = ending.close() == Some(Close::Displaced);
+        is_displaced && now < std::mem::take(&mut self.late_until)
     }
 
     pub(super) async fn arrival(&mut self, arrival: Arrival) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use hushwire_identity::{
     Code, ContactRequest, DeviceKind, EpochHeader, Prekey, Reason, Suites, day_of,
 };
 use hushwire_wire::http::{Contact, ContactState, EpochBundle};
-use hushwire_wire::{EpochId, RequestId, Sealed};
+use hushwire_wire::{Close, EpochId, RequestId, Sealed};
 
 use super::*;
 use crate::outbox::Answer;
@@ -337,6 +337,29 @@ fn questions_without_answers_end_the_connection() {
     assert!(matches!(world.engine.phase, Phase::Down { .. }));
     assert!(world.engine.questions.is_empty());
     let _ = world.engine.outbox.answered(1, Answer::Reject(hushwire_wire::Reject::Forbidden {}), 0);
+}
+
+#[test]
+fn whoever_may_have_displaced_itself_comes_back_once() {
+    let mut world = World::new();
+    let broken = Ending::default();
+    let displaced = Ending { code: Some(Close::Displaced.code()), ..Ending::default() };
+    let ends = |world: &mut World, ending: &Ending| {
+        let (out, _sent) = mpsc::channel(1);
+        let (_arrivals, arrivals) = mpsc::channel(1);
+        world.engine.phase = Phase::Greeting { link: Link { out, arrivals }, until: u64::MAX };
+        world.engine.lost("", ending);
+        matches!(world.engine.phase, Phase::Down { retry_at: Some(_) })
+    };
+    // A connection of the program that ran before this one may have come in late.
+    assert!(ends(&mut world, &displaced));
+    assert!(!ends(&mut world, &displaced), "that was another program");
+    assert!(ends(&mut world, &broken));
+    assert!(ends(&mut world, &displaced));
+    assert!(!ends(&mut world, &displaced));
+    assert!(ends(&mut world, &broken));
+    world.clock.0.fetch_add(connection::LATE_MS, Ordering::Relaxed);
+    assert!(!ends(&mut world, &displaced), "long ago");
 }
 
 #[tokio::test]

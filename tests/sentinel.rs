@@ -24,7 +24,7 @@ impl Watched {
     fn start() -> Self {
         let redis = Redis::start();
         let replicas = [redis.replica(&[]), redis.replica(&[])];
-        let sentinels = Sentinel::three(&redis);
+        let sentinels = Sentinel::three(redis.port());
         let urls: Vec<_> = sentinels.iter().map(Sentinel::url).collect();
         let server = Server::start_with(&[
             ("redis.url", &format!("redis://{}", Sentinel::SERVICE)),

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hushwire_testbed::Signal;
-
 use crate::parts::Parts;
 use crate::proxy::Weather;
 use crate::schedule::{Act, Planned};
@@ -49,41 +47,29 @@ pub fn perform(act: Act, parts: &mut Parts) {
         Act::PauseNode(node) => parts.pause_node(node, true),
         Act::ResumeNode(node) => parts.pause_node(node, false),
         Act::DrainNode(node) => parts.drain_node(node),
-        Act::PauseRedis => parts.primary().process().signal(Signal::STOP),
-        Act::ResumeRedis => parts.primary().process().signal(Signal::CONT),
-        Act::CutRedis => {
-            for kind in ["normal", "pubsub"] {
-                // One that is busy answers the next time.
-                let _ = parts.primary().command(&["CLIENT", "KILL", "TYPE", kind]);
-            }
-        }
-        Act::KillReplica => parts.replica().kill(),
-        Act::StartReplica | Act::Follow => parts.restart_replica(),
-        Act::FailOver => {
-            parts.primary().kill();
-            parts.promote();
-        }
-        Act::LoseRedis => {
-            parts.primary().kill();
-            parts.replica().kill();
-        }
-        Act::StartRedis => {
-            parts.primary().restart();
-            parts.restart_replica();
-        }
+        Act::PauseRedis => parts.redis.pause(),
+        Act::ResumeRedis => parts.redis.resume(),
+        Act::PauseSentinel => parts.redis.pause_sentinel(),
+        Act::ResumeSentinel => parts.redis.resume_sentinel(),
+        Act::CutRedis => parts.redis.cut(),
+        Act::KillReplica => parts.redis.kill_replica(),
+        Act::KillPrimary => parts.redis.kill_primary(),
+        Act::RestartRedis => parts.redis.restart(),
+        Act::LoseRedis => parts.redis.lose(),
+        Act::StartRedis => parts.redis.start_again(),
         Act::PausePostgres => parts.pause_postgres(true),
         Act::ResumePostgres => parts.pause_postgres(false),
         Act::StopPostgres => parts.postgres.stop(),
         Act::StartPostgres => parts.postgres.restart(),
         Act::Weather(weather) => parts.front.set_weather(weather),
         Act::Hole(way, ms) => parts.front.hole(way, Duration::from_millis(ms.into())),
-        Act::Backbone(weather) => parts.back.set_weather(weather),
-        Act::BackboneHole(way, ms) => parts.back.hole(way, Duration::from_millis(ms.into())),
+        Act::Backbone(weather) => parts.redis.set_weather(weather),
+        Act::BackboneHole(way, ms) => parts.redis.hole(way, Duration::from_millis(ms.into())),
     }
 }
 
 /// Fair weather everywhere.
 pub fn calm(parts: &Parts) {
     parts.front.set_weather(Weather::default());
-    parts.back.set_weather(Weather::default());
+    parts.redis.set_weather(Weather::default());
 }

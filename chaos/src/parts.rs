@@ -1,5 +1,5 @@
-//! The real processes of a run: servers, PostgreSQL, Redis with a replica, and the two proxies
-//! between them and whoever speaks to them.
+//! The real processes of a run: servers, PostgreSQL, Redis with all that watches it, and the proxy
+//! between devices and servers.
 
 use std::fs;
 use std::io;
@@ -7,10 +7,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hushwire_testbed::{Postgres, Process, Redis, Signal, node, port};
+use hushwire_testbed::{Postgres, Process, Signal, node, port};
 use tempfile::TempDir;
 
 use crate::proxy::Proxy;
+use crate::watched::Watched;
 
 /// A server that did not start is tried again so often: it refuses while its stores are away.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
@@ -44,19 +45,17 @@ pub struct Parts {
     /// PostgreSQL.
     pub postgres: Postgres,
     postgres_paused: bool,
-    redis: [Redis; 2],
-    primary: usize,
+    /// Redis.
+    pub redis: Watched,
     /// Between devices and servers.
     pub front: Proxy,
-    /// Between servers and Redis.
-    pub back: Proxy,
     /// How long each start of a server took until it was ready.
     pub starts: Vec<Duration>,
     /// What no fault of the schedule explains.
     pub troubles: Vec<String>,
 }
 
-fn local(port: u16) -> SocketAddr {
+pub(crate) fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
@@ -70,8 +69,7 @@ impl Parts {
             .canonicalize()
             .map_err(|error| format!("no server at {}: {error}", binary.display()))?;
         let say = |error: io::Error| error.to_string();
-        let redis = [Redis::start(), Redis::start()];
-        let back = Proxy::start(vec![local(redis[0].port())], seed ^ 1).map_err(say)?;
+        let redis = Watched::start(seed).map_err(say)?;
         let front = Proxy::start(Vec::new(), seed).map_err(say)?;
         let mut parts = Self {
             binary,
@@ -79,13 +77,10 @@ impl Parts {
             postgres: Postgres::start_with(&[("max_connections", "100")]),
             postgres_paused: false,
             redis,
-            primary: 0,
             front,
-            back,
             starts: Vec::new(),
             troubles: Vec::new(),
         };
-        parts.follow(1);
         for _ in 0..nodes {
             let node = Node::new().map_err(say)?;
             parts.nodes.push(node);
@@ -126,10 +121,12 @@ impl Parts {
     }
 
     fn settings(&self) -> Vec<(String, String)> {
+        let [redis, sentinels] = self.redis.settings();
         let all = [
             ("database.url", self.postgres.url()),
-            ("redis.url", format!("redis://{}", self.back.address())),
-            // Both: a failover loses nothing.
+            redis,
+            sentinels,
+            // The loss of one loses nothing.
             ("redis.copies", "2".to_owned()),
             ("redis.check_every_ms", "1000".to_owned()),
             ("server.workers", "2".to_owned()),
@@ -184,40 +181,6 @@ impl Parts {
                 // The time of its drain does not run while it is stopped.
                 *since = Instant::now();
             }
-        }
-    }
-
-    /// The Redis that is written to.
-    pub const fn primary(&mut self) -> &mut Redis {
-        &mut self.redis[self.primary]
-    }
-
-    /// The other one.
-    pub const fn replica(&mut self) -> &mut Redis {
-        &mut self.redis[1 - self.primary]
-    }
-
-    /// The replica becomes the primary.
-    pub fn promote(&mut self) {
-        self.primary = 1 - self.primary;
-        if let Err(error) = self.redis[self.primary].command(&["REPLICAOF", "NO", "ONE"]) {
-            self.troubles.push(format!("the replica does not become the primary: {error}"));
-        }
-        self.back.set_upstreams(vec![local(self.redis[self.primary].port())]);
-        self.back.cut_all();
-    }
-
-    /// The replica is started again, empty, and follows the primary.
-    pub fn restart_replica(&mut self) {
-        let replica = 1 - self.primary;
-        self.redis[replica].restart();
-        self.follow(replica);
-    }
-
-    fn follow(&mut self, replica: usize) {
-        let port = self.redis[1 - replica].port().to_string();
-        if let Err(error) = self.redis[replica].command(&["REPLICAOF", "127.0.0.1", &port]) {
-            self.troubles.push(format!("the replica does not follow: {error}"));
         }
     }
 

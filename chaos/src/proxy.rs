@@ -6,6 +6,7 @@
 //! is dropped from within a connection that goes on.
 
 use std::io;
+use std::iter::Sum;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,6 +79,17 @@ pub struct Counts {
     pub half_closes: u64,
     /// One-way holes.
     pub holes: u64,
+}
+
+impl Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            connections: sum.connections + one.connections,
+            cuts: sum.cuts + one.cuts,
+            half_closes: sum.half_closes + one.half_closes,
+            holes: sum.holes + one.holes,
+        })
+    }
 }
 
 #[derive(Debug, Default)]

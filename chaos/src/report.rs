@@ -1,6 +1,6 @@
 //! What a run says at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct Report {
     pub devices: u16,
     /// Faults by kind.
     pub faults: BTreeMap<&'static str, u64>,
-    /// From the end of each fault to the next message that was accepted.
+    /// From the end of each fault until a message was accepted that was said after it.
     pub recoveries: BTreeMap<&'static str, Vec<Duration>>,
     /// From each start of a server until it was ready.
     pub starts: Vec<Duration>,
@@ -51,18 +51,27 @@ impl Report {
     }
 }
 
-/// From the end of each fault to the next acceptance.
+/// From the end of each fault to the first acceptance of what was said after it.
 #[must_use]
 pub fn recoveries(
     facts: &[Entry],
     ended: &[(&'static str, u64)],
 ) -> BTreeMap<&'static str, Vec<Duration>> {
-    let accepted = accepted(facts);
     let mut all: BTreeMap<&'static str, Vec<Duration>> = BTreeMap::new();
     for (fault, at) in ended {
-        let next = accepted.partition_point(|accepted| accepted < at);
-        if let Some(next) = accepted.get(next) {
-            all.entry(fault).or_default().push(Duration::from_millis(next - at));
+        let mut said = HashSet::new();
+        let after = facts.iter().skip_while(|entry| u64::from(entry.at_ms) < *at);
+        let first = after.into_iter().find(|entry| match entry.fact {
+            Fact::Says(line) => {
+                said.insert(line);
+                false
+            }
+            Fact::Accepted(line) => said.contains(&line),
+            _ => false,
+        });
+        if let Some(first) = first {
+            let took = u64::from(first.at_ms) - at;
+            all.entry(fault).or_default().push(Duration::from_millis(took));
         }
     }
     all
@@ -109,7 +118,7 @@ impl fmt::Display for Report {
         writeln!(f, "faults:")?;
         for (name, count) in &self.faults {
             let after = self.recoveries.get(name);
-            let after = after.map(|times| format!("  next accepted: {}", spread(times)));
+            let after = after.map(|times| format!("  said then, accepted: {}", spread(times)));
             writeln!(f, "  {name:<32} {count:>6}{}", after.unwrap_or_default())?;
         }
         let [killed, closed, stranded, renewed] = self.people;
@@ -156,15 +165,15 @@ mod tests {
     use crate::journal::Line;
 
     #[test]
-    fn recovery_is_the_time_to_the_next_acceptance() {
-        let accepted = |at_ms| {
-            let fact = Fact::Accepted(Line { from: 0, to: 1, n: at_ms });
-            Entry { at_ms, fact }
-        };
-        let facts = [accepted(100), accepted(900), accepted(1_000)];
-        let found = recoveries(&facts, &[("a", 100), ("a", 101), ("b", 2_000)]);
+    fn recovery_is_the_time_until_what_is_said_is_accepted() {
+        let line = |n| Line { from: 0, to: 1, n };
+        let says = |at_ms, n| Entry { at_ms, fact: Fact::Says(line(n)) };
+        let accepted = |at_ms, n| Entry { at_ms, fact: Fact::Accepted(line(n)) };
+        let facts =
+            [says(50, 1), accepted(100, 1), says(110, 2), accepted(900, 2), accepted(1_000, 3)];
+        let found = recoveries(&facts, &[("a", 50), ("a", 51), ("b", 111)]);
         let ms = Duration::from_millis;
-        assert_eq!(found.get("a"), Some(&vec![ms(0), ms(799)]));
+        assert_eq!(found.get("a"), Some(&vec![ms(50), ms(849)]));
         assert_eq!(found.get("b"), None);
         assert_eq!(longest_silence(&facts), ms(800));
         assert_eq!(longest_silence(&[]), ms(0));

@@ -156,7 +156,7 @@ fn finish(
     report.verdict = judge(facts);
     let counters = [&world.killed, &world.closed, &world.stranded, &world.renewed];
     report.people = counters.map(|counter| counter.load(Ordering::Relaxed));
-    (report.front, report.back) = (parts.front.counts(), parts.back.counts());
+    (report.front, report.back) = (parts.front.counts(), parts.redis.counts());
     report.starts.clone_from(&parts.starts);
     parts.look_at_logs();
     report.troubles.append(&mut parts.troubles);

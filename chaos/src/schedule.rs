@@ -14,8 +14,8 @@ use crate::proxy::{Way, Weather};
 pub enum Lane {
     /// Servers: kill -9, SIGSTOP, and SIGTERM, each with a start after it.
     Nodes,
-    /// Redis: SIGSTOP, all connections cut, the replica killed, the primary killed and its replica
-    /// promoted, and the loss of both.
+    /// Redis: SIGSTOP of the primary, all connections cut, a replica or the primary killed, the loss of
+    /// all of them; and SIGSTOP of a Sentinel.
     Redis,
     /// PostgreSQL: SIGSTOP, and a crash.
     Postgres,
@@ -40,23 +40,25 @@ pub enum Act {
     ResumeNode(usize),
     /// SIGTERM: it drains, and is started again when it has ended.
     DrainNode(usize),
-    /// SIGSTOP of the primary.
+    /// SIGSTOP of the primary; a replica may take its place.
     PauseRedis,
     /// SIGCONT.
     ResumeRedis,
-    /// `CLIENT KILL` of all connections to the primary.
+    /// SIGSTOP of one of the Sentinels.
+    PauseSentinel,
+    /// SIGCONT.
+    ResumeSentinel,
+    /// All connections to the primary are cut.
     CutRedis,
-    /// `kill -9` of the replica.
+    /// `kill -9` of a replica.
     KillReplica,
-    /// The replica is started again.
-    StartReplica,
-    /// `kill -9` of the primary; the replica becomes the primary.
-    FailOver,
-    /// The former primary is started again, as the replica.
-    Follow,
-    /// `kill -9` of both: all that Redis holds is lost.
+    /// `kill -9` of the primary: a replica takes its place.
+    KillPrimary,
+    /// What was killed is started again, as a replica.
+    RestartRedis,
+    /// `kill -9` of all: everything that Redis holds is lost.
     LoseRedis,
-    /// Both are started again, empty.
+    /// All are started again, empty.
     StartRedis,
     /// SIGSTOP of PostgreSQL and its children.
     PausePostgres,
@@ -87,7 +89,8 @@ impl Act {
             Self::PauseRedis => "redis SIGSTOP",
             Self::CutRedis => "redis connections cut",
             Self::KillReplica => "redis replica kill -9",
-            Self::FailOver => "redis primary kill -9, failover",
+            Self::KillPrimary => "redis primary kill -9",
+            Self::PauseSentinel => "sentinel SIGSTOP",
             Self::LoseRedis => "redis total loss",
             Self::PausePostgres => "postgres SIGSTOP",
             Self::StopPostgres => "postgres crash",
@@ -106,12 +109,14 @@ impl Act {
             Self::StartNode(node) => Self::KillNode(*node).fault(),
             Self::ResumeNode(node) => Self::PauseNode(*node).fault(),
             Self::ResumeRedis => Self::PauseRedis.fault(),
-            Self::StartReplica => Self::KillReplica.fault(),
-            Self::Follow => Self::FailOver.fault(),
+            Self::ResumeSentinel => Self::PauseSentinel.fault(),
             Self::StartRedis => Self::LoseRedis.fault(),
             Self::ResumePostgres => Self::PausePostgres.fault(),
             Self::StartPostgres => Self::StopPostgres.fault(),
-            Self::DrainNode(_) | Self::CutRedis => self.fault(),
+            // Nobody waits for an end of these.
+            Self::DrainNode(_) | Self::CutRedis | Self::KillReplica | Self::KillPrimary => {
+                self.fault()
+            }
             _ => None,
         }
     }
@@ -217,11 +222,13 @@ impl Walk<'_> {
     }
 
     fn redis(&mut self) {
-        match self.dice.below(10) {
+        match self.dice.below(11) {
+            10 => self.for_a_while(Act::PauseSentinel, Act::ResumeSentinel, 500, 6_000),
             0..=2 => self.for_a_while(Act::PauseRedis, Act::ResumeRedis, 300, 6_000),
             3..=4 => self.act(Act::CutRedis),
-            5 => self.for_a_while(Act::KillReplica, Act::StartReplica, 500, 4_000),
-            6..=7 => self.for_a_while(Act::FailOver, Act::Follow, 500, 4_000),
+            5 => self.for_a_while(Act::KillReplica, Act::RestartRedis, 500, 4_000),
+            // Not before the Sentinels have replaced it: it comes back empty.
+            6..=7 => self.for_a_while(Act::KillPrimary, Act::RestartRedis, 5_000, 9_000),
             _ => self.for_a_while(Act::LoseRedis, Act::StartRedis, 0, 4_000),
         }
     }
@@ -271,6 +278,10 @@ mod tests {
         &[Lane::Nodes, Lane::Redis, Lane::Postgres, Lane::Weather, Lane::Backbone, Lane::Devices];
     const HOUR: Duration = Duration::from_secs(3_600);
 
+    fn is_of_redis(name: &str) -> bool {
+        name.starts_with("redis") || name.starts_with("sentinel")
+    }
+
     #[test]
     fn the_same_seed_gives_the_same_faults_and_another_gives_others() {
         assert_eq!(schedule(7, HOUR, ALL, 3), schedule(7, HOUR, ALL, 3));
@@ -281,14 +292,14 @@ mod tests {
     fn an_hour_has_every_fault_and_half_a_minute_one_of_each_lane() {
         let long: HashSet<_> =
             schedule(1, HOUR, ALL, 1).iter().filter_map(|planned| planned.act.fault()).collect();
-        assert_eq!(long.len(), 14, "{long:?}");
+        assert_eq!(long.len(), 15, "{long:?}");
         for seed in 0..50 {
             let short = schedule(seed, Duration::from_secs(30), ALL, 1);
             let has = |pick: fn(&str) -> bool| {
                 short.iter().filter_map(|planned| planned.act.fault()).any(pick)
             };
             assert!(has(|name| name.starts_with("node")), "{seed}");
-            assert!(has(|name| name.starts_with("redis")), "{seed}");
+            assert!(has(is_of_redis), "{seed}");
             assert!(has(|name| name.starts_with("postgres")), "{seed}");
         }
     }
@@ -297,8 +308,7 @@ mod tests {
     fn only_the_lanes_that_were_asked_for_are_broken() {
         let only = schedule(3, HOUR, &[Lane::Redis], 3);
         assert!(!only.is_empty());
-        let is_redis = |name: &str| name.starts_with("redis");
-        assert!(only.iter().filter_map(|planned| planned.act.fault()).all(is_redis));
+        assert!(only.iter().filter_map(|planned| planned.act.fault()).all(is_of_redis));
         assert!(schedule(3, HOUR, &[], 3).is_empty());
         assert!(schedule(3, Duration::ZERO, ALL, 3).is_empty());
     }
@@ -316,12 +326,15 @@ mod tests {
                 let (part, begins) = match planned.act {
                     Act::KillNode(node) | Act::PauseNode(node) => (format!("node {node}"), true),
                     Act::StartNode(node) | Act::ResumeNode(node) => (format!("node {node}"), false),
-                    Act::PauseRedis | Act::KillReplica | Act::FailOver | Act::LoseRedis => {
-                        ("redis".to_owned(), true)
-                    }
-                    Act::ResumeRedis | Act::StartReplica | Act::Follow | Act::StartRedis => {
-                        ("redis".to_owned(), false)
-                    }
+                    Act::PauseRedis
+                    | Act::PauseSentinel
+                    | Act::KillReplica
+                    | Act::KillPrimary
+                    | Act::LoseRedis => ("redis".to_owned(), true),
+                    Act::ResumeRedis
+                    | Act::ResumeSentinel
+                    | Act::RestartRedis
+                    | Act::StartRedis => ("redis".to_owned(), false),
                     Act::PausePostgres | Act::StopPostgres => ("postgres".to_owned(), true),
                     Act::ResumePostgres | Act::StartPostgres => ("postgres".to_owned(), false),
                     _ => continue,

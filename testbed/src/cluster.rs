@@ -1,5 +1,5 @@
-//! Three servers behind a balancer, over one PostgreSQL and one Redis with a replica, which takes over
-//! when three Sentinels find that the primary is gone.
+//! Three servers behind a balancer, over one PostgreSQL and one Redis with two replicas, of which one
+//! takes over when three Sentinels find that the primary is gone.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -28,8 +28,8 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     /// Know which Redis is the primary.
     pub sentinels: Vec<Sentinel>,
-    /// Has a copy of everything that waits.
-    pub replica: Redis,
+    /// Have copies of everything that waits.
+    pub replicas: [Redis; 2],
     /// Where messages wait.
     pub redis: Redis,
     /// Where accounts are.
@@ -51,11 +51,11 @@ impl Cluster {
     ) -> Self {
         say("PostgreSQL");
         let postgres = Postgres::start();
-        say("Redis and its replica");
+        say("Redis and its replicas");
         let redis = Redis::start();
-        let replica = redis.replica(&[]);
+        let replicas = [redis.replica(&[]), redis.replica(&[])];
         say("three Sentinels");
-        let sentinels = Sentinel::three(&redis);
+        let sentinels = Sentinel::three(redis.port());
         let (database, queue) = (postgres.url(), format!("redis://{}", Sentinel::SERVICE));
         let urls = sentinels.iter().map(Sentinel::url).collect::<Vec<_>>().join(",");
         let mut all = vec![
@@ -75,7 +75,7 @@ impl Cluster {
         say("the balancer");
         let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port::free())));
         let (balancer, folder) = balance(listen, &nodes);
-        Self { balancer, _folder: folder, listen, nodes, sentinels, replica, redis, postgres }
+        Self { balancer, _folder: folder, listen, nodes, sentinels, replicas, redis, postgres }
     }
 
     /// `http://HOST:PORT` of the balancer.

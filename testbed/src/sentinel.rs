@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::port;
 use crate::process::{Process, find};
-use crate::redis::{Redis, WITHIN, command};
+use crate::redis::{WITHIN, command};
 
 /// A Sentinel with a folder of its own, in which it keeps what it knows.
 #[derive(Debug)]
@@ -75,15 +75,15 @@ impl Sentinel {
         }
     }
 
-    /// Three that watch a primary with replicas, of which two must agree; each of them knows the others
+    /// Three that watch the primary at a port, which has replicas; two must agree; each of them knows the others
     /// and a replica that can take over.
     ///
     /// # Panics
     /// If it takes them more than 20 s.
     #[must_use]
     #[expect(clippy::panic, reason = "a test cannot go on without it")]
-    pub fn three(primary: &Redis) -> Vec<Self> {
-        let three: Vec<_> = (0..3).map(|_| Self::watch(primary.port(), 2)).collect();
+    pub fn three(primary: u16) -> Vec<Self> {
+        let three: Vec<_> = (0..3).map(|_| Self::watch(primary, 2)).collect();
         let since = Instant::now();
         while three.iter().any(|one| one.others() < 2 || one.replicas() == 0) {
             if since.elapsed() > WITHIN {

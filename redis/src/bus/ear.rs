@@ -29,7 +29,7 @@ pub(super) async fn hear(link: Link, channels: [Vec<u8>; 2], inbox: Arc<Inbox>) 
         let mut stood = false;
         let ended = listen(&link, &channels, &inbox, &mut stood).await;
         inbox.set_listens(false);
-        let why = ended.err().map(|error| error.to_string()).unwrap_or_default();
+        let why = ended.map_or_else(|error| error.to_string(), |()| "it ended".to_owned());
         if stood {
             pause = PAUSES.0;
             warn!(link.log(), "words of other nodes may be lost: subscribing again"; "why" => why);
@@ -67,15 +67,15 @@ async fn listen(
             _ => {}
         }
     };
+    let why = |error| OpenError::from_redis(error, "the primary");
     let mut connection = link.listener(took).await?;
-    connection.subscribe(&channels[..]).await.map_err(OpenError::Refused)?;
+    connection.subscribe(&channels[..]).await.map_err(why)?;
     *stood = true;
     inbox.set_listens(true);
     inbox.interrupt();
     info!(link.log(), "words of other nodes are heard");
     while timeout(TRIED_EVERY, gone.notified()).await.is_err() {
-        let _: String =
-            cmd("PING").query_async(&mut connection).await.map_err(OpenError::Refused)?;
+        let _: String = cmd("PING").query_async(&mut connection).await.map_err(why)?;
         if link.state().facts().r#gen != generation {
             break;
         }

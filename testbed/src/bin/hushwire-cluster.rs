@@ -13,8 +13,8 @@ use tokio::time::sleep;
 /// How often it is looked whether a server ended.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Three Hushwire servers behind a balancer, over one PostgreSQL and one Redis with a replica: all on
-/// this machine, on loopback, with nothing kept when it ends.
+/// Three Hushwire servers behind a balancer, over one PostgreSQL and one Redis with replicas and
+/// Sentinels: all on this machine, on loopback, with nothing kept when it ends.
 #[derive(Debug, Parser)]
 #[command(name = "hushwire-cluster")]
 struct Arguments {
@@ -91,9 +91,10 @@ fn explain(cluster: &mut Cluster) {
         tell(k, node);
     }
     println!(
-        "  Redis: process {}, its replica: process {}",
+        "  Redis: process {}, its replicas: processes {} and {}, watched by three Sentinels",
         cluster.redis.process_id(),
-        cluster.replica.process_id()
+        cluster.replicas[0].process_id(),
+        cluster.replicas[1].process_id()
     );
     println!(
         "\nIn other terminals, two people (hush is target/debug/hush):\n\n  \
@@ -104,6 +105,7 @@ fn explain(cluster: &mut Cluster) {
          hush --home .hushwire/alice chat bob\n  \
          hush --home .hushwire/bob   chat alice\n\n\
          Then end a server under them: `kill -9 PROCESS` at once, `kill PROCESS` as an update does. It \
-         is started again, they go on, and nothing that was accepted is lost."
+         is started again, they go on, and nothing that was accepted is lost. Or end Redis once: a \
+         replica takes its place within seconds."
     );
 }

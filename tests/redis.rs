@@ -96,6 +96,37 @@ async fn without_redis_sockets_stay_and_nothing_is_accepted_that_could_be_lost()
 }
 
 #[tokio::test]
+async fn a_redis_without_memory_takes_nothing_new_loses_nothing_and_goes_on_when_it_has_some() {
+    let redis = Redis::start();
+    let server = server(&redis);
+    let (mut alice, mut bob) = contacts(&server).await;
+    bob.leave().await;
+    say(&mut alice, 0..3).await;
+    // Less than what it uses: each write is refused from this moment on, whatever a server knows.
+    redis.command(&["CONFIG", "SET", "maxmemory", "500000"]).unwrap();
+    let late = alice.client.send_text("bob", "line 3").await.unwrap();
+    // The sender hears that there is no room, and that it is tried again.
+    alice.until(|event| matches!(event, Event::Held { id, .. } if *id == late).then_some(())).await;
+    // What waits is delivered and deleted all the same.
+    bob.come_back();
+    heard(&mut bob, 3).await;
+    let started = Instant::now();
+    while redis.command(&["KEYS", "hushwire:*:entries"]).unwrap() != "*0\r\n" {
+        assert!(started.elapsed() < PATIENCE, "what is acknowledged makes room");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    redis.command(&["CONFIG", "SET", "maxmemory", "256mb"]).unwrap();
+    until_ready(&server, "\"ready\"").await;
+    // A minute sooner than by itself.
+    alice.leave().await;
+    alice.come_back();
+    alice.accepted(late).await;
+    heard(&mut bob, 4).await;
+    let stats = redis.command(&["INFO", "stats"]).unwrap();
+    assert!(stats.contains("\r\nevicted_keys:0\r\n"), "{stats}");
+}
+
+#[tokio::test]
 async fn snapshots_that_are_switched_on_make_it_not_ready_until_they_are_off() {
     let redis = Redis::start();
     let server = server(&redis);

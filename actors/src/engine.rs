@@ -129,6 +129,7 @@ impl Engine {
             homes: Homes::new(NodeId(id)),
             places: Places::new(&limits),
             intake: Intake::new(limits.intake),
+            leaps: std::sync::Mutex::default(),
             post: Post::default(),
             waits: Waits::default(),
             directory: Directory::new(),

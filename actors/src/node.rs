@@ -3,7 +3,7 @@
 //! Tables are looked up, the intake and inboxes are bounded, and nothing here has a life.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hushwire_wire::{DeviceId, NodeId, UserId};
 use slog::Logger;
@@ -23,7 +23,7 @@ use crate::pairs::Pairs;
 use crate::places::Places;
 use crate::ports::{Ports, Word};
 use crate::presence::actor::Present;
-use crate::queue::{Call, Intake, Op, Queue, To};
+use crate::queue::{Call, Intake, Leaps, Op, Queue, To};
 use crate::supervise::Services;
 use crate::user::{Inbox, Note};
 
@@ -49,6 +49,7 @@ pub(crate) struct Node {
     pub(crate) steps: Steps,
     pub(crate) homes: Homes,
     pub(crate) intake: Intake,
+    pub(crate) leaps: Mutex<Leaps>,
     pub(crate) post: Post,
     pub(crate) waits: Waits,
     pub(crate) services: Services,
@@ -69,6 +70,11 @@ impl Node {
     /// Milliseconds on this node's own clock, which only rises; never 0.
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX >> 1) + 1
+    }
+
+    /// What is known of the clock of the queue store.
+    pub(crate) fn leaps(&self) -> MutexGuard<'_, Leaps> {
+        self.leaps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls a device's ledger.

@@ -478,12 +478,13 @@ end
 
 function ops.look(self) return self:reply('looked') end
 
--- how many at most
+-- how many at most, the time to expire by
 -- Tells what has waited too long, and what the ledger holds; forgets what is old; an empty ledger
 -- goes. The messages go with a later `ack`, when their senders' notices are stored.
 function ops.expire(self, args)
   if self.revoked then return self:reply('expired', {}, 0, 0, 0) end
-  local since = self.now - self.remember
+  local now = math.min(self.now, tonumber(args[5]))
+  local since = now - self.remember
   for _, key in ipairs({ self.news, self.gaps }) do
     for _, one in ipairs(redis.call('ZRANGE', key, 0, -1)) do
       local _, at = struct.unpack('>dd', one)
@@ -500,7 +501,7 @@ function ops.expire(self, args)
   local first = redis.call('ZRANGE', self.order, 0, tonumber(args[4]) - 1)
   for _, which in ipairs(first) do
     local at = struct.unpack('>d', redis.call('HGET', self.entries, which))
-    if at + self.expire_after > self.now then break end
+    if at + self.expire_after > now then break end
     due[#due + 1] = which
   end
   local notices = self:notices()

@@ -160,7 +160,8 @@ impl Inner {
                     let told = told.get(&k).cloned().and_then(Result::ok).unwrap_or_default();
                     self.reply(r#gen, device, &op, run, told)
                 }
-                Call::Sweep { most } => Ok(Reply::Swept(self.sweep(most).await)),
+                Call::Time => self.time().await.map(Reply::Time),
+                Call::Sweep { most, now_ms } => Ok(Reply::Swept(self.sweep(most, now_ms).await)),
                 Call::Holder { device } => {
                     self.look(device).await.map(|looked| Reply::Holder(looked.holder))
                 }

@@ -6,6 +6,7 @@
 //! command that installs it.
 #![deny(missing_docs)]
 
+mod clock;
 mod cluster;
 pub mod node;
 pub mod port;
@@ -14,6 +15,7 @@ mod process;
 mod redis;
 mod sentinel;
 
+pub use clock::MovedClock;
 pub use cluster::Cluster;
 pub use node::Node;
 pub use postgres::Postgres;

@@ -9,11 +9,15 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::clock::MovedClock;
 use crate::port;
 use crate::process::{Process, find};
 
 /// How long a start may take.
 pub(crate) const WITHIN: Duration = Duration::from_secs(20);
+
+/// How many ports are tried.
+const TRIES: usize = 10;
 
 /// How long one is waited for that does not say who it is.
 const SHY: Duration = Duration::from_millis(300);
@@ -42,6 +46,7 @@ pub struct Redis {
     process: Process,
     folder: TempDir,
     port: u16,
+    program: PathBuf,
     settings: Vec<(String, String)>,
     file: Option<PathBuf>,
 }
@@ -62,7 +67,7 @@ impl Redis {
     /// If it does not start within 20 s.
     #[must_use]
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
-        Self::launched(settings, None)
+        Self::launched(program(), settings, None)
     }
 
     /// Starts one with a copy of a `redis.conf`, into which a Sentinel may write, and more settings,
@@ -72,11 +77,20 @@ impl Redis {
     /// If it does not start within 20 s.
     #[must_use]
     pub fn start_from(file: &Path, settings: &[(&str, &str)]) -> Self {
-        Self::launched(settings, Some(file))
+        Self::launched(program(), settings, Some(file))
+    }
+
+    /// Starts one that goes by this clock.
+    ///
+    /// # Panics
+    /// If it does not start within 20 s.
+    #[must_use]
+    pub fn start_by(clock: &MovedClock) -> Self {
+        Self::launched(clock.lead(&program()), &[], None)
     }
 
     #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
-    fn launched(settings: &[(&str, &str)], file: Option<&Path>) -> Self {
+    fn launched(program: PathBuf, settings: &[(&str, &str)], file: Option<&Path>) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let file = file.map(|file| {
             let copy = folder.path().join("redis.conf");
@@ -86,13 +100,15 @@ impl Redis {
         let settings: Vec<_> =
             settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let port = port::free();
-        let process = launch(&folder, port, &settings, file.as_deref());
-        let mut redis = Self { process, folder, port, settings, file };
+        let process = launch(&program, &folder, port, &settings, file.as_deref());
+        let mut redis = Self { process, folder, port, program, settings, file };
+        let mut tries = 0;
         while !redis.is_up() {
             // Somebody else was given the port.
+            tries += 1;
+            assert!(tries < TRIES, "redis-server does not start: {}", redis.log());
             redis.port = port::free();
-            redis.process =
-                launch(&redis.folder, redis.port, &redis.settings, redis.file.as_deref());
+            redis.process = redis.launch();
         }
         redis
     }
@@ -146,7 +162,7 @@ impl Redis {
     /// If it does not start within 20 s.
     pub fn restart(&mut self) {
         self.process.kill();
-        self.process = launch(&self.folder, self.port, &self.settings, self.file.as_deref());
+        self.process = self.launch();
         self.await_ready();
     }
 
@@ -156,6 +172,11 @@ impl Redis {
     /// If the server does not answer within 2 s.
     pub fn command(&self, words: &[&str]) -> std::io::Result<String> {
         command(self.port, words)
+    }
+
+    fn launch(&self) -> Process {
+        let Self { program, folder, port, settings, file, .. } = self;
+        launch(program, folder, *port, settings, file.as_deref())
     }
 
     #[expect(clippy::panic, reason = "a test cannot go on without it")]
@@ -208,13 +229,18 @@ pub(crate) fn command(port: u16, words: &[&str]) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&reply[..read]).into_owned())
 }
 
+fn program() -> PathBuf {
+    find("redis-server", "redis-server")
+}
+
 fn launch(
+    program: &Path,
     folder: &TempDir,
     port: u16,
     settings: &[(String, String)],
     file: Option<&Path>,
 ) -> Process {
-    let mut command = Command::new(find("redis-server", "redis-server"));
+    let mut command = Command::new(program);
     command.current_dir(folder.path()).args(file).args(["--port", &port.to_string()]);
     let usual = if file.is_some() { &[] } else { SETTINGS };
     let usual = usual.iter().filter(|(name, _)| !settings.iter().any(|(set, _)| set == name));

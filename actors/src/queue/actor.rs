@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext as _, Context, WrapFuture as _};
 use hushwire_wire::{DeviceId, NodeId};
+use slog::warn;
+use tokio::time::Instant;
 
 use super::{Call, DeviceReply, Key, Outcome, Reply, Taken, To};
 use crate::custody::{Place, Skip};
@@ -54,9 +56,22 @@ impl Actor for QueueActor {
 
 /// No interval: a node that stood still does not make up for the sweeps that it missed.
 async fn sweep(node: Arc<Node>) {
+    // What the clock says before it leaps.
+    let mut first = true;
     loop {
-        tokio::time::sleep(SWEEP).await;
-        node.intake.push(Call::Sweep { most: SWEEP_MOST }, To::Nobody);
+        if !std::mem::take(&mut first) {
+            tokio::time::sleep(SWEEP).await;
+        }
+        let Ok(Reply::Time(store_ms)) = node.intake.ask(Call::Time).await else { continue };
+        let (now_ms, leap) = node.leaps().look(store_ms, Instant::now());
+        if let Some(leap) = leap {
+            warn!(
+                node.log,
+                "the clock of the queue store was moved: what waits may be kept longer by that, \
+                 and never shorter. Look after its time"; "leap" => ?leap
+            );
+        }
+        node.intake.push(Call::Sweep { most: SWEEP_MOST, now_ms }, To::Nobody);
     }
 }
 

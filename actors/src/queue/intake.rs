@@ -157,12 +157,12 @@ mod tests {
     async fn a_full_intake_and_a_lost_reply_are_unavailable() {
         let intake = Intake::new(2);
         let (once, reply) = oneshot::channel();
-        intake.push(Call::Sweep { most: 1 }, To::Once(once));
-        intake.push(Call::Sweep { most: 2 }, To::Nobody);
+        intake.push(Call::Sweep { most: 1, now_ms: 0 }, To::Once(once));
+        intake.push(Call::Sweep { most: 2, now_ms: 0 }, To::Nobody);
         let lane = Arc::new(Lane::new(&Limits::default()));
         let device = DeviceId([1; 16]);
         let to = To::Session { device, lane: lane.clone(), flights: vec![] };
-        intake.push(Call::Sweep { most: 3 }, to);
+        intake.push(Call::Sweep { most: 3, now_ms: 0 }, to);
         assert_eq!(lane.next_fact(true), Some(Fact::Reply(Err(Unavailable))), "full");
         let batch = intake.next(10).await;
         assert_eq!(batch.len(), 2);
@@ -175,7 +175,7 @@ mod tests {
         let intake = Intake::new(2);
         let other = tokio::spawn(async {});
         for _ in 0..1_000 {
-            intake.push(Call::Sweep { most: 1 }, To::Nobody);
+            intake.push(Call::Time, To::Nobody);
             assert_eq!(intake.next(1).await.len(), 1);
         }
         assert!(other.is_finished());

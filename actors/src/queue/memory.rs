@@ -107,7 +107,10 @@ impl MemoryQueue {
                 store.tokens.drop_device(&device);
                 Ok(Reply::Dropped(store.holder(device, now_ms)))
             }
-            Call::Sweep { most } => Ok(Reply::Swept(self.sweep(store, most, now_ms))),
+            Call::Time => Ok(Reply::Time(now_ms)),
+            Call::Sweep { most, now_ms: due } => {
+                Ok(Reply::Swept(self.sweep(store, most, due.min(now_ms), now_ms)))
+            }
         }
     }
 
@@ -156,7 +159,14 @@ impl MemoryQueue {
         }
     }
 
-    fn sweep(&self, store: &mut Store, most: usize, now_ms: u64) -> Vec<(DeviceId, NodeId)> {
+    /// Expires by `due_ms`, and tells senders at `now_ms`.
+    fn sweep(
+        &self,
+        store: &mut Store,
+        most: usize,
+        due_ms: u64,
+        now_ms: u64,
+    ) -> Vec<(DeviceId, NodeId)> {
         if store.sweep.is_empty() {
             store.sweep = store.ledgers.keys().copied().collect();
         }
@@ -165,7 +175,7 @@ impl MemoryQueue {
             let Some(device) = store.sweep.pop_front() else { break };
             let left = most - expired;
             let due =
-                store.change(device, |ledger| ledger.expire(device, &self.limits, now_ms, left));
+                store.change(device, |ledger| ledger.expire(device, &self.limits, due_ms, left));
             expired += due.len();
             // The senders' notices first, then the messages go.
             noticed.extend(store.tell_senders(&due, &self.limits, now_ms));

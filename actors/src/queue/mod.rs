@@ -6,6 +6,7 @@
 
 mod actor;
 mod intake;
+mod leaps;
 mod memory;
 mod tokens;
 mod tombstones;
@@ -18,6 +19,7 @@ use hushwire_wire::{Conn, DeviceId, Gen, Mid, NodeId, Nonce, UserId};
 
 pub(crate) use actor::QueueActor;
 pub(crate) use intake::{Intake, To};
+pub(crate) use leaps::Leaps;
 pub use memory::MemoryQueue;
 
 use crate::envelope::Entry;
@@ -103,10 +105,15 @@ pub enum Call {
         /// The device.
         device: DeviceId,
     },
+    /// What the store's clock says.
+    Time,
     /// Expires what is due, at most so many messages.
     Sweep {
         /// The most messages to expire.
         most: usize,
+        /// Until when they must have come, and the time that they may wait passed: in milliseconds
+        /// since 1970, by the store's clock and not ahead of it.
+        now_ms: u64,
     },
 }
 
@@ -247,6 +254,8 @@ pub enum Reply {
     Nonce(bool),
     /// To `CheckToken`.
     Token(Option<(UserId, DeviceId)>),
+    /// To `Time`: milliseconds since 1970.
+    Time(u64),
     /// To `Sweep`: the devices that have new notices, and the nodes that hold them.
     Swept(Vec<(DeviceId, NodeId)>),
 }

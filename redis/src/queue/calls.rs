@@ -141,10 +141,16 @@ impl Inner {
         self.function(r#gen, device, &Op::Notice { news: news.clone() })
     }
 
-    /// Tells what has waited too long for a device.
-    pub(super) fn expire(&self, r#gen: Gen, device: &DeviceId, most: usize) -> Function {
+    /// Tells what has waited too long for a device at `now_ms`.
+    pub(super) fn expire(
+        &self,
+        r#gen: Gen,
+        device: &DeviceId,
+        most: usize,
+        now_ms: u64,
+    ) -> Function {
         let mut function = self.on(r#gen, device, "expire");
-        function.command.arg(most);
+        function.command.arg(most).arg(now_ms);
         function
     }
 }

@@ -20,9 +20,17 @@ pub(super) struct Cursor {
 }
 
 impl Inner {
+    /// What the clock of Redis says, in milliseconds since 1970.
+    pub(super) async fn time(&self) -> Result<u64, Unavailable> {
+        let mut connection = self.link.connection().await?;
+        let time: Result<(u64, u64), _> = cmd("TIME").query_async(&mut **connection).await;
+        let (seconds, micros) = time.map_err(|error| self.link.failed(&mut connection, &error))?;
+        Ok(seconds * 1_000 + micros / 1_000)
+    }
+
     /// The next part of all ledgers: expires at most `most` messages. The devices that have new
     /// notices, and the nodes that hold them.
-    pub(super) async fn sweep(&self, most: usize) -> Vec<(DeviceId, NodeId)> {
+    pub(super) async fn sweep(&self, most: usize, now_ms: u64) -> Vec<(DeviceId, NodeId)> {
         // One at a time; what fails is looked at again when the sweep comes round.
         let Ok(mut cursor) = self.cursor.try_lock() else { return Vec::new() };
         let Some(r#gen) = self.link.state().facts().r#gen else { return Vec::new() };
@@ -31,7 +39,8 @@ impl Inner {
             let Ok((next, devices)) = self.scan(cursor.at).await else { break };
             looked_at += 1_024;
             for device in devices {
-                let Ok(expired) = self.expire_one(r#gen, device, left, &mut cursor.sums).await
+                let Ok(expired) =
+                    self.expire_one(r#gen, device, (left, now_ms), &mut cursor.sums).await
                 else {
                     continue;
                 };
@@ -68,10 +77,10 @@ impl Inner {
         &self,
         r#gen: Gen,
         device: DeviceId,
-        most: usize,
+        (most, now_ms): (usize, u64),
         sums: &mut [u64; 3],
     ) -> Result<(usize, Vec<(DeviceId, NodeId)>), Unavailable> {
-        let mut ran = self.run_all(vec![(0, self.expire(r#gen, &device, most))]).await;
+        let mut ran = self.run_all(vec![(0, self.expire(r#gen, &device, most, now_ms))]).await;
         let returned = ran.remove(&0).and_then(Result::ok).ok_or(Unavailable)?;
         for (sum, found) in sums.iter_mut().zip(returned.sums) {
             *sum += found;

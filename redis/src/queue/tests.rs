@@ -187,7 +187,8 @@ impl Both {
                 self.ledger.settle(&due);
                 let expected: Vec<_> = due.iter().map(|one| (one.from, one.mid)).collect();
                 let inner = &self.queue.inner;
-                let function = inner.expire(self.queue.generation(), &self.device, *most);
+                let function =
+                    inner.expire(self.queue.generation(), &self.device, *most, self.now_ms);
                 let returned =
                     inner.run_all(vec![(0, function)]).await.remove(&0).unwrap().unwrap();
                 let found: Vec<_> = returned.due.iter().map(|one| (one.from, one.mid)).collect();
@@ -230,7 +231,8 @@ fn redis_answers_what_the_values_answer() {
             prop_assert_eq!(text(&expected), text(&found), "at {} of {:?}", at, acts);
             let sums = both.ledger.len();
             if let Act::Expire(_) = act {
-                let function = both.queue.inner.expire(both.queue.generation(), &both.device, 0);
+                let function =
+                    both.queue.inner.expire(both.queue.generation(), &both.device, 0, both.now_ms);
                 let ran = runtime.block_on(both.queue.inner.run_all(vec![(0, function)]));
                 let returned = ran.into_values().next().unwrap().unwrap();
                 let expected = [sums.0 as u64, sums.1 as u64, sums.2 as u64];
@@ -295,7 +297,7 @@ async fn senders_hear_before_what_it_tells_of_is_deleted() {
     let Outcome::Page(page) = outcome(device_call(&queue, 1, page(7)).await) else { panic!() };
     assert_eq!(page.notices.first().map(|(_, news)| news.clone()), news);
     // The sweep knows what is stored, and expires nothing before its time.
-    let swept = queue.call(vec![Call::Sweep { most: 10 }]).await.remove(0);
+    let swept = queue.call(vec![Call::Sweep { most: 10, now_ms: u64::MAX }]).await.remove(0);
     assert_eq!(swept, Ok(Reply::Swept(vec![])));
     assert_eq!(queue.stored(), Stored { messages: 0, bytes: 0, notices: 1 });
 }
@@ -310,9 +312,9 @@ async fn what_waited_too_long_is_swept_and_its_sender_told() {
     device_call(&queue, 2, Op::Force { entries: vec![entry(1, 2, 1, 1, 100)] }).await.unwrap();
     state.say_now(101_000);
     device_call(&queue, 1, Op::Touch { node: NODE, conn: conn(7) }).await.unwrap();
-    let swept = queue.call(vec![Call::Sweep { most: 10 }]).await.remove(0);
+    let swept = queue.call(vec![Call::Sweep { most: 10, now_ms: u64::MAX }]).await.remove(0);
     assert_eq!(swept, Ok(Reply::Swept(vec![(DeviceId([1; 16]), NODE)])));
-    queue.call(vec![Call::Sweep { most: 10 }]).await.remove(0).unwrap();
+    queue.call(vec![Call::Sweep { most: 10, now_ms: u64::MAX }]).await.remove(0).unwrap();
     assert_eq!(queue.stored(), Stored { messages: 0, bytes: 0, notices: 1 });
 }
 

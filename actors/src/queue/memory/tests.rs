@@ -149,10 +149,12 @@ async fn the_sender_is_told_and_the_sums_are_right() {
     assert_eq!(reply.outcome, Outcome::Noticed(vec![(from, holder)]));
     assert_eq!(queue.stored(), Stored { messages: 2, bytes: 200, notices: 1 });
     clock.0.store(1_000, Ordering::Relaxed);
-    let swept = one(&queue, Call::Sweep { most: 1 }).await;
+    let swept = one(&queue, Call::Sweep { most: 1, now_ms: 1_000 }).await;
     assert_eq!(swept, Ok(Reply::Swept(vec![(from, holder)])));
     assert_eq!(queue.stored(), Stored { messages: 1, bytes: 100, notices: 2 });
-    one(&queue, Call::Sweep { most: 10 }).await.unwrap();
+    one(&queue, Call::Sweep { most: 10, now_ms: 999 }).await.unwrap();
+    assert_eq!(queue.stored().messages, 1, "the node's time counts");
+    one(&queue, Call::Sweep { most: 10, now_ms: u64::MAX }).await.unwrap();
     assert_eq!(queue.stored(), Stored { messages: 0, bytes: 0, notices: 3 });
 }
 
@@ -196,7 +198,7 @@ async fn a_key_that_ended_keeps_no_ledger() {
         on(&queue, k, Op::Attach { node: NodeId([1; 16]), conn: Conn([k; 16]) }).await;
     }
     clock.0.store(crate::ledger::KEY_TTL_MS + 1, Ordering::Relaxed);
-    one(&queue, Call::Sweep { most: 10 }).await.unwrap();
+    one(&queue, Call::Sweep { most: 10, now_ms: u64::MAX }).await.unwrap();
     assert!(queue.lock().ledgers.is_empty());
 }
 
@@ -313,7 +315,7 @@ proptest! {
                 }
                 Act::Wait(ms) => {
                     clock.0.store(now_ms + ms, Ordering::Relaxed);
-                    run(Call::Sweep { most: 1_000 }).unwrap();
+                    run(Call::Sweep { most: 1_000, now_ms: now_ms + ms }).unwrap();
                     held.retain(|one| one.4 + 1_000 > now_ms + ms);
                 }
             }

@@ -64,7 +64,8 @@ async fn the_settings_and_the_user_that_are_shipped_are_enough_and_no_more() {
         token,
         Call::CheckToken { hash: [4; 32] },
         Call::DropTokens { device },
-        Call::Sweep { most: 9 },
+        Call::Time,
+        Call::Sweep { most: 9, now_ms: 0 },
     ] {
         let reply = queue.call(vec![call.clone()]).await.remove(0);
         assert!(reply.is_ok(), "{call:?}");

@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hushwire_client::Event;
-use hushwire_testbed::{Redis, Signal};
+use hushwire_testbed::{Redis, Signal, port};
 use support::Server;
+use support::authority::Authority;
 use support::talker::{contacts, heard, say};
 
 /// How long Redis may take to be used again.
@@ -124,6 +125,35 @@ async fn a_redis_without_memory_takes_nothing_new_loses_nothing_and_goes_on_when
     heard(&mut bob, 4).await;
     let stats = redis.command(&["INFO", "stats"]).unwrap();
     assert!(stats.contains("\r\nevicted_keys:0\r\n"), "{stats}");
+}
+
+#[tokio::test]
+async fn a_server_speaks_tls_to_redis_and_shows_a_certificate() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    authority.good().write(folder.path());
+    std::fs::write(folder.path().join("ca.pem"), &authority.pem).unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (ca, chain, key, port) = (path("ca.pem"), path("chain.pem"), path("key.pem"), port::free());
+    let redis = Redis::start_with(&[
+        ("tls-port", &port.to_string()),
+        ("tls-ca-cert-file", &ca),
+        ("tls-cert-file", &chain),
+        ("tls-key-file", &key),
+    ]);
+    let server = Server::start_with(&[
+        ("redis.url", &format!("rediss://127.0.0.1:{port}")),
+        ("redis.ca_file", &ca),
+        ("redis.certificate_file", &chain),
+        ("redis.key_file", &key),
+        ("limits.message_interval_ms", "0"),
+    ]);
+    let (mut alice, mut bob) = contacts(&server).await;
+    bob.leave().await;
+    say(&mut alice, 0..2).await;
+    let waits = redis.command(&["KEYS", "hushwire:*:entries"]).unwrap();
+    assert!(waits.starts_with("*1\r\n"), "{waits}");
+    bob.come_back();
+    heard(&mut bob, 2).await;
 }
 
 #[tokio::test]

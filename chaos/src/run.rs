@@ -236,7 +236,10 @@ impl Stage<'_> {
     fn unsettled(&self) -> String {
         let (open, busy) = (self.world.journal.open(), self.world.busy());
         let ready = if self.parts.are_ready() { "ready" } else { "not ready" };
-        format!("{open} lines open, {busy} devices with something to send, servers {ready}")
+        let redis = self.parts.redis.state();
+        format!(
+            "{open} lines open, {busy} devices with something to send, servers {ready}; {redis}"
+        )
     }
 
     fn show(&self, elapsed: Duration, what: &str) {

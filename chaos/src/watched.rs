@@ -1,6 +1,7 @@
 //! Redis: a primary and its replicas, each behind a proxy, and the Sentinels that decide which is
 //! which. Whoever speaks to one of them, the others among them, does so through its proxy.
 
+use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct Watched {
     servers: Vec<Redis>,
     proxies: Vec<Proxy>,
     sentinels: Vec<Sentinel>,
+    /// Which one was the primary when a Sentinel told last.
+    known: Cell<usize>,
     /// What the fault befell that is not over.
     struck: usize,
 }
@@ -43,7 +46,8 @@ impl Watched {
                 redis
             })
             .collect();
-        let mut watched = Self { servers, proxies, sentinels: Vec::new(), struck: 0 };
+        let mut watched =
+            Self { servers, proxies, sentinels: Vec::new(), known: Cell::new(0), struck: 0 };
         for replica in 1..SERVERS {
             watched.follow(replica, 0);
         }
@@ -59,11 +63,30 @@ impl Watched {
         [("redis.url", name), ("redis.sentinels", urls.join(","))]
     }
 
-    /// Which one most Sentinels name.
+    /// Which one most Sentinels name, or named when they answered last.
     fn primary(&self) -> usize {
         let named: Vec<_> = self.sentinels.iter().filter_map(Sentinel::names).collect();
         let votes = |index: &usize| named.iter().filter(|port| **port == self.port(*index)).count();
-        (0..SERVERS).max_by_key(votes).unwrap_or(0)
+        if let Some(most) = (0..SERVERS).max_by_key(votes).filter(|index| votes(index) > 0) {
+            self.known.set(most);
+        }
+        self.known.get()
+    }
+
+    /// Who is what, for whoever looks for a cause.
+    #[must_use]
+    pub fn state(&self) -> String {
+        let named: Vec<_> = self.sentinels.iter().map(Sentinel::names).collect();
+        let mut state = format!("Sentinels name {named:?}");
+        for (index, server) in self.servers.iter().enumerate() {
+            let port = self.port(index);
+            let info = server.command(&["INFO", "replication"]).unwrap_or_default();
+            let keys = ["role", "master_port", "master_link_status", "connected_slaves"];
+            let told = info.lines().filter(|line| keys.iter().any(|key| line.starts_with(key)));
+            let told: Vec<_> = told.map(str::trim_end).collect();
+            state.push_str(&format!("; Redis at {port}: {}", told.join(" ")));
+        }
+        state
     }
 
     fn port(&self, index: usize) -> u16 {
